@@ -1,0 +1,79 @@
+#![allow(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures::FutureExt as _;
+use futures::channel::oneshot;
+
+/// A boxed task.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Boxed work for a CPU.
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// Starts tasks and CPU work.
+pub trait Spawn: Send + Sync + 'static {
+    /// Runs `task` in the background until it ends or the runtime stops.
+    fn task(&self, task: Task);
+    /// Runs work that computes or blocks where it does not hold up tasks.
+    fn work(&self, work: Work);
+}
+
+impl dyn Spawn {
+    /// Runs `work` off the async threads and waits for what it returns. The work goes on when the
+    /// future is dropped.
+    ///
+    /// # Errors
+    /// [`Lost`] when the work panicked or the runtime is shutting down.
+    pub fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, Lost>> + Send + 'static {
+        let (sender, receiver) = oneshot::channel();
+        self.work(Box::new(move || {
+            // The receiver may have gone away: then nobody wants the answer.
+            drop(sender.send(work()));
+        }));
+        receiver.map(|answer| answer.map_err(|_| Lost))
+    }
+}
+
+/// The work behind [`Spawn::work`] went away without an answer: it panicked, or the runtime stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost;
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a background worker stopped before it answered")
+    }
+}
+
+impl std::error::Error for Lost {}
+
+/// Tokio's runtime and its pool of blocking threads.
+#[derive(Debug)]
+pub struct Pool;
+
+impl Spawn for Pool {
+    fn task(&self, task: Task) {
+        drop(tokio::spawn(task));
+    }
+
+    fn work(&self, work: Work) {
+        drop(tokio::task::spawn_blocking(work));
+    }
+}
+
+/// Tasks on tokio, work in place: for simulation on one thread.
+#[derive(Debug)]
+pub struct InPlace;
+
+impl Spawn for InPlace {
+    fn task(&self, task: Task) {
+        drop(tokio::spawn(task));
+    }
+
+    fn work(&self, work: Work) {
+        work();
+    }
+}
