@@ -1,2 +1,84 @@
-//! Placeholder.
-fn main() {}
+//! The repository's own chores: `cargo xtask COMMAND`.
+//!
+//! What a person types and what the build machine runs is the same code. Each command is one
+//! module; lists that change often are data beside it (`setup.toml`, `layers.toml`, `deny.toml`).
+//! Only plain processes and files: this crate is built before everything else and must stay small.
+
+mod args;
+mod ci;
+mod command;
+mod deny;
+mod dist;
+mod docs;
+mod fuzz;
+mod repo;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::args::Args;
+use crate::repo::Repo;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND [OPTION]...
+
+  setup [--group NAME]... [--list]   install what tests, benches and fuzzing need
+  test  [CARGO-TEST-ARG]...          setup --group test, then cargo test --workspace
+  tidy                               the rules of the house that a machine can check
+  deny                               licences, sources, bans and advisories of dependencies
+  docs  [FILE]...                    run the ```sh test blocks of README.md and docs/*.md
+  fuzz  [TARGET]... [--seconds N]    run the fuzz targets (60 seconds each), in parallel
+        [--jobs N] [--list]
+        TARGET --replay FILE         run one input through one target
+  bench [ARG]...                     cargo run --release -p cairn-bench -- ARG...
+  dist  [--target TRIPLE]            dist/cairn-VERSION-TARGET.tar.gz and its SHA256SUMS
+  ci    [--skip STEP]... [--only STEP]... [-p CRATE]... [--fuzz-seconds N]
+                                     everything a change must pass, with a table of times
+";
+
+fn main() -> ExitCode {
+    match dispatch(Args::from_process()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut args: Args) -> Result<()> {
+    let repo = Repo::find()?;
+    let Some(name) = args.word() else {
+        print!("{USAGE}");
+        bail!("no command was given");
+    };
+    match name.as_str() {
+        "setup" => setup::main(&repo, args),
+        "test" => test::main(&repo, args),
+        "tidy" => tidy::main(&repo, args),
+        "deny" => deny::main(&repo, args),
+        "docs" => docs::main(&repo, args),
+        "fuzz" => fuzz::main(&repo, args),
+        "bench" => bench(&repo, args),
+        "dist" => dist::main(&repo, args),
+        "ci" => ci::main(&repo, args),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => {
+            print!("{USAGE}");
+            bail!("there is no command {other:?}");
+        }
+    }
+}
+
+fn bench(repo: &Repo, args: Args) -> Result<()> {
+    let mut cargo = repo.cargo();
+    cargo.args(["run", "--release", "--package", "cairn-bench", "--"]).args(args.rest());
+    command::run(&mut cargo)
+}
