@@ -42,7 +42,8 @@ usage: cargo xtask COMMAND [OPTION]...
 
 fn main() -> ExitCode {
     match dispatch(Args::from_process()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -50,31 +51,30 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(mut args: Args) -> Result<()> {
+/// Runs the command. Those whose last line is a count report a failure themselves, as `false`.
+fn dispatch(mut args: Args) -> Result<bool> {
     let repo = Repo::find()?;
     let Some(name) = args.word() else {
         print!("{USAGE}");
         bail!("no command was given");
     };
     match name.as_str() {
-        "setup" => setup::main(&repo, args),
-        "test" => test::main(&repo, args),
-        "tidy" => tidy::main(&repo, args),
-        "deny" => deny::main(&repo, args),
-        "docs" => docs::main(&repo, args),
-        "fuzz" => fuzz::main(&repo, args),
-        "bench" => bench(&repo, args),
-        "dist" => dist::main(&repo, args),
-        "ci" => ci::main(&repo, args),
-        "help" | "--help" | "-h" => {
-            print!("{USAGE}");
-            Ok(())
-        }
+        "test" => return test::main(&repo, args),
+        "ci" => return ci::main(&repo, args),
+        "setup" => setup::main(&repo, args)?,
+        "tidy" => tidy::main(&repo, args)?,
+        "deny" => deny::main(&repo, args)?,
+        "docs" => docs::main(&repo, args)?,
+        "fuzz" => fuzz::main(&repo, args)?,
+        "bench" => bench(&repo, args)?,
+        "dist" => dist::main(&repo, args)?,
+        "help" | "--help" | "-h" => print!("{USAGE}"),
         other => {
             print!("{USAGE}");
             bail!("there is no command {other:?}");
         }
     }
+    Ok(true)
 }
 
 fn bench(repo: &Repo, args: Args) -> Result<()> {

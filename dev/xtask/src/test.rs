@@ -16,11 +16,18 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
 }
 
-/// `cargo xtask test [CARGO-TEST-ARG]...`.
-pub(crate) fn main(repo: &Repo, args: Args) -> Result<()> {
-    let (counts, result) = run(repo, &[], &args.rest());
+/// `cargo xtask test [CARGO-TEST-ARG]...`. Returns whether all is well.
+pub(crate) fn main(repo: &Repo, mut args: Args) -> Result<bool> {
+    let mut packages = args.values("--package")?;
+    packages.extend(args.values("-p")?);
+    // It is always given.
+    args.flag("--no-fail-fast");
+    let (counts, result) = run(repo, &packages, &args.rest());
+    if let Err(error) = &result {
+        eprintln!("xtask: {error:#}");
+    }
     println!("{} passed, {} failed", counts.passed, counts.failed);
-    result
+    Ok(result.is_ok())
 }
 
 /// Runs setup and `cargo test` for `packages`, or for the whole workspace when none is named.

@@ -58,13 +58,24 @@ impl<'a> Installer<'a> {
             eprintln!("setup: apt {} is missing: {}", tool.package, tool.why);
         }
         let names: Vec<&str> = missing.iter().map(|tool| tool.package.as_str()).collect();
-        let result = apt_install(&names);
+        let apt = match Apt::find(&names) {
+            Ok(apt) => apt,
+            Err(error) => {
+                failures.extend(names.iter().map(|name| format!("apt {name}: {error:#}")));
+                return Ok(());
+            }
+        };
+        apt.update();
+        let mut reason = "apt-get has not installed it".to_string();
+        if let Err(error) = apt.install(&names) {
+            eprintln!("setup: {error:#}; trying one by one");
+            for name in &names {
+                // One that this system does not have must not keep the others out.
+                apt.install(&[name]).unwrap_or_else(|error| reason = format!("{error:#}"));
+            }
+        }
         let still = missing_apt(tools)?;
         self.installed += missing.len() - still.len();
-        let reason = match result {
-            Err(error) => format!("{error:#}"),
-            Ok(()) => "still missing after the installation".to_string(),
-        };
         for tool in still {
             let name = &tool.package;
             failures.push(format!("apt {name}: {reason}; by hand: sudo apt-get install {name}"));
@@ -245,34 +256,56 @@ fn installed_of(listing: &str) -> Vec<String> {
     listing.lines().filter_map(name).collect()
 }
 
-fn apt_install(packages: &[&str]) -> Result<()> {
-    let path = repo::path_with_tools()?;
-    if repo::find_program("apt-get", &path).is_none() {
-        bail!(
-            "there is no apt-get here; install {} with this system's package manager",
-            packages.join(" ")
-        );
+/// `apt-get`, as root.
+struct Apt {
+    root: bool,
+}
+
+impl Apt {
+    /// Finds `apt-get` and a way to be root; `packages` are for the message where there is none.
+    fn find(packages: &[&str]) -> Result<Self> {
+        let path = repo::path_with_tools()?;
+        let names = packages.join(" ");
+        if repo::find_program("apt-get", &path).is_none() {
+            bail!("no apt-get here; install {names} with this system's package manager");
+        }
+        let root = command::output(Command::new("id").arg("-u"))?.trim() == "0";
+        if !root && repo::find_program("sudo", &path).is_none() {
+            bail!("not root, and no sudo; run as root: apt-get install {names}");
+        }
+        Ok(Self { root })
     }
-    let root = command::output(Command::new("id").arg("-u"))?.trim() == "0";
-    if !root && repo::find_program("sudo", &path).is_none() {
-        bail!("not root, and no sudo; run as root: apt-get install {}", packages.join(" "));
+
+    /// Brings the lists up to date. A source that cannot be reached must not stop what the others
+    /// can give.
+    fn update(&self) {
+        if let Err(error) = self.run(&["update"]) {
+            eprintln!("setup: {error:#}; going on with the lists that are there");
+        }
     }
-    let apt = |arguments: &[&str]| {
+
+    fn install(&self, packages: &[&str]) -> Result<()> {
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+        arguments.extend(packages);
+        self.run(&arguments)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<()> {
         // `env` carries the variable through sudo, which clears ours.
-        let mut command = Command::new(if root { "env" } else { "sudo" });
-        if !root {
+        let mut command = Command::new(if self.root { "env" } else { "sudo" });
+        if !self.root {
             command.arg("env");
         }
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(arguments);
         command::run(&mut command)
-    };
-    // A stale list of one source must not stop what the others can give.
-    if let Err(error) = apt(&["update"]) {
-        eprintln!("setup: {error:#}; going on with the lists that are there");
     }
-    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
-    arguments.extend(packages);
-    apt(&arguments)
+}
+
+/// Brings the lists up to date and installs `packages`.
+fn apt_install(packages: &[&str]) -> Result<()> {
+    let apt = Apt::find(packages)?;
+    apt.update();
+    apt.install(packages)
 }
 
 #[cfg(test)]
