@@ -1,0 +1,92 @@
+//! What moves bytes between memory and disk: an `io_uring`, or threads.
+
+pub(super) mod blocking;
+pub(super) mod threads;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_env::Env;
+use futures::future::BoxFuture;
+
+use super::Failure;
+
+/// The environment variable that decides for [`Engine::Auto`].
+const VARIABLE: &str = "CAIRN_IO_ENGINE";
+
+/// Which engine moves the bytes of `file://`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// What `CAIRN_IO_ENGINE` says (`auto`, `io_uring`, `threads`), else the better one that works
+    /// here.
+    #[default]
+    Auto,
+    /// A ring of the kernel, or an error when the kernel refuses one.
+    IoUring,
+    /// A pool of threads.
+    Threads,
+}
+
+/// Work that may block.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// One engine. What was handed to it goes on when its future is dropped; the engine owns buffers and
+/// files until then.
+pub(super) trait Io: Send + Sync + fmt::Debug {
+    fn name(&self) -> &'static str;
+
+    /// Runs work that may block, such as opening and renaming.
+    fn call(&self, job: Job);
+
+    /// A put is best done as one piece of blocking work.
+    fn fused(&self) -> bool;
+
+    /// Reads exactly `len` bytes, or fails with `UnexpectedEof`.
+    fn read(
+        &self,
+        file: Arc<OwnedFd>,
+        at: u64,
+        len: usize,
+    ) -> BoxFuture<'static, io::Result<Bytes>>;
+
+    /// Writes all parts, one after the other; then syncs, if asked.
+    fn write(
+        &self,
+        file: Arc<OwnedFd>,
+        at: u64,
+        parts: Vec<Bytes>,
+        sync: bool,
+    ) -> BoxFuture<'static, io::Result<()>>;
+
+    /// Syncs a file or a directory.
+    fn sync(&self, file: Arc<OwnedFd>) -> BoxFuture<'static, io::Result<()>>;
+}
+
+/// The engine that `wanted`, the environment and the kernel agree on.
+pub(super) fn choose(wanted: Engine, _env: &Env) -> Result<Box<dyn Io>, Failure> {
+    let wanted = match wanted {
+        Engine::Auto => from_environment()?,
+        wanted => wanted,
+    };
+    match wanted {
+        Engine::IoUring => {
+            Err(Failure::Engine { wanted: "io_uring", reason: String::from("this build has none") })
+        }
+        Engine::Auto | Engine::Threads => Ok(Box::new(threads::Threads::new())),
+    }
+}
+
+fn from_environment() -> Result<Engine, Failure> {
+    match std::env::var(VARIABLE).as_deref() {
+        Err(_) | Ok("" | "auto") => Ok(Engine::Auto),
+        Ok("io_uring") => Ok(Engine::IoUring),
+        Ok("threads") => Ok(Engine::Threads),
+        Ok(_) => Err(Failure::Engine {
+            wanted: "of CAIRN_IO_ENGINE",
+            reason: String::from("it must be auto, io_uring or threads"),
+        }),
+    }
+}

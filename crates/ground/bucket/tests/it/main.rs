@@ -1,0 +1,3 @@
+//! The bucket from outside.
+
+mod basics;
