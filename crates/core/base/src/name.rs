@@ -225,10 +225,7 @@ pub fn path_components(path: &str) -> Result<Vec<String>, Error> {
     let mut components = Vec::new();
     for component in path.split('/').filter(|c| !c.is_empty()) {
         if component == "." || component == ".." {
-            return Err(Error::Escape {
-                path: path.to_string(),
-                component: component.to_string(),
-            });
+            return Err(Error::Escape { path: path.to_string(), component: component.to_string() });
         }
         components.push(component.to_string());
     }

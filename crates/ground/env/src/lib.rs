@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use rng::{OsRng, Rng, SeededRng};
-pub use spawn::{InPlace, Lost, Pool, Spawn, Task};
+pub use spawn::{InPlace, Lost, Pool, Spawn, Task, Work};
 
 /// Clock, randomness and tasks, cheap to clone and pass on.
 #[derive(Clone)]
@@ -34,7 +34,11 @@ impl Env {
     /// The process's own clock, randomness and threads.
     #[must_use]
     pub fn real() -> Self {
-        Self { clock: Arc::new(SystemClock::default()), rng: Arc::new(OsRng), spawn: Arc::new(Pool) }
+        Self {
+            clock: Arc::new(SystemClock::default()),
+            rng: Arc::new(OsRng),
+            spawn: Arc::new(Pool),
+        }
     }
 
     /// A world that `seed` decides. Call within a current-thread tokio runtime with paused time.

@@ -35,10 +35,7 @@ fn references_with_every_part() {
         "data:v1/a//b/",
         expect![[r#"host=None project=main name=data tag=Some("v1") path=["a", "b"]"#]],
     );
-    parse(
-        "data:7/x",
-        expect![[r#"host=None project=main name=data tag=Some("7") path=["x"]"#]],
-    );
+    parse("data:7/x", expect![[r#"host=None project=main name=data tag=Some("7") path=["x"]"#]]);
     parse(
         "@main/next.js:14/x",
         expect![[r#"host=None project=main name=next.js tag=Some("14") path=["x"]"#]],

@@ -38,7 +38,8 @@ fn chunk_1_cuts_of_a_fixed_content_never_change() {
     let bytes = content(1, 300_000);
     expect!["[21058, 14450, 17269, 4638, 10314, 18359, 11984, 23174, 17379, 17225, 20567, 17539, 13010, 22819, 21098, 19796, 17031, 12290]"]
     .assert_eq(&alloc::format!("{:?}", cuts(&Cutter::new(SizeClass::Small), &bytes)));
-    expect!["[35508, 32221, 66777, 72460, 81934, 11100]"].assert_eq(&alloc::format!("{:?}", cuts(&Cutter::new(SizeClass::Large), &bytes)));
+    expect!["[35508, 32221, 66777, 72460, 81934, 11100]"]
+        .assert_eq(&alloc::format!("{:?}", cuts(&Cutter::new(SizeClass::Large), &bytes)));
 }
 
 #[test]

@@ -1,0 +1,238 @@
+//! Reading every stored byte back and comparing it with what it should be.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_base::ErrorKind;
+use cairn_chunk::ChunkKey;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::frame::ChunkLen;
+use crate::index::{Want, pages_load};
+use crate::pack::{Footer, FramePlace, FrameRow, PackId, frame_is_whole};
+use crate::read::frame_decode;
+use crate::store::Blocks;
+
+/// The most findings that a report lists; the rest are counted.
+pub const FINDINGS_MAX: usize = 1000;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The object in the bucket.
+    pub object: String,
+    /// Where in it.
+    pub offset: u64,
+    /// What is wrong.
+    pub detail: String,
+    /// How many chunks it makes unreadable.
+    pub chunks: u64,
+}
+
+/// What a verification read and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Packs read.
+    pub packs: u64,
+    /// Frames read.
+    pub frames: u64,
+    /// Chunks checked against their ids.
+    pub chunks: u64,
+    /// Bytes read from the bucket.
+    pub bytes: u64,
+    /// What is wrong, the first [`FINDINGS_MAX`].
+    pub findings: Vec<Finding>,
+    /// How many more there are.
+    pub findings_left_out: u64,
+}
+
+impl VerifyReport {
+    /// Adds what is wrong.
+    pub fn found(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.findings_left_out += 1;
+        }
+    }
+
+    fn failed(&mut self, object: String, error: &Error, chunks: u64) {
+        let (offset, detail) = match error {
+            Error::Corrupt { offset, detail, .. } => (*offset, detail.clone()),
+            other => (0, other.to_string()),
+        };
+        self.found(Finding { object, offset, detail, chunks });
+    }
+
+    /// Whether all is as it should be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// Called with the bytes read so far.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+impl Blocks {
+    /// Reads every index run and every pack that they name. `keys` are those of all projects.
+    ///
+    /// # Errors
+    /// Only when the bucket itself fails; damage is in the report.
+    pub async fn verify(
+        &self,
+        keys: &[ChunkKey],
+        progress: &Progress,
+    ) -> Result<VerifyReport, Error> {
+        let mut report = VerifyReport::default();
+        let view = self.refreshed().await?;
+        let mut packs: Vec<PackId> = Vec::new();
+        for run in &view.runs {
+            packs.extend(&run.packs);
+            for page in 0..run.pages() {
+                if let Err(error) = pages_load(&self.inner, run, &(page..page + 1)).await {
+                    stop_unless_damage(&error)?;
+                    report.failed(crate::run::run_key(&run.name), &error, 64);
+                }
+            }
+        }
+        packs.sort_unstable();
+        packs.dedup();
+        for pack in packs {
+            self.verify_pack(pack, keys, &mut report).await?;
+            progress(report.bytes);
+        }
+        Ok(report)
+    }
+
+    async fn verify_pack(
+        &self,
+        pack: PackId,
+        keys: &[ChunkKey],
+        report: &mut VerifyReport,
+    ) -> Result<(), Error> {
+        report.packs += 1;
+        let footer = match self.footer(pack).await {
+            Ok(footer) => footer,
+            Err(error) => {
+                stop_unless_damage(&error)?;
+                report.failed(pack.key(), &error, 0);
+                return Ok(());
+            }
+        };
+        for (row, chunks) in &footer.frames {
+            report.frames += 1;
+            report.bytes += u64::from(row.len);
+            match self.frame_checked(pack, row, chunks).await {
+                Ok(content) => {
+                    report.chunks += chunks.len() as u64;
+                    let keys = keys.to_vec();
+                    let of = chunks.clone();
+                    let wrong = self.inner.env.spawn.run(move || strangers(&keys, &of, &content));
+                    let wrong = wrong.await?;
+                    if wrong > 0 {
+                        let detail = "the content is not what its chunk ids say".to_owned();
+                        let (object, offset) = (pack.key(), u64::from(row.offset));
+                        report.found(Finding { object, offset, detail, chunks: wrong });
+                    }
+                }
+                Err(error) => {
+                    stop_unless_damage(&error)?;
+                    report.failed(pack.key(), &error, chunks.len() as u64);
+                }
+            }
+            self.verify_places(pack, row, chunks, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Every stored chunk must be found, and where the index names this pack it must name this place.
+    async fn verify_places(
+        &self,
+        pack: PackId,
+        row: &FrameRow,
+        chunks: &[ChunkLen],
+        report: &mut VerifyReport,
+    ) -> Result<(), Error> {
+        let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
+        let found = match self.find(&ids, Want::Any).await {
+            Ok(found) => found,
+            Err(error) => return stop_unless_damage(&error),
+        };
+        let frame = FramePlace { pack, offset: row.offset, len: row.len };
+        let (mut at, mut lost) = (0, 0);
+        for (chunk, found) in chunks.iter().zip(found) {
+            let right = found.is_some_and(|found| {
+                let entry = found.entry;
+                let here = entry.frame == frame && entry.at == at && entry.len == chunk.len;
+                entry.frame.pack != pack
+                    || here
+                    || ids.iter().filter(|id| **id == chunk.id).count() > 1
+            });
+            lost += u64::from(!right);
+            at += chunk.len;
+        }
+        if lost > 0 {
+            let detail = "the index does not lead to chunks that are here".to_owned();
+            let (object, offset) = (pack.key(), u64::from(row.offset));
+            report.found(Finding { object, offset, detail, chunks: lost });
+        }
+        Ok(())
+    }
+
+    /// A pack's footer, from the bucket.
+    pub(crate) async fn footer(&self, pack: PackId) -> Result<Footer, Error> {
+        let head = self.inner.bucket.head(&pack.key()).await?;
+        Footer::read(&self.inner.bucket, pack, head.size, self.inner.master.as_ref()).await
+    }
+
+    /// A frame's content, its stored bytes checked against the footer and its length against its
+    /// chunks.
+    pub(crate) async fn frame_checked(
+        &self,
+        pack: PackId,
+        row: &FrameRow,
+        chunks: &[ChunkLen],
+    ) -> Result<Bytes, Error> {
+        let range = u64::from(row.offset)..u64::from(row.offset + row.len);
+        let stored = self.inner.bucket.get_range(&pack.key(), range).await?;
+        let (row, master) = (*row, self.inner.master.clone());
+        let place = FramePlace { pack, offset: row.offset, len: row.len };
+        let expected: usize = chunks.iter().map(|chunk| chunk.len as usize).sum();
+        let corrupt =
+            move |detail: &str| Err(Error::corrupt(&pack.key(), u64::from(row.offset), detail));
+        let work = move || {
+            if !frame_is_whole(&row, &stored) {
+                return corrupt("frame checksum mismatch");
+            }
+            let content = frame_decode(master.as_ref(), place, &stored)?;
+            if content.len() != expected {
+                return corrupt("the frame's length is not that of its chunks");
+            }
+            Ok(content)
+        };
+        self.inner.env.spawn.run(work).await?
+    }
+}
+
+/// How many chunks of a frame are under no key what their id says.
+fn strangers(keys: &[ChunkKey], chunks: &[ChunkLen], content: &[u8]) -> u64 {
+    let (mut at, mut wrong) = (0, 0);
+    for chunk in chunks {
+        let end = at + chunk.len as usize;
+        wrong += u64::from(!keys.iter().any(|key| key.id(&content[at..end]) == chunk.id));
+        at = end;
+    }
+    wrong
+}
+
+/// Damage is reported and the verification goes on; a bucket that fails ends it.
+fn stop_unless_damage(error: &Error) -> Result<(), Error> {
+    match (error, error.kind()) {
+        (Error::Bucket(inner), kind) if kind != ErrorKind::NotFound => {
+            Err(Error::Upload { cause: inner.to_string(), kind })
+        }
+        _ => Ok(()),
+    }
+}

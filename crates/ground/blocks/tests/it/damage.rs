@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_base::ErrorKind;
+use cairn_blocks::{Blocks, Options};
+use futures::TryStreamExt as _;
+
+use crate::support::*;
+
+async fn objects(blocks: &Blocks) -> Vec<cairn_bucket::Head> {
+    blocks.bucket().list("").try_collect().await.unwrap()
+}
+
+/// BUCKET-3: whichever byte of whichever object is flipped, a reader gets the true content or an
+/// error, and `verify` finds it.
+#[test]
+fn bucket_3_flipped_bytes_are_errors_never_data() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        store(&blocks, 0..400).await;
+        for head in objects(&blocks).await {
+            let whole = blocks.bucket().get(&head.key).await.unwrap().bytes;
+            let step = (whole.len() / 97).max(1);
+            for at in (0..whole.len()).step_by(step) {
+                let mut bad = whole.to_vec();
+                bad[at] ^= 0x40;
+                blocks.bucket().put(&head.key, Bytes::from(bad)).await.unwrap();
+                match reopened(&blocks, None).await {
+                    Err(error) => {
+                        let kind = error.kind();
+                        assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Invalid), "{error}");
+                    }
+                    Ok(other) => {
+                        let read = read_all(&other, 0..400).await;
+                        let progress = Arc::new(|_| ()) as _;
+                        let report = other.verify(&[key(&other)], &progress).await.unwrap();
+                        // The first bytes of packs and runs are for people; nothing is read from
+                        // them. White space in the configuration is not part of it either.
+                        let for_people = head.key == "cairn.json"
+                            || at < if head.key.starts_with("packs/") { 24 } else { 8 };
+                        let found = !report.is_clean() || read.is_err();
+                        assert!(for_people || found, "{} byte {at} was not found", head.key);
+                    }
+                }
+            }
+            blocks.bucket().put(&head.key, whole).await.unwrap();
+        }
+        read_all(&reopened(&blocks, None).await.unwrap(), 0..400).await.unwrap();
+    });
+}
+
+#[test]
+fn truncated_objects_are_errors() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        store(&blocks, 0..400).await;
+        for head in objects(&blocks).await {
+            let whole = blocks.bucket().get(&head.key).await.unwrap().bytes;
+            for len in [0, 1, whole.len() / 2, whole.len() - 1] {
+                blocks.bucket().put(&head.key, whole.slice(..len)).await.unwrap();
+                if let Ok(other) = reopened(&blocks, None).await {
+                    let read = read_all(&other, 0..400).await;
+                    let report = other.verify(&[key(&other)], &(Arc::new(|_| ()) as _)).await;
+                    let found = report.is_ok_and(|report| !report.is_clean());
+                    assert!(read.is_err() || found, "{} at {len}", head.key);
+                }
+            }
+            blocks.bucket().put(&head.key, whole).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_missing_pack_is_found_by_verify() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        store(&blocks, 0..400).await;
+        let clean = blocks.verify(&[key(&blocks)], &(Arc::new(|_| ()) as _)).await.unwrap();
+        assert!(clean.is_clean() && clean.chunks == 400, "{clean:?}");
+        let pack = objects(&blocks).await.into_iter().find(|head| head.key.starts_with("packs/"));
+        blocks.bucket().delete(&pack.unwrap().key).await.unwrap();
+        let other = reopened(&blocks, None).await.unwrap();
+        let report = other.verify(&[key(&other)], &(Arc::new(|_| ()) as _)).await.unwrap();
+        assert_eq!(report.findings.len(), 1, "{report:?}");
+        assert!(read_all(&other, 0..1).await.is_err());
+    });
+}
+
+#[test]
+fn a_later_format_is_refused_with_advice() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        let config = blocks.bucket().get("cairn.json").await.unwrap().bytes;
+        let text =
+            String::from_utf8(config.to_vec()).unwrap().replace("\"version\": 1", "\"version\": 9");
+        blocks.bucket().put("cairn.json", Bytes::from(text)).await.unwrap();
+        let bucket = blocks.bucket().clone();
+        let error = Blocks::open(bucket, None, Options::default(), &env).await.unwrap_err();
+        assert!(error.to_string().contains("format version 9"), "{error}");
+    });
+}
