@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::content::Content;
-use crate::deflate::{self, Bounds};
+use crate::deflate::{self, Bounds, Hint};
 use crate::plan::Draft;
 use crate::window::Window;
 use crate::{Format, Limits};
@@ -24,6 +24,7 @@ pub(crate) fn plan<R: Read>(reader: R, limits: &Limits) -> io::Result<Option<Dra
     let mut input = Window::new(reader);
     let mut content = Content::default();
     let mut draft = Draft::default();
+    let mut hint = Hint::default();
     let mut streams = 0u64;
     while let Some(header) = header_len(input.fill(HEADER_BYTES_MAX)?) {
         input.consume(header);
@@ -36,9 +37,10 @@ pub(crate) fn plan<R: Read>(reader: R, limits: &Limits) -> io::Result<Option<Dra
             corrections_max: draft.recipe.corrections_left(),
         };
         let pieces = &mut draft.pieces;
-        let proof = deflate::prove(&mut input, &bounds, |plain| content.feed(plain, pieces))?;
-        let Some(proof) = proof else { return Ok(None) };
-        if content.close(&mut draft.pieces).is_none() || draft.deflate(proof).is_none() {
+        let feed = |plain: &[u8]| content.feed(plain, pieces);
+        let recoded = deflate::recode(&mut input, &bounds, &mut hint, feed)?;
+        let Some(recoded) = recoded else { return Ok(None) };
+        if content.close(&mut draft.pieces).is_none() || draft.deflate(recoded).is_none() {
             return Ok(None);
         }
         let trailer = input.fill(TRAILER_BYTES)?.len().min(TRAILER_BYTES);

@@ -10,12 +10,14 @@ mod inner;
 mod limits;
 mod piece;
 mod plan;
+mod proof;
 mod rebuild;
 mod recipe;
 mod sniff;
 mod tar;
 mod varint;
 mod window;
+mod zip;
 
 pub use error::Error;
 pub use inner::Inner;

@@ -1,10 +1,10 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::deflate::Proof;
+use crate::deflate::Recoded;
 use crate::limits::COPY_BYTES;
 use crate::tar::tail_kind;
 use crate::window::Window;
-use crate::{Error, Guess, Limits, PieceKind, Pieces, Recipe, Segment, gzip, sniff, tar};
+use crate::{Error, Guess, Limits, PieceKind, Pieces, Recipe, Segment, gzip, proof, sniff, tar, zip};
 
 /// What an archive turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,17 @@ fn read_plan<R: Read + Seek>(archive: &mut R, limits: &Limits) -> io::Result<Opt
     }
     let draft = match guess {
         Guess::Tar => plan_tar(archive, outer_len)?,
-        Guess::Gzip => gzip::plan(archive, limits)?,
-        Guess::Zstd | Guess::Zip => None,
+        Guess::Gzip => gzip::plan(&mut *archive, limits)?,
+        Guess::Zip => zip::plan(archive, outer_len, limits)?,
+        Guess::Zstd => None,
     };
     // A file that grew or shrank meanwhile is not the one that was planned.
-    Ok(draft.and_then(Draft::finish).filter(|plan| plan.outer_len == outer_len))
+    let plan = draft.and_then(Draft::finish).filter(|plan| plan.outer_len == outer_len);
+    match plan {
+        Some(plan) if plan.recipe.is_identity() => Ok(Some(plan)),
+        Some(plan) if proof::holds(archive, &plan.recipe)? => Ok(Some(plan)),
+        _ => Ok(None),
+    }
 }
 
 /// A plan in the making.
@@ -90,9 +96,9 @@ impl Draft {
         self.recipe.push(Segment::Copy { len })
     }
 
-    /// A proved stream, whose pieces are already there.
-    pub(crate) fn deflate(&mut self, proof: Proof) -> Option<()> {
-        let Proof { inner_len, out_len, corrections } = proof;
+    /// A recoded stream, whose pieces are already there.
+    pub(crate) fn deflate(&mut self, recoded: Recoded) -> Option<()> {
+        let Recoded { inner_len, out_len, corrections } = recoded;
         self.recipe.push(Segment::Deflate { inner_len, out_len, corrections })
     }
 

@@ -31,8 +31,8 @@ pub fn rebuild<R: Read, W: Write>(recipe: &Recipe, inner: R, out: &mut W) -> Res
     for (index, segment) in recipe.segments().iter().enumerate() {
         let result = match segment {
             Segment::Copy { len } => copy(&mut inner, *len, out),
-            Segment::Deflate { out_len, corrections, .. } => {
-                deflate::rebuild(&mut inner, corrections, *out_len, out)
+            Segment::Deflate { inner_len, out_len, corrections } => {
+                deflate::rebuild(&mut inner, corrections, (*inner_len, *out_len), out)
             }
             Segment::Zstd { .. } => Err(RebuildError::Misfit("zstd")),
         };

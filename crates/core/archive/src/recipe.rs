@@ -1,14 +1,14 @@
 use std::fmt;
 
 use crate::limits::LEN_MAX;
-use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, deflate, varint};
+use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, varint};
 
 const MAGIC: [u8; 4] = *b"CArc";
 const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 
 const METHOD_COPY: u8 = 0x00;
-const METHOD_DEFLATE_PREFLATE_0_7: u8 = 0x10;
+const METHOD_DEFLATE_CAIRN_1: u8 = 0x10;
 const METHOD_ZSTD_1_5_7: u8 = 0x20;
 
 /// One step of a rebuild: inner bytes are taken, archive bytes are made.
@@ -19,13 +19,13 @@ pub enum Segment {
         /// Bytes taken and made.
         len: u64,
     },
-    /// A raw deflate stream, re-made by method `deflate/preflate-0.7`.
+    /// A raw deflate stream, re-made by method `deflate/cairn-1`.
     Deflate {
         /// Bytes taken.
         inner_len: u64,
         /// Bytes made.
         out_len: u64,
-        /// Where the stream differs from what the predictor says, chunk by chunk.
+        /// Where the stream differs from what the predictor says.
         corrections: Vec<u8>,
     },
     /// A zstd frame, re-made by method `zstd/1.5.7`.
@@ -207,7 +207,7 @@ fn encode_segment(segment: &Segment, out: &mut Vec<u8>) {
             varint::put(out, *len);
         }
         Segment::Deflate { inner_len, out_len, corrections } => {
-            out.push(METHOD_DEFLATE_PREFLATE_0_7);
+            out.push(METHOD_DEFLATE_CAIRN_1);
             varint::put(out, *inner_len);
             varint::put(out, *out_len);
             varint::put(out, corrections.len() as u64);
@@ -236,16 +236,13 @@ fn decode_segment(rest: &mut &[u8]) -> Result<Segment, Error> {
     };
     match byte(rest)? {
         METHOD_COPY => Ok(Segment::Copy { len: varint::take(rest).ok_or_else(ends)? }),
-        METHOD_DEFLATE_PREFLATE_0_7 => {
+        METHOD_DEFLATE_CAIRN_1 => {
             let inner_len = varint::take(rest).ok_or_else(ends)?;
             let out_len = varint::take(rest).ok_or_else(ends)?;
             let len = varint::take(rest).ok_or_else(ends)?;
             let len = usize::try_from(len).map_err(|_| ends())?;
             let (corrections, after) = rest.split_at_checked(len).ok_or_else(ends)?;
             *rest = after;
-            if !deflate::corrections_are_sound(corrections, inner_len) {
-                return Err(Error::RecipeDamaged { reason: "its corrections do not fit" });
-            }
             Ok(Segment::Deflate { inner_len, out_len, corrections: corrections.to_vec() })
         }
         METHOD_ZSTD_1_5_7 => {
