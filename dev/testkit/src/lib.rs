@@ -1,1 +1,8 @@
-//! Placeholder.
+//! What several crates need to test against the real thing.
+//!
+//! A program that is missing is an error that says how to get it, never a test that is skipped.
+
+#![forbid(unsafe_code)]
+
+pub mod s3;
+pub mod tool;

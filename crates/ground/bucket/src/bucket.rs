@@ -23,6 +23,13 @@ use crate::{Error, Memory, OBJECT_BYTES_MAX, Options};
 /// The metadata under which a conditional write carries its id.
 const PUT_ID: &str = "cairnput";
 
+/// Ranges that lie nearer than this are one request: what a request costs in bytes.
+const MERGE_GAP_BYTES: u64 = 512 << 10;
+/// The largest request that merging makes.
+const MERGED_BYTES_MAX: u64 = 16 << 20;
+/// Requests of one [`Bucket::get_ranges`] that run at once.
+const RANGES_AT_ONCE_MAX: usize = 8;
+
 /// One bucket, open. Cheap to clone.
 #[derive(Clone)]
 pub struct Bucket {
@@ -51,7 +58,9 @@ pub(crate) struct Opened {
     pub(crate) remote: bool,
 }
 
-/// One state of one object: every write makes a new one, the same bytes or not.
+/// One state of one object. Other bytes are always another version. Writing the same bytes again makes
+/// a new version on `file://` and `memory://`, and may make the same one on stores whose versions are
+/// hashes of the content (S3): who must tell such writes apart puts a counter into the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     e_tag: Option<String>,
@@ -211,7 +220,8 @@ impl Bucket {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        self.run("read", key, || self.get_range_once(&path, key, range.clone())).await
+        let call = || self.get_range_once(&path, key, range.clone());
+        self.run("read", key, call).await.map(|object| object.bytes)
     }
 
     async fn get_range_once(
@@ -219,7 +229,7 @@ impl Bucket {
         path: &Path,
         key: &str,
         range: Range<u64>,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Object, Error> {
         let len = range.end - range.start;
         let options = GetOptions::new().with_range(Some(range.clone()));
         let found = match self.open_object(path, key, options).await {
@@ -238,8 +248,12 @@ impl Bucket {
         if found.meta.size < range.end {
             return Err(Error::Range { key: key.to_owned(), start: range.start, end: range.end });
         }
+        let version = Version::of(&found.meta);
         let bytes = body(found, key).await?;
-        if bytes.len() as u64 == len { Ok(bytes) } else { Err(short(key, bytes.len() as u64, len)) }
+        if bytes.len() as u64 != len {
+            return Err(short(key, bytes.len() as u64, len));
+        }
+        Ok(Object { bytes, version })
     }
 
     async fn ends_before(&self, path: &Path, end: u64) -> bool {
@@ -249,12 +263,15 @@ impl Bucket {
     /// Reads several ranges of one state of the object, near ones in one request.
     ///
     /// # Errors
-    /// As [`Bucket::get_range`].
+    /// As [`Bucket::get_range`]; [`Error::TooLarge`] when they make more than [`OBJECT_BYTES_MAX`].
     pub async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let path = key_path(key)?;
+        let mut sum: u64 = 0;
         for range in ranges {
             check_range(key, range)?;
+            sum = sum.saturating_add(range.end - range.start);
         }
+        check_range(key, &(0..sum))?;
         let asked: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
         if asked.is_empty() {
             return Ok(vec![Bytes::new(); ranges.len()]);
@@ -274,31 +291,49 @@ impl Bucket {
         key: &str,
         ranges: Vec<Range<u64>>,
     ) -> Result<Vec<Bytes>, Error> {
-        let found = match self.shared.once.get_ranges(path, &ranges).await {
-            Ok(found) => found,
-            Err(error) => {
-                let error = Error::from_store("read", key, error);
-                let last = ranges.iter().max_by_key(|range| range.end).cloned().unwrap_or(0..0);
-                let other = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied);
-                return Err(if !other && self.ends_before(path, last.end).await {
-                    Error::Range { key: key.to_owned(), start: last.start, end: last.end }
-                } else {
-                    error
-                });
-            }
-        };
-        for (index, range) in ranges.iter().enumerate() {
-            let len = found.get(index).map_or(0, Bytes::len) as u64;
-            if len != range.end - range.start {
-                let (start, end) = (range.start, range.end);
-                return Err(if self.ends_before(path, end).await {
-                    Error::Range { key: key.to_owned(), start, end }
-                } else {
-                    short(key, len, end - start)
-                });
-            }
+        if self.shared.remote {
+            return self.get_ranges_remote(path, key, &ranges).await;
         }
-        Ok(found)
+        let last = ranges.iter().max_by_key(|range| range.end).cloned().unwrap_or(0..0);
+        let (start, end) = (last.start, last.end);
+        match self.shared.once.get_ranges(path, &ranges).await {
+            Ok(found) if lengths_fit(&found, &ranges) => Ok(found),
+            Ok(_) => Err(Error::Range { key: key.to_owned(), start, end }),
+            Err(error) => Err(match Error::from_store("read", key, error) {
+                Error::Refused { .. } if self.ends_before(path, end).await => {
+                    Error::Range { key: key.to_owned(), start, end }
+                }
+                error => error,
+            }),
+        }
+    }
+
+    /// `object_store`'s own coalescing panics when the object ends within a coalesced range.
+    async fn get_ranges_remote(
+        &self,
+        path: &Path,
+        key: &str,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, Error> {
+        let merged = merge(ranges);
+        let reads = merged.iter().map(|range| self.get_range_once(path, key, range.clone()));
+        let pieces: Vec<_> = stream::iter(reads).buffered(RANGES_AT_ONCE_MAX).try_collect().await?;
+        if pieces.windows(2).any(|pair| matches!(pair, [a, b] if a.version != b.version)) {
+            return Err(Error::Unavailable {
+                operation: "read",
+                key: key.to_owned(),
+                source: None,
+            });
+        }
+        let find = |range: &Range<u64>| {
+            let index = merged.partition_point(|piece| piece.end < range.end);
+            let (place, piece) = (merged.get(index)?, pieces.get(index)?);
+            let start = usize::try_from(range.start.checked_sub(place.start)?).ok()?;
+            let end = usize::try_from(range.end - place.start).ok()?;
+            Some(piece.bytes.slice(start..end))
+        };
+        let found: Option<Vec<Bytes>> = ranges.iter().map(find).collect();
+        Ok(found.expect("every range lies in the piece that it was merged into"))
     }
 
     /// Looks at an object without reading it.
@@ -573,6 +608,33 @@ impl Conditional<'_> {
     }
 }
 
+fn lengths_fit(found: &[Bytes], ranges: &[Range<u64>]) -> bool {
+    let fits =
+        |(bytes, range): (&Bytes, &Range<u64>)| bytes.len() as u64 == range.end - range.start;
+    found.len() == ranges.len() && found.iter().zip(ranges).all(fits)
+}
+
+/// The pieces to request: sorted, apart from each other, each range within one of them.
+fn merge(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_by_key(|range| (range.start, range.end));
+    let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last)
+                if range.start <= last.end.saturating_add(MERGE_GAP_BYTES)
+                    && range.end.saturating_sub(last.start) <= MERGED_BYTES_MAX =>
+            {
+                last.end = last.end.max(range.end);
+            }
+            // Within the last one, which is full already.
+            Some(last) if range.end <= last.end => {}
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
 async fn body(found: GetResult, key: &str) -> Result<Bytes, Error> {
     found.bytes().await.map_err(|error| Error::from_store("read", key, error))
 }
@@ -604,4 +666,32 @@ fn short(key: &str, found: u64, expected: u64) -> Error {
         source: format!("{found} of {expected} bytes arrived").into(),
     };
     Error::Unavailable { operation: "read", key: key.to_owned(), source: Some(Box::new(source)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::single_range_in_vec_init)]
+    fn near_ranges_are_merged_and_stay_findable() {
+        const GAP: u64 = MERGE_GAP_BYTES;
+        const MAX: u64 = MERGED_BYTES_MAX;
+        assert_eq!(merge(&[5..9, 0..2]), [0..9]);
+        assert_eq!(merge(&[0..2, 2 + GAP..5 + GAP]), [0..5 + GAP]);
+        assert_eq!(merge(&[0..2, 3 + GAP..5 + GAP]), [0..2, 3 + GAP..5 + GAP]);
+        assert_eq!(merge(&[0..10, 2..3, 0..1]), [0..10]);
+        assert_eq!(merge(&[0..2 * MAX, 5..6, MAX..2 * MAX + 1]), [0..2 * MAX, MAX..2 * MAX + 1]);
+        let hostile =
+            [0..MAX, 1..MAX, 1..MAX + 1, 0..u64::MAX, 7..u64::MAX, u64::MAX - 1..u64::MAX];
+        let merged = merge(&hostile);
+        for range in &hostile {
+            let index = merged.partition_point(|piece| piece.end < range.end);
+            let piece = &merged[index];
+            assert!(
+                piece.start <= range.start && range.end <= piece.end,
+                "{range:?} in {merged:?}"
+            );
+        }
+    }
 }

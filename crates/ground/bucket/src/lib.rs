@@ -22,6 +22,8 @@
 
 mod address;
 mod bucket;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod key;
 mod local;
@@ -30,12 +32,14 @@ mod probe;
 #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
 mod remote;
 mod retry;
+mod settings;
 
 pub use bucket::{Bucket, Head, Object, Version};
 pub use error::Error;
 pub use key::{KEY_BYTES_MAX, PART_BYTES_MAX, RESERVED};
 pub use local::Engine;
 pub use memory::Memory;
+pub use settings::Settings;
 
 use std::time::Duration;
 
@@ -46,6 +50,8 @@ pub const OBJECT_BYTES_MAX: u64 = 1 << 30;
 /// How a bucket is opened. `Options::default()` fits production.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// Credentials, endpoints and the like for remote stores.
+    pub settings: Settings,
     /// Which engine moves the bytes of `file://`.
     pub engine: Engine,
     /// How long one request to a remote store may take before it is tried again, not counting
@@ -66,6 +72,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            settings: Settings::default(),
             engine: Engine::Auto,
             attempt: Duration::from_secs(20),
             deadline: Duration::from_secs(90),

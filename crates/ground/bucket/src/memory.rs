@@ -188,6 +188,22 @@ impl ObjectStore for Memory {
         })
     }
 
+    async fn get_ranges(
+        &self,
+        location: &Path,
+        ranges: &[std::ops::Range<u64>],
+    ) -> Result<Vec<Bytes>> {
+        let bytes = self.stored(location)?.bytes;
+        let slice = |range: &std::ops::Range<u64>| {
+            let range = object_store::GetRange::Bounded(range.clone());
+            let range = range.as_range(bytes.len() as u64);
+            let range = range.map_err(|error| Failure::range(location, &error))?;
+            #[allow(clippy::cast_possible_truncation, reason = "it lies in the object")]
+            Ok(bytes.slice(range.start as usize..range.end as usize))
+        };
+        ranges.iter().map(slice).collect()
+    }
+
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,

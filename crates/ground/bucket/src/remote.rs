@@ -1,7 +1,7 @@
 //! Stores behind a network: S3 and its kin, Google Cloud Storage, Azure.
 //!
-//! Credentials and endpoints come from the environment, by the names their own tools use. Nothing is
-//! sent when a store is opened.
+//! Credentials and endpoints come from the environment, by the names their own tools use, and from
+//! [`crate::Settings`], which win. Nothing is sent when a store is opened.
 //!
 //! There are two clients of each store. One never repeats a request, because [`crate::Bucket`]
 //! must know how often a conditional write was sent (BUCKET-6); the other retries by itself and
@@ -59,9 +59,9 @@ pub(crate) fn open(url: &Url, options: &Options) -> Result<Opened, Error> {
         #[cfg(feature = "s3")]
         "s3" => place.opened(s3(&place)?),
         #[cfg(feature = "gs")]
-        "gs" => place.opened(gs(name)),
+        "gs" => place.opened(gs(&place)),
         #[cfg(feature = "az")]
-        "az" => place.opened(az(name)),
+        "az" => place.opened(az(&place)),
         other => {
             Err(refuse(url, &format!("this build lacks it; build with the feature {other:?}")))
         }
@@ -85,6 +85,14 @@ fn percent_decode(path: &str) -> Option<String> {
 }
 
 impl Place<'_> {
+    /// The settings whose names begin with `family`, as the builders spell them.
+    fn settings(&self, family: &'static str) -> impl Iterator<Item = (String, &str)> {
+        let named = self.options.settings.iter();
+        named
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .filter(move |(name, _)| name.starts_with(family))
+    }
+
     fn opened(&self, build: impl Fn(RetryConfig) -> Built) -> Result<Opened, Error> {
         let never = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let patient = RetryConfig {
@@ -125,7 +133,14 @@ fn limits() -> [(ClientConfigKey, &'static str); 3] {
 fn s3<'a>(place: &'a Place<'_>) -> Result<impl Fn(RetryConfig) -> Built + use<'a>, Error> {
     use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 
-    let begin = move || AmazonS3Builder::from_env().with_bucket_name(place.name);
+    let begin = move || {
+        let builder = AmazonS3Builder::from_env().with_bucket_name(place.name);
+        // Settings of other stores may be there, too: what is not known here is not for us.
+        place.settings("aws_").fold(builder, |builder, (key, value)| match key.parse::<Key>() {
+            Ok(key) => builder.with_config(key, value),
+            Err(_) => builder,
+        })
+    };
     let set = |key: Key| begin().get_config_value(&key).unwrap_or_default();
     let endpoint = set(Key::Endpoint);
     if endpoint.starts_with("http://") && set(Key::Client(ClientConfigKey::AllowHttp)) != "true" {
@@ -142,12 +157,17 @@ fn s3<'a>(place: &'a Place<'_>) -> Result<impl Fn(RetryConfig) -> Built + use<'a
 }
 
 #[cfg(feature = "gs")]
-fn gs(name: &str) -> impl Fn(RetryConfig) -> Built + use<'_> {
+fn gs<'a>(place: &'a Place<'_>) -> impl Fn(RetryConfig) -> Built + use<'a> {
     use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 
     move |retry| {
         let mut builder =
-            GoogleCloudStorageBuilder::from_env().with_bucket_name(name).with_retry(retry);
+            GoogleCloudStorageBuilder::from_env().with_bucket_name(place.name).with_retry(retry);
+        for (key, value) in place.settings("google_") {
+            if let Ok(key) = key.parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
         for (key, value) in limits() {
             builder = builder.with_config(GoogleConfigKey::Client(key), value);
         }
@@ -156,12 +176,17 @@ fn gs(name: &str) -> impl Fn(RetryConfig) -> Built + use<'_> {
 }
 
 #[cfg(feature = "az")]
-fn az(name: &str) -> impl Fn(RetryConfig) -> Built + use<'_> {
+fn az<'a>(place: &'a Place<'_>) -> impl Fn(RetryConfig) -> Built + use<'a> {
     use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
     move |retry| {
         let mut builder =
-            MicrosoftAzureBuilder::from_env().with_container_name(name).with_retry(retry);
+            MicrosoftAzureBuilder::from_env().with_container_name(place.name).with_retry(retry);
+        for (key, value) in place.settings("azure_") {
+            if let Ok(key) = key.parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
         for (key, value) in limits() {
             builder = builder.with_config(AzureConfigKey::Client(key), value);
         }

@@ -4,7 +4,7 @@ use cairn_bucket::{Bucket, Engine, Error, Options};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
 
-fn url_of(dir: &tempfile::TempDir) -> String {
+pub(crate) fn url_of(dir: &tempfile::TempDir) -> String {
     format!("file://{}", dir.path().display())
 }
 
