@@ -1,1 +1,69 @@
-//! Placeholder.
+//! Who may do what: principals, tokens, grants, and the one `authorize()`.
+//!
+//! A **principal** is somebody or something that acts. It shows a **token** to be let in. A
+//! **grant** gives a principal, every caller who signed in (`authenticated`), or every caller
+//! (`anonymous`) a **role** on the datasets that a **pattern** covers. A door asks three things, in
+//! this order:
+//!
+//! 1. [`Access::snapshot`]: the state of this moment;
+//! 2. [`Snapshot::authenticate`]: who sends this `Authorization` header, a [`Caller`];
+//! 3. [`Snapshot::authorize`]: whether this caller may do this [`Action`] on this [`Resource`].
+//!
+//! | role | what it allows |
+//! |---|---|
+//! | reader | list, read; on everything also metrics |
+//! | writer | what a reader may; publish, move and delete tags, delete datasets, set retention |
+//! | admin | what a writer may; on everything also maintenance, principals, tokens and grants |
+//!
+//! # Invariants
+//!
+//! - ACCESS-1 Every request of every door passes [`Snapshot::authorize`]; only a token that held
+//!   makes a caller with a name.
+//! - ACCESS-2 A presented credential that does not hold is an error, never an anonymous caller.
+//! - ACCESS-3 A token is stored only as its hash, compared in constant time, and shown once.
+//! - ACCESS-4 Nothing is allowed without a grant that says so. There are no default credentials.
+//! - ACCESS-5 A revoked or expired token stops working everywhere within [`REFRESH_MAX`]; when the
+//!   bucket does not answer, nothing is decided on older knowledge.
+//!
+//! # Who owns the state, what is durable when, what survives a crash
+//!
+//! The bucket does, in one small object, [`STATE_KEY`], that changes only by compare-and-swap: all
+//! nodes on it agree, and a fresh machine knows every token and grant. A change is durable when its
+//! call returns. A node keeps only a copy that is at most [`REFRESH_MAX`] old, so a crash loses
+//! nothing but a token that was made and not yet shown; [`Access::recover`] then makes another one.
+//! The bytes are described in `state::format`; in an encrypted bucket they are sealed by a
+//! [`Seal`].
+//!
+//! # Absent on purpose
+//!
+//! When a token was last used: it would be a write per use, or a value that differs from node to
+//! node. Who made a grant or a token: that is for an audit log. A limit on failed attempts: a token
+//! is 256 random bits. Rights on who may hand out which rights: whoever may
+//! [`Action::ManageAccess`] may all.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod base32;
+mod caller;
+mod decide;
+mod error;
+mod grant;
+mod pattern;
+mod principal;
+mod seal;
+mod snapshot;
+mod state;
+mod token;
+
+pub use access::{Access, CHANGE_ATTEMPTS_MAX, REFRESH_MAX, STATE_KEY, TOKEN_LIFE_MAX};
+pub use caller::{AUTHORIZATION_BYTES_MAX, Caller, TokenCaller};
+pub use decide::{Decision, Explanation, Reason, Verdict};
+pub use error::Error;
+pub use grant::{Action, Grant, GrantId, Role, SCOPES_MAX, Scope, Scopes};
+pub use pattern::{PATTERN_BYTES_MAX, Pattern, Resource};
+pub use principal::{ANONYMOUS, AUTHENTICATED, Label, Principal, PrincipalName, ROOT, Subject};
+pub use seal::{Plain, Seal, SealError};
+pub use snapshot::{Snapshot, WhoAmI};
+pub use state::{GRANTS_MAX, GRANTS_PER_SUBJECT_MAX, PRINCIPALS_MAX, TOKENS_MAX};
+pub use token::{NewToken, PlainToken, TOKEN_CHARS, TOKEN_PREFIX, TokenId, TokenInfo, TokenSpec};

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use super::Access;
+use crate::error::Error;
+use crate::grant::{Grant, GrantId};
+use crate::principal::{Principal, PrincipalName};
+use crate::state::Token;
+use crate::token::{NewToken, Secret, TokenId, TokenInfo, TokenSpec};
+
+/// The longest life of a token that expires: a hundred years.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(36_525 * 86_400);
+
+/// Changes. They ask nobody: the door has authorized [`crate::Action::ManageAccess`] before.
+impl Access {
+    /// Makes a principal, without a token or a grant. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::PrincipalExists`], [`Error::TooMany`], and as every change: [`Error::Contended`],
+    /// [`Error::Bucket`] (after which the change may have been made), and as [`Access::refresh`].
+    pub async fn create_principal(&self, name: &PrincipalName) -> Result<Principal, Error> {
+        let principal = Principal { name: name.clone(), created_ms: self.now_ms() };
+        self.change(|state| state.add_principal(principal.clone())).await?;
+        Ok(principal)
+    }
+
+    /// Removes a principal with its tokens and grants. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoPrincipal`], [`Error::LastAdmin`], and as every change.
+    pub async fn remove_principal(&self, name: &PrincipalName) -> Result<(), Error> {
+        let now_ms = self.now_ms();
+        self.change(|state| state.remove_principal(now_ms, name)).await
+    }
+
+    /// Makes a token. Its hash is durable when this returns; the token itself is nowhere else than
+    /// in what is returned (ACCESS-3).
+    ///
+    /// # Errors
+    /// [`Error::NoPrincipal`], [`Error::NoScope`], [`Error::Lifetime`], [`Error::TooMany`], and as
+    /// every change.
+    pub async fn create_token(&self, spec: TokenSpec) -> Result<NewToken, Error> {
+        let now_ms = self.now_ms();
+        let expires_ms = spec.expires_in.map(|life| end_of(now_ms, life)).transpose()?;
+        let secret = Secret::random(&*self.shared.env.rng);
+        let info = TokenInfo {
+            id: secret.id(),
+            label: spec.label,
+            principal: spec.principal,
+            scopes: spec.scopes,
+            created_ms: now_ms,
+            expires_ms,
+        };
+        let token = Token { info: info.clone(), hash: secret.hash() };
+        self.change(|state| state.add_token(now_ms, token.clone())).await?;
+        Ok(NewToken { info, token: secret.plain() })
+    }
+
+    /// Revokes a token. When this returns it no longer works on this node, and within
+    /// [`crate::REFRESH_MAX`] on no other (ACCESS-5).
+    ///
+    /// # Errors
+    /// [`Error::NoToken`], [`Error::LastAdmin`], and as every change.
+    pub async fn revoke_token(&self, id: &TokenId) -> Result<(), Error> {
+        let now_ms = self.now_ms();
+        self.change(|state| state.revoke_token(now_ms, id)).await
+    }
+
+    /// Adds a grant, and says its id. One that is there already stays. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoPrincipal`], [`Error::AnonymousRole`], [`Error::TooMany`], and as every change.
+    pub async fn add_grant(&self, grant: &Grant) -> Result<GrantId, Error> {
+        self.change(|state| state.add_grant(grant.clone())).await
+    }
+
+    /// Removes a grant. Holds on this node when it returns, on others within
+    /// [`crate::REFRESH_MAX`].
+    ///
+    /// # Errors
+    /// [`Error::NoGrant`], [`Error::LastAdmin`], and as every change.
+    pub async fn remove_grant(&self, id: &GrantId) -> Result<(), Error> {
+        let now_ms = self.now_ms();
+        self.change(|state| state.remove_grant(now_ms, id)).await
+    }
+
+    /// Makes `root` an admin of everything again and gives it one more token, for an owner who lost
+    /// all of them. Asks for no credential: who can write to the bucket owns it. No door offers
+    /// this.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`], and as every change.
+    pub async fn recover(&self) -> Result<NewToken, Error> {
+        let now_ms = self.now_ms();
+        let secret = Secret::random(&*self.shared.env.rng);
+        let info = self.change(|state| state.recover(now_ms, &secret)).await?;
+        Ok(NewToken { info, token: secret.plain() })
+    }
+}
+
+fn end_of(now_ms: i64, life: Duration) -> Result<i64, Error> {
+    if life.is_zero() || life > TOKEN_LIFE_MAX {
+        return Err(Error::Lifetime);
+    }
+    let life_ms =
+        i64::try_from(life.as_nanos().div_ceil(1_000_000)).map_err(|_| Error::Lifetime)?;
+    now_ms.checked_add(life_ms).ok_or(Error::Lifetime)
+}

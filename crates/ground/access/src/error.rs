@@ -1,0 +1,242 @@
+use cairn_base::{ErrorKind, name};
+
+use crate::decide::Reason;
+use crate::grant::{Action, GrantId};
+use crate::pattern::{PATTERN_BYTES_MAX, Resource};
+use crate::principal::PrincipalName;
+use crate::seal::SealError;
+use crate::token::TokenId;
+
+/// What went wrong with access. No variant ever holds a credential, or a part of one.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bucket refused or failed.
+    #[error(transparent)]
+    Bucket(#[from] cairn_bucket::Error),
+
+    /// The `Authorization` header cannot be read.
+    #[error(
+        "the Authorization header cannot be read: {detail}; \
+         send `Bearer <token>`, or Basic with the token as password"
+    )]
+    Header {
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// The `Authorization` header has a scheme other than `Bearer` and `Basic`.
+    #[error(
+        "the Authorization header has an unknown scheme; \
+         send `Bearer <token>`, or Basic with the token as password"
+    )]
+    Scheme,
+    /// The credential does not even look like a token.
+    #[error("the credential is not a Cairn token; one begins with cairn_")]
+    Malformed,
+    /// It looks like a token, but its checksum does not hold.
+    #[error("the token is mistyped or cut off; copy all of it")]
+    Mistyped,
+    /// The token is whole, but nobody has it (any more).
+    #[error("the token is unknown or was revoked; ask an administrator for a new one")]
+    Unknown,
+    /// The token's time is over.
+    #[error("the token {id} has expired; ask an administrator for a new one")]
+    Expired {
+        /// Its public id.
+        id: TokenId,
+    },
+    /// The caller is known, or knowingly anonymous, and may not do this.
+    #[error("{action} on {resource} is denied: {reason}")]
+    Denied {
+        /// What was asked for.
+        action: Action,
+        /// On what.
+        resource: Resource,
+        /// Why not.
+        reason: Reason,
+    },
+
+    /// A name breaks the rules of names.
+    #[error(transparent)]
+    Name(#[from] name::Error),
+    /// A principal cannot have this name.
+    #[error("{name} is no principal's name: it stands for many callers; choose another one")]
+    Reserved {
+        /// The name.
+        name: String,
+    },
+    /// A pattern is longer than [`PATTERN_BYTES_MAX`].
+    #[error("the pattern has {len} bytes, more than {PATTERN_BYTES_MAX}")]
+    LongPattern {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A pattern cannot be read.
+    #[error(
+        "the pattern {pattern:?} is refused: {reason}; \
+         write @PROJECT/NAME, with * for any characters"
+    )]
+    Pattern {
+        /// The pattern as given.
+        pattern: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// There is no such role.
+    #[error("{role:?} is no role; there are reader, writer and admin")]
+    Role {
+        /// The word as given, cut to 32 characters.
+        role: String,
+    },
+    /// There is no such action.
+    #[error("{action:?} is no action")]
+    Action {
+        /// The word as given, cut to 32 characters.
+        action: String,
+    },
+    /// An id is not 16 characters of base32.
+    #[error("this is no {what} id; ids have 16 characters, as listed")]
+    Id {
+        /// Of what: token, grant.
+        what: &'static str,
+    },
+    /// A token may not be limited to nothing.
+    #[error("a token needs at least one scope, or all of its principal's grants")]
+    NoScope,
+    /// A token's life is nothing, or too long to be counted.
+    #[error("a token lives between a millisecond and a hundred years, or until it is revoked")]
+    Lifetime,
+    /// More than reading cannot be granted to everybody.
+    #[error("anonymous callers can only read; grant it to `authenticated` instead")]
+    AnonymousRole,
+
+    /// There is no such principal.
+    #[error("there is no principal {name}; create it first")]
+    NoPrincipal {
+        /// Its name.
+        name: PrincipalName,
+    },
+    /// There is such a principal already.
+    #[error("there is a principal {name} already")]
+    PrincipalExists {
+        /// Its name.
+        name: PrincipalName,
+    },
+    /// There is no such token.
+    #[error("there is no token with the id {id}; it may have been revoked already")]
+    NoToken {
+        /// The id.
+        id: TokenId,
+    },
+    /// There is no such grant.
+    #[error("there is no grant with the id {id}; it may have been removed already")]
+    NoGrant {
+        /// The id.
+        id: GrantId,
+    },
+    /// Afterwards nobody could manage access any more.
+    #[error("this would leave no token that can manage access; create another admin's token first")]
+    LastAdmin,
+    /// A named bound was reached.
+    #[error("{what}: there can be at most {max}; remove some first")]
+    TooMany {
+        /// Of what there is too much.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
+    /// Others changed the state again and again at the same time.
+    #[error("the access state was changed by others {attempts} times in a row; try again")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+
+    /// The bucket holds no access state.
+    #[error("the bucket has no access state; start a node on it once")]
+    NotInitialised,
+    /// The stored state does not match its checksum or its format.
+    #[error(
+        "access/state is damaged at byte {offset}: {detail}; \
+         restore it from an earlier version of the object"
+    )]
+    Corrupt {
+        /// Where in the object.
+        offset: usize,
+        /// What was found.
+        detail: String,
+    },
+    /// The state was written by a later version.
+    #[error(
+        "access/state has format version {found}, this program reads up to {known}; update cairn"
+    )]
+    LaterVersion {
+        /// The version it has.
+        found: u32,
+        /// The newest one that this program knows.
+        known: u32,
+    },
+    /// A worker died.
+    #[error("reading access/state failed: {0}")]
+    Worker(#[from] cairn_env::Lost),
+    /// The state could not be unsealed.
+    #[error("access/state cannot be opened: {0}")]
+    Seal(#[from] SealError),
+}
+
+impl Error {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Bucket(error) => error.kind(),
+            Self::Seal(error) => error.kind,
+            Self::Header { .. }
+            | Self::Scheme
+            | Self::Malformed
+            | Self::Mistyped
+            | Self::Unknown
+            | Self::Expired { .. }
+            | Self::Denied { .. } => ErrorKind::Denied,
+            Self::Name(_)
+            | Self::Reserved { .. }
+            | Self::LongPattern { .. }
+            | Self::Pattern { .. }
+            | Self::Role { .. }
+            | Self::Action { .. }
+            | Self::Id { .. }
+            | Self::NoScope
+            | Self::Lifetime
+            | Self::AnonymousRole
+            | Self::LaterVersion { .. } => ErrorKind::Invalid,
+            Self::NoPrincipal { .. }
+            | Self::NoToken { .. }
+            | Self::NoGrant { .. }
+            | Self::NotInitialised => ErrorKind::NotFound,
+            Self::PrincipalExists { .. } | Self::LastAdmin => ErrorKind::Conflict,
+            Self::TooMany { .. } => ErrorKind::Exhausted,
+            Self::Contended { .. } => ErrorKind::Retry,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Worker(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Whether the answer is to show another credential (HTTP 401), rather than that this caller
+    /// may not do this (HTTP 403).
+    #[must_use]
+    pub fn asks_for_credential(&self) -> bool {
+        match self {
+            Self::Header { .. }
+            | Self::Scheme
+            | Self::Malformed
+            | Self::Mistyped
+            | Self::Unknown
+            | Self::Expired { .. } => true,
+            Self::Denied { reason, .. } => reason.asks_for_credential(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn corrupt(offset: usize, detail: impl Into<String>) -> Self {
+        Self::Corrupt { offset, detail: detail.into() }
+    }
+}

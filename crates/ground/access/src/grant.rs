@@ -1,0 +1,317 @@
+//! Roles, actions and grants: the whole vocabulary of what may be done.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base32;
+use crate::error::Error;
+use crate::pattern::Pattern;
+use crate::principal::Subject;
+
+/// A set of actions that is granted as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// List and read.
+    Reader,
+    /// What a reader may, and publish, move and delete tags, set retention.
+    Writer,
+    /// Everything, also tokens, grants, collection and verification.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Reader, Self::Writer, Self::Admin];
+
+    /// Whether this role allows all that `other` does.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        self >= other
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| Error::Role { role: text.chars().take(32).collect() })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a request does. Every request of every door is one of these (ACCESS-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// List datasets of a project or of all. Allowed to whom anything there may be readable; the
+    /// list itself is filtered by [`crate::Snapshot::may_read`].
+    ListDatasets,
+    /// Read files, manifests, blocks, tags and history of a dataset, and follow it.
+    ReadDataset,
+    /// Upload blocks to a dataset, publish versions, move tags.
+    WriteDataset,
+    /// Delete tags of a dataset, or the dataset.
+    DeleteDataset,
+    /// Set how long versions of a dataset are kept.
+    SetRetention,
+    /// Read numbers about the whole node and bucket.
+    ReadMetrics,
+    /// Collect unused blocks, verify stored ones.
+    Maintain,
+    /// Read and change principals, tokens and grants.
+    ManageAccess,
+}
+
+/// How much of the resource a grant's pattern must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Something of it: the answer is filtered afterwards.
+    Part,
+    /// All of it.
+    Whole,
+    /// Everything there is, whatever the resource, and from a caller with a name: so that no door
+    /// can ask for it on too little, and opening all data to everybody opens only data.
+    Cluster,
+}
+
+/// The one table: each action, its word, the least role that allows it, and where.
+const ACTIONS: [(Action, &str, Role, Reach); 8] = [
+    (Action::ListDatasets, "list_datasets", Role::Reader, Reach::Part),
+    (Action::ReadDataset, "read_dataset", Role::Reader, Reach::Whole),
+    (Action::WriteDataset, "write_dataset", Role::Writer, Reach::Whole),
+    (Action::DeleteDataset, "delete_dataset", Role::Writer, Reach::Whole),
+    (Action::SetRetention, "set_retention", Role::Writer, Reach::Whole),
+    (Action::ReadMetrics, "read_metrics", Role::Reader, Reach::Cluster),
+    (Action::Maintain, "maintain", Role::Admin, Reach::Cluster),
+    (Action::ManageAccess, "manage_access", Role::Admin, Reach::Cluster),
+];
+
+impl Action {
+    /// Every action.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ACTIONS.iter().map(|(action, ..)| *action)
+    }
+
+    fn row(self) -> &'static (Self, &'static str, Role, Reach) {
+        let row = ACTIONS.iter().find(|(action, ..)| *action == self);
+        row.expect("a test holds the table complete")
+    }
+
+    /// The least role that allows it.
+    #[must_use]
+    pub fn needs(self) -> Role {
+        self.row().2
+    }
+
+    pub(crate) fn reach(self) -> Reach {
+        self.row().3
+    }
+
+    /// The stable word for it, in logs, explanations and REST bodies.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().1
+    }
+}
+
+impl FromStr for Action {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::all()
+            .find(|action| action.as_str() == text)
+            .ok_or_else(|| Error::Action { action: text.chars().take(32).collect() })
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A right: `role` on all that `pattern` covers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// What may be done.
+    pub role: Role,
+    /// Where.
+    pub pattern: Pattern,
+}
+
+/// What of its principal's grants a token may use. A scope never gives a right: it only leaves one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scopes {
+    /// All that the principal has, now and later.
+    All,
+    /// Only what at least one of these covers: 1 to [`SCOPES_MAX`].
+    Only(Vec<Scope>),
+}
+
+/// The most scopes of one token.
+pub const SCOPES_MAX: usize = 64;
+
+/// The name of a grant: a hash of what it says, so that the same grant has the same name on every
+/// node and adding it twice is adding it once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
+pub struct GrantId(String);
+
+const GRANT_ID_BYTES: usize = 10;
+const GRANT_ID_CHARS: usize = 16;
+const GRANT_ID_CONTEXT: &str = "cairn 2026-11 access grant id";
+
+impl GrantId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GrantId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.len() != GRANT_ID_CHARS || base32::decode(text.as_bytes()).is_none() {
+            return Err(Error::Id { what: "grant" });
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl From<GrantId> for String {
+    fn from(id: GrantId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Someone may do something somewhere. Without one, nothing is allowed (ACCESS-4).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Who.
+    pub subject: Subject,
+    /// May do what.
+    pub role: Role,
+    /// Where.
+    pub pattern: Pattern,
+}
+
+impl Grant {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> GrantId {
+        // No part can hold a space, so no two grants have one text.
+        let text = format!("{} {} {}", self.subject, self.role, self.pattern);
+        let hash = blake3::derive_key(GRANT_ID_CONTEXT, text.as_bytes());
+        GrantId(base32::encode(&hash[..GRANT_ID_BYTES]))
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {} on {}", self.subject, self.role, self.pattern)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_table_holds_every_action_once() {
+        let every = |action: Action| match action {
+            // A new action fails to compile here, and then belongs into the table.
+            Action::ListDatasets
+            | Action::ReadDataset
+            | Action::WriteDataset
+            | Action::DeleteDataset
+            | Action::SetRetention
+            | Action::ReadMetrics
+            | Action::Maintain
+            | Action::ManageAccess => 8,
+        };
+        let mut all: Vec<_> = Action::all().collect();
+        assert!(all.iter().all(|action| every(*action) == ACTIONS.len()));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), ACTIONS.len());
+        for action in all {
+            assert_eq!(action.as_str().parse::<Action>().unwrap(), action);
+        }
+    }
+
+    #[test]
+    fn roles_include_the_weaker_ones() {
+        for (high, a) in Role::ALL.into_iter().enumerate() {
+            for (low, b) in Role::ALL.into_iter().enumerate() {
+                assert_eq!(a.includes(b), high >= low);
+            }
+            assert_eq!(a.as_str().parse::<Role>().unwrap(), a);
+        }
+        assert!("owner".parse::<Role>().is_err());
+    }
+
+    /// Grant ids are in people's scripts and in logs.
+    #[test]
+    fn golden_grant_id() {
+        let grant = Grant {
+            subject: Subject::Anonymous,
+            role: Role::Reader,
+            pattern: "@main/public-*".parse().unwrap(),
+        };
+        expect!["8839xxvdmpktx0xd"].assert_eq(grant.id().as_str());
+        expect!["anonymous is reader on @main/public-*"].assert_eq(&grant.to_string());
+        assert_eq!(grant.id().as_str().parse::<GrantId>().unwrap(), grant.id());
+    }
+
+    #[test]
+    fn another_grant_has_another_id() {
+        let grant = |subject: &str, role, pattern: &str| {
+            let (subject, pattern) = (subject.parse().unwrap(), pattern.parse().unwrap());
+            Grant { subject, role, pattern }.id()
+        };
+        let ids = [
+            grant("a", Role::Reader, "@a/b"),
+            grant("b", Role::Reader, "@a/b"),
+            grant("a", Role::Writer, "@a/b"),
+            grant("a", Role::Reader, "@a/bb"),
+            grant("a", Role::Reader, "@ab/b"),
+        ];
+        for (at, id) in ids.iter().enumerate() {
+            assert!(!ids[..at].contains(id));
+        }
+        assert_eq!(grant("a", Role::Reader, "@a/b*"), grant("a", Role::Reader, "@a/b**"));
+    }
+}

@@ -1,0 +1,196 @@
+//! The bytes of `access/state`, before they are sealed (all numbers little endian):
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 4 | `CRNA` |
+//! | 4 | 1 | version of this layout, 1 |
+//! | 5 | 3 | 0 |
+//! | 8 | 4 | n, the length of the JSON text |
+//! | 12 | n | JSON text, UTF-8 |
+//! | 12 + n | 32 | BLAKE3 of all before |
+//!
+//! The JSON text is an object of `version` (1), `principals`, `tokens` and `grants`, see
+//! [`Stored`]; other fields are refused. The checksum is looked at before anything else, so a
+//! flipped bit is an error and never another permission. It is no signature: who can write to the
+//! bucket can write this.
+
+use serde::{Deserialize, Serialize};
+
+use super::{GRANTS_MAX, State, Token};
+use crate::error::Error;
+use crate::grant::{Grant, Scopes};
+use crate::principal::{Label, Principal, PrincipalName};
+use crate::token::{TokenHash, TokenId, TokenInfo};
+
+const MAGIC: &[u8; 4] = b"CRNA";
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 12;
+const HASH_BYTES: usize = 32;
+
+/// The largest state that is written or read, in bytes.
+const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    principals: Vec<Principal>,
+    tokens: Vec<StoredToken>,
+    grants: Vec<Grant>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredToken {
+    id: TokenId,
+    label: Label,
+    principal: PrincipalName,
+    scopes: Scopes,
+    created_ms: i64,
+    expires_ms: Option<i64>,
+    hash: TokenHash,
+}
+
+impl From<&Token> for StoredToken {
+    fn from(Token { info, hash }: &Token) -> Self {
+        let info = info.clone();
+        Self {
+            id: info.id,
+            label: info.label,
+            principal: info.principal,
+            scopes: info.scopes,
+            created_ms: info.created_ms,
+            expires_ms: info.expires_ms,
+            hash: hash.clone(),
+        }
+    }
+}
+
+impl From<StoredToken> for Token {
+    fn from(stored: StoredToken) -> Self {
+        Self {
+            info: TokenInfo {
+                id: stored.id,
+                label: stored.label,
+                principal: stored.principal,
+                scopes: stored.scopes,
+                created_ms: stored.created_ms,
+                expires_ms: stored.expires_ms,
+            },
+            hash: stored.hash,
+        }
+    }
+}
+
+/// What of every version can be read, to tell a later version from damage.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl State {
+    /// The bytes to seal and store.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] over [`STATE_BYTES_MAX`].
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let stored = Stored {
+            version: u32::from(VERSION),
+            principals: self.principals.values().cloned().collect(),
+            tokens: self.tokens.values().map(StoredToken::from).collect(),
+            grants: self.grants.values().flat_map(|grants| grants.values().cloned()).collect(),
+        };
+        let json = serde_json::to_vec(&stored).expect("names and numbers are always JSON");
+        envelope(VERSION, &json)
+    }
+
+    /// Reads what [`State::encode`] made.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::LaterVersion`].
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let json = open(bytes)?;
+        let refuse = |error: serde_json::Error| {
+            // The message of serde_json can repeat text of the document; its place is enough.
+            let place = format!("line {} column {}", error.line(), error.column());
+            Error::corrupt(HEADER_BYTES, format!("not the JSON that belongs here, at {place}"))
+        };
+        let Versioned { version } = serde_json::from_slice(json).map_err(refuse)?;
+        check_version(version)?;
+        let stored: Stored = serde_json::from_slice(json).map_err(refuse)?;
+        Self::build(stored).map_err(|error| Error::corrupt(HEADER_BYTES, error.to_string()))
+    }
+
+    /// Rebuilds the state through the functions that change one, so that it keeps all their rules.
+    fn build(stored: Stored) -> Result<Self, Error> {
+        let mut state = Self::default();
+        for principal in stored.principals {
+            state.add_principal(principal)?;
+        }
+        for token in stored.tokens {
+            let token = Token::from(token);
+            if state.tokens.contains_key(&token.info.id) {
+                return Err(Error::corrupt(HEADER_BYTES, "a token is there twice"));
+            }
+            state.add_token(i64::MIN, token)?;
+        }
+        if stored.grants.len() > GRANTS_MAX {
+            return Err(Error::TooMany { what: "grants", max: GRANTS_MAX });
+        }
+        for grant in stored.grants {
+            state.insert_grant(grant.id(), grant)?;
+        }
+        Ok(state)
+    }
+}
+
+fn envelope(version: u8, json: &[u8]) -> Result<Vec<u8>, Error> {
+    let total = HEADER_BYTES + json.len() + HASH_BYTES;
+    if total > STATE_BYTES_MAX {
+        return Err(Error::TooMany { what: "bytes of access state", max: STATE_BYTES_MAX });
+    }
+    let len = u32::try_from(json.len()).expect("bounded above");
+    let mut bytes = Vec::with_capacity(total);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[version, 0, 0, 0]);
+    bytes.extend_from_slice(&len.to_le_bytes());
+    bytes.extend_from_slice(json);
+    let hash = blake3::hash(&bytes);
+    bytes.extend_from_slice(hash.as_bytes());
+    Ok(bytes)
+}
+
+fn open(bytes: &[u8]) -> Result<&[u8], Error> {
+    if bytes.len() < HEADER_BYTES + HASH_BYTES {
+        return Err(Error::corrupt(bytes.len(), "shorter than any state"));
+    }
+    if bytes.len() > STATE_BYTES_MAX {
+        return Err(Error::corrupt(STATE_BYTES_MAX, "longer than any state"));
+    }
+    if &bytes[..MAGIC.len()] != MAGIC {
+        return Err(Error::corrupt(0, "not an access state"));
+    }
+    let (body, hash) = bytes.split_at(bytes.len() - HASH_BYTES);
+    if blake3::hash(body).as_bytes() != hash {
+        return Err(Error::corrupt(body.len(), "checksum mismatch"));
+    }
+    check_version(u32::from(body[4]))?;
+    let len = u32::from_le_bytes([body[8], body[9], body[10], body[11]]);
+    let json = &body[HEADER_BYTES..];
+    if body[5..8] != [0; 3] || usize::try_from(len) != Ok(json.len()) {
+        return Err(Error::corrupt(5, "the header does not fit the length"));
+    }
+    Ok(json)
+}
+
+fn check_version(found: u32) -> Result<(), Error> {
+    let known = u32::from(VERSION);
+    match found {
+        0 => Err(Error::corrupt(4, "version 0")),
+        found if found > known => Err(Error::LaterVersion { found, known }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
