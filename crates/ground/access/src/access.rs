@@ -89,16 +89,16 @@ impl Access {
         let secret = Secret::random(&*access.shared.env.rng);
         let state = State::first(access.now_ms(), &secret);
         let bytes = access.sealed(&state)?;
-        match access.shared.bucket.create(STATE_KEY, bytes).await {
-            Ok(_)
-            | Err(cairn_bucket::Error::Exists { .. } | cairn_bucket::Error::InDoubt { .. }) => {}
+        let won = match access.shared.bucket.create(STATE_KEY, bytes).await {
+            Ok(_) => true,
+            Err(cairn_bucket::Error::Exists { .. } | cairn_bucket::Error::InDoubt { .. }) => {
+                // Whoever won, the state that is there says so.
+                access.state().await?.tokens.contains_key(&secret.id())
+            }
             Err(error) => return Err(error.into()),
-        }
-        // Whoever won, the bucket now says so.
-        access.refresh().await?;
-        let id = secret.id();
-        let held = access.held().as_ref().and_then(|held| held.state.tokens.get(&id).cloned());
-        let first = held.map(|token| NewToken { info: token.info, token: secret.plain() });
+        };
+        let first = state.tokens.into_values().next().filter(|_| won);
+        let first = first.map(|token| NewToken { info: token.info, token: secret.plain() });
         Ok((access, first))
     }
 

@@ -77,6 +77,22 @@ fn a_lost_answer_does_not_lose_the_first_token() {
     });
 }
 
+/// The token is shown also when the bucket goes away right after it was made.
+#[test]
+fn the_first_token_needs_no_further_read() {
+    simulate(6, async |env| {
+        let (store, bucket) = Rough::new(&env, Duration::from_millis(20));
+        let before = store.read_count.load(Ordering::Relaxed);
+        let (_, token) = start(&bucket, &env).await.unwrap();
+        assert!(token.is_some());
+        assert_eq!(
+            store.read_count.load(Ordering::Relaxed),
+            before + 1,
+            "to see that there is none"
+        );
+    });
+}
+
 /// A damaged state is an error for every use, and nobody starts afresh over it.
 #[test]
 fn a_damaged_state_is_never_overwritten() {

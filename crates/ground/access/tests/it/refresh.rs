@@ -66,6 +66,7 @@ fn access_5_nothing_is_decided_on_old_knowledge() {
     simulate(3, async |env| {
         let (store, bucket) = Rough::new(&env, TICK);
         let (access, token) = first(&bucket, &env).await;
+        assert!(show(&access, &token).await.is_ok());
         store.down.store(true, Ordering::Relaxed);
         assert!(show(&access, &token).await.is_ok(), "the state is young enough");
         env.clock.sleep(REFRESH_MAX).await;
