@@ -1,6 +1,7 @@
 //! Directory pages: leaves hold entries, index pages hold children, both sorted by name.
 
 mod builder;
+mod columns;
 mod diff;
 mod index;
 mod leaf;
@@ -102,7 +103,7 @@ impl DirectoryPage {
         }
     }
 
-    /// Checks that this is the page `id` at the top of a directory with these totals.
+    /// Checks that this can be the top page of a directory with these totals.
     ///
     /// # Errors
     /// [`Error::Child`].

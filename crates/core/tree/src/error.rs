@@ -35,7 +35,10 @@ pub enum Error {
         expected: &'static str,
     },
     /// A part of an entry is longer than the format allows, so that an entry always fits a page.
-    #[error("the entry {:?} is refused: its {what} has {bytes} bytes, more than {max}", show(.name))]
+    #[error(
+        "the entry {:?} is refused: its {what} has {bytes} bytes, more than {max}",
+        show(.name)
+    )]
     EntryTooLarge {
         /// The entry's name.
         name: Vec<u8>,
@@ -53,7 +56,11 @@ pub enum Error {
         expected: &'static str,
     },
     /// Entries do not come in ascending order of their names, or a name comes twice.
-    #[error("the entry {:?} came after {:?}: names ascend and are unique", show(.name), show(.previous))]
+    #[error(
+        "the entry {:?} came after {:?}: names ascend and are unique",
+        show(.name),
+        show(.previous)
+    )]
     Unsorted {
         /// The name that came.
         name: Vec<u8>,

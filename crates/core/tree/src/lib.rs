@@ -1,10 +1,10 @@
 //! Manifests: the stored form of a dataset's tree, as a Merkle tree of pages.
 //!
-//! A directory is a sequence of entries sorted by name, cut into leaf pages; where there are several,
-//! index pages stand above them. A long file is a sequence of slices of chunks, cut into map pages in
-//! the same way. A root page names the top directory, and its id names the tree. Each page is stored
-//! as a chunk of its own: its id is the keyed hash of its bytes, so equal parts of trees are equal
-//! pages, stored once and skipped when trees are compared.
+//! A directory is a sequence of entries sorted by name, cut into leaf pages; where there are
+//! several, index pages stand above them. A long file is a sequence of slices of chunks, cut into
+//! map pages in the same way. A root page names the top directory, and its id names the tree. Each
+//! page is stored as a chunk of its own: its id is the keyed hash of its bytes, so equal parts of
+//! trees are equal pages, stored once and skipped when trees are compared.
 //!
 //! This crate does no I/O: [`DirectoryBuilder`] and [`StreamBuilder`] hand pages to a callback,
 //! [`Page::decode`] takes a page's bytes, [`Diff`] says which page it needs next.
@@ -18,13 +18,14 @@
 //! - TREE-5 A child's level, first name, totals or length are those that its parent names, levels
 //!   descend; [`DirectoryChild::check`] and [`MapChild::check`] say so.
 //!
-//! Absent on purpose: I/O and caches (the engine has them), merging of trees (it needs a policy), sets
-//! of hard links (an entry names the first path), and device nodes, sockets and pipes.
+//! Absent on purpose: I/O and caches (the engine has them), merging of trees (it needs a policy),
+//! sets of hard links (an entry names the first path), and device nodes, sockets and pipes.
 //!
 //! # Format, version 1
-//! `varint` is LEB128 of at most 64 bits without superfluous bytes; `zigzag` is a signed number as a
-//! varint; `id` is a chunk id of 32 bytes. A column has an element for each item in order, unless
-//! said otherwise. Columns follow each other without lengths or padding, and the last ends the page.
+//! `varint` is LEB128 of at most 64 bits without superfluous bytes; `zigzag` is a signed number as
+//! a varint; `id` is a chunk id of 32 bytes. A column has an element for each item in order, unless
+//! said otherwise. Columns follow each other without lengths or padding, and the last ends the
+//! page.
 //!
 //! | every page | |
 //! |---|---|
@@ -48,10 +49,10 @@
 //! | roots | per file that has one: 32 bytes |
 //! | ids | per file the ids of its streams in order; per directory its page, if it has one |
 //!
-//! A *table* is: the count of distinct values as a varint; the values in order of first use; and, if
-//! there are two or more, a column of varints: positions in the table. *Slices* are nothing but for a
-//! stream of form 2: the count as a varint, and per slice a varint, 0 for a hole or 1 + the bytes
-//! skipped in its chunk, and its length as a varint.
+//! A *table* is: the count of distinct values as a varint; the values in order of first use; and,
+//! if there are two or more, a column of varints: positions in the table. *Slices* are nothing but
+//! for a stream of form 2: the count as a varint, and per slice a varint, 0 for a hole or 1 + the
+//! bytes skipped in its chunk, and its length as a varint.
 //!
 //! | kind byte | |
 //! |---|---|
@@ -96,6 +97,7 @@
 
 extern crate alloc;
 
+mod column;
 mod cut;
 mod directory;
 mod entry;

@@ -99,7 +99,7 @@ impl MapPage {
         ends.last().copied().unwrap_or(0)
     }
 
-    /// Checks that this is the top page of a stream of `len` bytes.
+    /// Checks that this can be the top page of a stream of `len` bytes.
     ///
     /// # Errors
     /// [`Error::Child`].

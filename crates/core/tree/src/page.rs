@@ -58,8 +58,8 @@ impl Reference {
     /// Decodes the page behind this reference.
     ///
     /// # Errors
-    /// As [`Page::decode`]; and [`Error::Child`] when the page is of another kind than the reference
-    /// says, always so for [`Reference::Data`].
+    /// As [`Page::decode`]; and [`Error::Child`] when the page is of another kind than the
+    /// reference says, always so for [`Reference::Data`].
     pub fn decode(&self, bytes: &[u8]) -> Result<Page, Error> {
         match (self, Page::decode(bytes)?) {
             (Self::DirectoryPage(_), page @ Page::Directory(_))
@@ -71,9 +71,9 @@ impl Reference {
 }
 
 impl Page {
-    /// Decodes a page. Accepts its one canonical form only: what is decoded encodes to `bytes` again
-    /// (TREE-2). Memory: at most 150 times the page, in the worst case of long names that share
-    /// all but a byte.
+    /// Decodes a page. Accepts its one canonical form only: what is decoded encodes to `bytes`
+    /// again (TREE-2). Memory: less than 200 times the page, in the worst case of long names that
+    /// share all but a byte.
     ///
     /// # Errors
     /// [`Error::Corrupt`], and [`Error::Version`] for a page of a newer program.
@@ -103,8 +103,8 @@ impl Page {
         }
     }
 
-    /// All chunks that this page refers to, in its order. A leaf of a directory may name a chunk more
-    /// than once.
+    /// All chunks that this page refers to, in its order. A leaf of a directory may name a chunk
+    /// more than once.
     #[must_use]
     pub fn children(&self) -> Vec<Reference> {
         match self {

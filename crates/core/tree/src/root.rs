@@ -26,8 +26,8 @@ impl Root {
     /// The bytes of the root, a function of the tree alone.
     ///
     /// # Errors
-    /// [`Error::Entry`] with an empty name: the attributes break a rule, or the totals do not go with
-    /// the page.
+    /// [`Error::Entry`] with an empty name: the attributes break a rule, or the totals do not go
+    /// with the page.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
         let checked = self.meta.check().and_then(|()| self.totals.check(self.page.as_ref()));
         checked.map_err(|fault| fault.of_entry(&[]))?;

@@ -170,8 +170,8 @@ impl Stream {
         }
     }
 
-    /// Appends what [`Stream::form`], the length and the ids leave open: for slices their count, and
-    /// for each 0 for a hole or the bytes skipped plus one, and its length.
+    /// Appends what [`Stream::form`], the length and the ids leave open: for slices their count,
+    /// and for each 0 for a hole or the bytes skipped plus one, and its length.
     pub(crate) fn put_slices(&self, out: &mut Vec<u8>) {
         let Self::Slices(slices) = self else {
             return;

@@ -1,5 +1,5 @@
-//! The levels of index pages above the leaves of a directory or a map, built from left to right with
-//! one open page per level.
+//! The levels of index pages above the leaves of a directory or a map, built from left to right
+//! with one open page per level.
 
 use alloc::vec::Vec;
 

@@ -1,14 +1,13 @@
-//! The bytes under every page: a bounded reader, varints, and the columns that pages share.
+//! The bytes under every page: a bounded reader and varints.
 //!
 //! A varint is LEB128 without superfluous bytes, at most ten. A signed number is zigzag coded.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use cairn_chunk::ChunkId;
 
-use crate::entry::{Totals, check_name};
-use crate::{Error, NAME_BYTES_MAX, PAGE_BYTES_MAX};
+use crate::entry::Totals;
+use crate::{Error, PAGE_BYTES_MAX};
 
 /// The format version that this program writes and reads.
 pub(crate) const VERSION: u8 = 1;
@@ -63,6 +62,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) const fn at_start(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
     pub(crate) fn fail<T>(&self, expected: &'static str) -> Result<T, Error> {
         Err(Error::Corrupt { offset: self.at, expected })
     }
@@ -87,7 +91,18 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self, expected: &'static str) -> Result<u64, Error> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.varint_long(expected),
+        }
+    }
+
+    fn varint_long(&mut self, expected: &'static str) -> Result<u64, Error> {
         let mut value = 0;
         let mut shift = 0;
         loop {
@@ -172,145 +187,6 @@ pub(crate) fn put_totals(out: &mut Vec<u8>, totals: &Totals) {
     for value in [files, directories, symlinks, hardlinks, bytes] {
         put_varint(out, value);
     }
-}
-
-/// Three columns: the bytes shared with the name before, the length of the rest, the rest.
-#[derive(Debug, Default)]
-pub(crate) struct NameColumns {
-    shared: Vec<u8>,
-    lens: Vec<u8>,
-    rest: Vec<u8>,
-    last: Vec<u8>,
-}
-
-impl NameColumns {
-    pub(crate) fn push(&mut self, name: &[u8]) {
-        let shared = self.last.iter().zip(name).take_while(|(a, b)| a == b).count();
-        put_varint(&mut self.shared, shared as u64);
-        put_varint(&mut self.lens, (name.len() - shared) as u64);
-        self.rest.extend_from_slice(&name[shared..]);
-        self.last.truncate(shared);
-        self.last.extend_from_slice(&name[shared..]);
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.shared.len() + self.lens.len() + self.rest.len()
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.shared);
-        out.extend_from_slice(&self.lens);
-        out.extend_from_slice(&self.rest);
-    }
-}
-
-/// Reads `count` names written by [`NameColumns`]: ascending, unique and valid, the shared part as
-/// long as it can be.
-pub(crate) fn read_names(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Vec<u8>>, Error> {
-    let mut spans = Vec::with_capacity(count);
-    for _ in 0..count {
-        spans.push((reader.varint_usize(NAME_BYTES_MAX, "a shared length of a name")?, 0));
-    }
-    for span in &mut spans {
-        span.1 = reader.varint_usize(NAME_BYTES_MAX, "a length of the rest of a name")?;
-    }
-    let mut names: Vec<Vec<u8>> = Vec::with_capacity(count);
-    for (shared, len) in spans {
-        let last = names.last().map_or(&[][..], Vec::as_slice);
-        let Some(prefix) = last.get(..shared) else {
-            return reader.fail("a shared length within the name before");
-        };
-        let rest = reader.take(len, "the rest of a name")?;
-        if rest.first() <= last.get(shared) {
-            return reader.fail("names that ascend, with the longest shared prefix");
-        }
-        let mut name = Vec::with_capacity(shared + len);
-        name.extend_from_slice(prefix);
-        name.extend_from_slice(rest);
-        if let Err(fault) = check_name(&name) {
-            return reader.fail(fault.expected());
-        }
-        names.push(name);
-    }
-    Ok(names)
-}
-
-/// A table of a page's distinct values in order of first use, and a column of positions in it. There
-/// is no column when the table has one value.
-#[derive(Debug)]
-pub(crate) struct TableColumns<T> {
-    positions: BTreeMap<T, u64>,
-    last: Option<(T, u64)>,
-    values: Vec<u8>,
-    column: Vec<u8>,
-}
-
-impl<T> Default for TableColumns<T> {
-    fn default() -> Self {
-        Self { positions: BTreeMap::new(), last: None, values: Vec::new(), column: Vec::new() }
-    }
-}
-
-impl<T: Ord + Clone> TableColumns<T> {
-    pub(crate) fn push(&mut self, value: &T, put: impl FnOnce(&T, &mut Vec<u8>)) {
-        let position = match &self.last {
-            Some((last, position)) if last == value => *position,
-            _ => {
-                let next = self.positions.len() as u64;
-                let position = *self.positions.entry(value.clone()).or_insert(next);
-                if position == next {
-                    put(value, &mut self.values);
-                }
-                self.last = Some((value.clone(), position));
-                position
-            }
-        };
-        put_varint(&mut self.column, position);
-    }
-
-    /// The bytes written, or more: the column is counted even while the table has one value.
-    pub(crate) fn len_max(&self) -> usize {
-        varint_len(self.positions.len() as u64) + self.values.len() + self.column.len()
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.positions.len() as u64);
-        out.extend_from_slice(&self.values);
-        if self.positions.len() > 1 {
-            out.extend_from_slice(&self.column);
-        }
-    }
-}
-
-/// Reads what [`TableColumns`] wrote for `count` items: one value each.
-pub(crate) fn read_table<T: Ord + Clone>(
-    reader: &mut Reader<'_>,
-    count: usize,
-    read: impl Fn(&mut Reader<'_>) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    let len = reader.varint_usize(count, "a table no longer than the page")?;
-    let mut values = Vec::new();
-    let mut seen = BTreeSet::new();
-    for _ in 0..len {
-        let value = read(reader)?;
-        if !seen.insert(value.clone()) {
-            return reader.fail("a table of distinct values");
-        }
-        values.push(value);
-    }
-    match values.as_slice() {
-        [] => return reader.fail("a table with a value"),
-        [only] => return Ok(alloc::vec![only.clone(); count]),
-        _ => {}
-    }
-    let mut used = 0;
-    let mut column = Vec::with_capacity(count);
-    for _ in 0..count {
-        let position = reader.varint_usize(used.min(len - 1), "a table in order of first use")?;
-        used += usize::from(position == used);
-        column.push(values[position].clone());
-    }
-    if used == len { Ok(column) } else { reader.fail("a table whose every value is used") }
 }
 
 #[cfg(test)]

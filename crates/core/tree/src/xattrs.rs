@@ -11,8 +11,8 @@ pub const XATTRS_BYTES_MAX: usize = 32 * 1024;
 
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// Extended attributes: names and values, sorted by name, names unique. Clones share memory, so that
-/// a page whose every entry names the same 32 KiB costs them once.
+/// Extended attributes: names and values, sorted by name, names unique. Clones share memory, so
+/// that a page whose every entry names the same 32 KiB costs them once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Xattrs(Option<Arc<[Pair]>>);
 

@@ -3,8 +3,8 @@ use alloc::vec::Vec;
 use cairn_chunk::ChunkId;
 
 use super::DirectoryChild;
+use super::columns::LeafColumns;
 use super::index::DirectoryIndexColumns;
-use super::leaf::LeafColumns;
 use crate::cut::{Cut, WEIGHT_MIN, name_hash};
 use crate::entry::{Entry, Totals};
 use crate::tower::Tower;
@@ -21,11 +21,11 @@ pub(super) fn mark(name: &[u8]) -> (u64, u64) {
     ((name.len() + ITEM_WEIGHT) as u64, name_hash(name))
 }
 
-/// Builds the pages of one directory from its entries in ascending order. The pages are a function of
-/// the entries alone (TREE-1). Memory: one open page per level.
+/// Builds the pages of one directory from its entries in ascending order. The pages are a function
+/// of the entries alone (TREE-1). Memory: one open page per level.
 ///
-/// `emit` receives the bytes of each page, children before parents, and gives its id. After an error
-/// the builder takes nothing more.
+/// `emit` receives the bytes of each page, children before parents, and gives its id. After an
+/// error the builder takes nothing more.
 #[derive(Default)]
 pub struct DirectoryBuilder {
     columns: LeafColumns,

@@ -69,8 +69,8 @@ impl Item {
         }
     }
 
-    /// Higher items are opened before lower ones that begin with the same name, for the lower one may
-    /// be the first part of the higher.
+    /// Higher items are opened before lower ones that begin with the same name, for the lower one
+    /// may be the first part of the higher.
     const fn height(&self) -> u8 {
         match self {
             Self::Top(_) => u8::MAX,
@@ -80,9 +80,9 @@ impl Item {
     }
 }
 
-/// Compares two directories without their subdirectories: a merge of two sorted sequences that skips
-/// pages both have (TREE-1 makes equal parts equal pages). It reads nothing itself: [`Diff::step`]
-/// says which page it needs. Memory: the pages of two paths from the top to a leaf.
+/// Compares two directories without their subdirectories: a merge of two sorted sequences that
+/// skips pages both have (TREE-1 makes equal parts equal pages). It reads nothing itself:
+/// [`Diff::step`] says which page it needs. Memory: the pages of two paths from the top to a leaf.
 #[derive(Debug)]
 pub struct Diff {
     /// What is ahead on each side, the next part last.
@@ -155,20 +155,22 @@ impl Diff {
     ///
     /// # Errors
     /// [`Error::Child`]: the page is not what its parent says, or its names run into those that
-    /// follow it.
+    /// follow it. It is then still asked for.
     ///
     /// # Panics
     /// When no page of that side was asked for.
     pub fn supply(&mut self, side: Side, page: DirectoryPage) -> Result<(), Error> {
         let items = self.items(side);
-        let asked = items.pop();
-        if let Some(Item::Child(child)) = &asked {
-            child.check(&page)?;
+        match items.last() {
+            Some(Item::Top(_)) => {}
+            Some(Item::Child(child)) => child.check(&page)?,
+            None | Some(Item::Entry(_)) => panic!("a page is supplied that was not asked for"),
         }
-        assert!(!matches!(asked, None | Some(Item::Entry(_))), "a page was asked for");
-        if items.last().is_some_and(|next| next.first() <= page.last_name()) {
+        let next = items.len().checked_sub(2).map(|next| &items[next]);
+        if next.is_some_and(|next| next.first() <= page.last_name()) {
             return Err(Error::Child { what: "range of names" });
         }
+        items.pop();
         match page {
             DirectoryPage::Leaf(leaf) => {
                 items.extend(leaf.into_entries().into_iter().rev().map(Item::Entry));

@@ -3,10 +3,11 @@ use alloc::vec::Vec;
 use cairn_chunk::ChunkId;
 
 use super::{DirectoryPage, sum};
+use crate::column::{NameColumns, read_names};
 use crate::entry::Totals;
 use crate::page::{DIRECTORY_INDEX, Reference};
 use crate::tower::IndexColumns;
-use crate::wire::{NameColumns, Reader, VERSION, put_totals, put_varint, read_names, varint_len};
+use crate::wire::{Reader, VERSION, put_totals, put_varint, varint_len};
 use crate::{Error, LEVEL_MAX, PAGE_BYTES_MAX};
 
 /// The fewest bytes of a child: shared, rest's length, rest, five totals, id.

@@ -1,44 +1,22 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use cairn_chunk::ChunkId;
-
-use super::{NO_ID, sum};
-use crate::Error;
-use crate::entry::{Content, Entry, Kind, Meta, Time, Totals};
-use crate::page::{DIRECTORY_LEAF, Reference};
-use crate::stream::{SLICES_INLINE_MAX, Stream};
-use crate::wire::{
-    NameColumns, Reader, TableColumns, VERSION, put_totals, put_varint, read_names, read_table,
-    unzigzag, varint_len, zigzag,
+use super::columns::{
+    DIRECTORY, FILE, FORM_SHIFT, HAS_OUTBOARD, HAS_PAGE, HAS_RECIPE, HAS_ROOT, LeafColumns, Owner,
+    SYMLINK,
 };
-use crate::xattrs::{XATTRS_BYTES_MAX, Xattrs};
-use crate::{NAME_BYTES_MAX, PAGE_BYTES_MAX, PATH_BYTES_MAX};
-
-const FILE: u8 = 0;
-const DIRECTORY: u8 = 1;
-const SYMLINK: u8 = 2;
-const HARDLINK: u8 = 3;
-/// In a file's kind byte: where the form of its stream begins.
-const FORM_SHIFT: u32 = 2;
-/// In a directory's kind byte: it has a page.
-const HAS_PAGE: u8 = 1 << 2;
-const HAS_ROOT: u8 = 1 << 4;
-const HAS_OUTBOARD: u8 = 1 << 5;
-const HAS_RECIPE: u8 = 1 << 6;
+use super::{NO_ID, sum};
+use crate::column::{read_names, read_table};
+use crate::entry::{Content, Entry, Kind, Meta, Totals};
+use crate::page::Reference;
+use crate::stream::Stream;
+use crate::wire::{Reader, unzigzag};
+use crate::xattrs::Xattrs;
+use crate::{Error, PAGE_BYTES_MAX};
 
 /// The fewest bytes of an entry: shared, rest's length, rest, kind, seconds, nanoseconds and one of
 /// size, totals, target. The owner and the attributes may take none.
 const ENTRY_BYTES_MIN: usize = 7;
-/// More than the bytes of an entry besides its name, target and extended attributes: 32 bytes for
-/// each of 3 * 4 slices and the root, 14 for the lengths of a slice, and 200 for all other numbers.
-const ENTRY_FIXED_BYTES_MAX: usize = 1024;
-
-const _: () = assert!(3 * SLICES_INLINE_MAX * (32 + 14) + 32 + 200 <= ENTRY_FIXED_BYTES_MAX);
-const _: () = assert!(
-    ENTRY_FIXED_BYTES_MAX + NAME_BYTES_MAX + PATH_BYTES_MAX + XATTRS_BYTES_MAX <= PAGE_BYTES_MAX
-);
-
 /// A page of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryLeaf {
@@ -104,18 +82,19 @@ impl DirectoryLeaf {
         let count = reader.count(ENTRY_BYTES_MIN)?;
         let names = read_names(reader, count)?;
         let kinds = reader.take(count, "a kind of each entry")?;
-        let owners = read_table(reader, count, read_owner)?;
-        let times = read_times(reader, count)?;
-        let xattrs = read_table(reader, count, Xattrs::read)?;
-        let bodies = read_bodies(reader, kinds)?;
         let mut entries = Vec::with_capacity(count);
-        let attributes = owners.into_iter().zip(times).zip(xattrs);
-        for ((name, ((owner, mtime), xattrs)), kind) in
-            names.into_iter().zip(attributes).zip(bodies)
-        {
-            let (mode, uid, gid) = owner;
-            entries.push(Entry { name, meta: Meta { mode, uid, gid, mtime, xattrs }, kind });
+        for (name, &kind) in names.into_iter().zip(kinds) {
+            entries.push(Entry { name, meta: Meta::default(), kind: empty_body(reader, kind)? });
         }
+        read_table(reader, count, read_owner, |at, owner| {
+            let meta = &mut entries[at].meta;
+            (meta.mode, meta.uid, meta.gid) = *owner;
+        })?;
+        read_times(reader, &mut entries)?;
+        read_table(reader, count, Xattrs::read, |at, xattrs| {
+            entries[at].meta.xattrs.clone_from(xattrs);
+        })?;
+        read_bodies(reader, kinds, &mut entries)?;
         reader.end()?;
         for entry in &entries {
             let checked = entry.meta.check().and_then(|()| entry.kind.check());
@@ -127,8 +106,6 @@ impl DirectoryLeaf {
     }
 }
 
-type Owner = (u32, u32, u32);
-
 fn read_owner(reader: &mut Reader<'_>) -> Result<Owner, Error> {
     Ok((
         reader.varint_u32("a mode")?,
@@ -137,54 +114,43 @@ fn read_owner(reader: &mut Reader<'_>) -> Result<Owner, Error> {
     ))
 }
 
-fn put_owner(owner: &Owner, out: &mut Vec<u8>) {
-    for value in [owner.0, owner.1, owner.2] {
-        put_varint(out, u64::from(value));
-    }
-}
-
-fn read_times(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Time>, Error> {
-    let mut times = Vec::with_capacity(count);
+fn read_times(reader: &mut Reader<'_>, entries: &mut [Entry]) -> Result<(), Error> {
     let mut secs = 0_i64;
-    for _ in 0..count {
+    for entry in &mut *entries {
         secs = secs.wrapping_add(unzigzag(reader.varint("seconds")?));
-        times.push(Time { secs, nanos: 0 });
+        entry.meta.mtime.secs = secs;
     }
-    for time in &mut times {
-        time.nanos = reader.varint_u32("nanoseconds")?;
+    for entry in entries {
+        entry.meta.mtime.nanos = reader.varint_u32("nanoseconds")?;
     }
-    Ok(times)
+    Ok(())
 }
 
 /// Reads the columns of which each kind has its own: sizes, totals, targets, streams, roots, ids.
-fn read_bodies(reader: &mut Reader<'_>, kinds: &[u8]) -> Result<Vec<Kind>, Error> {
-    let mut bodies = Vec::with_capacity(kinds.len());
-    for &kind in kinds {
-        bodies.push(empty_body(reader, kind)?);
-    }
-    for body in &mut bodies {
-        if let Kind::File { content } = body {
+fn read_bodies(reader: &mut Reader<'_>, kinds: &[u8], entries: &mut [Entry]) -> Result<(), Error> {
+    for entry in &mut *entries {
+        if let Kind::File { content } = &mut entry.kind {
             content.len = reader.varint("a size")?;
         }
     }
-    for body in &mut bodies {
-        if let Kind::Directory { totals, .. } = body {
+    for entry in &mut *entries {
+        if let Kind::Directory { totals, .. } = &mut entry.kind {
             *totals = reader.totals()?;
         }
     }
-    read_targets(reader, &mut bodies)?;
-    for (body, &kind) in bodies.iter_mut().zip(kinds) {
-        if let Kind::File { content } = body {
+    read_targets(reader, entries)?;
+    for (entry, &kind) in entries.iter_mut().zip(kinds) {
+        if let Kind::File { content } = &mut entry.kind {
             read_streams(reader, content, kind)?;
         }
     }
-    for body in &mut bodies {
-        if let Kind::File { content: Content { root: Some(root), .. } } = body {
+    for entry in &mut *entries {
+        if let Kind::File { content: Content { root: Some(root), .. } } = &mut entry.kind {
             *root = reader.hash("the hash of a file")?;
         }
     }
-    for body in &mut bodies {
-        match body {
+    for entry in entries {
+        match &mut entry.kind {
             Kind::File { content } => {
                 for id in content.streams_mut().flat_map(Stream::ids_mut) {
                     *id = reader.id()?;
@@ -194,7 +160,7 @@ fn read_bodies(reader: &mut Reader<'_>, kinds: &[u8]) -> Result<Vec<Kind>, Error
             Kind::Directory { .. } | Kind::Symlink { .. } | Kind::Hardlink { .. } => {}
         }
     }
-    Ok(bodies)
+    Ok(())
 }
 
 /// The body that a kind byte calls for, its fields still to be read.
@@ -228,16 +194,16 @@ fn empty_body(reader: &Reader<'_>, kind: u8) -> Result<Kind, Error> {
     })
 }
 
-fn read_targets(reader: &mut Reader<'_>, bodies: &mut [Kind]) -> Result<(), Error> {
+fn read_targets(reader: &mut Reader<'_>, entries: &mut [Entry]) -> Result<(), Error> {
     let mut lens = Vec::new();
-    for body in &*bodies {
-        if matches!(body, Kind::Symlink { .. } | Kind::Hardlink { .. }) {
+    for entry in &*entries {
+        if matches!(entry.kind, Kind::Symlink { .. } | Kind::Hardlink { .. }) {
             lens.push(reader.varint_usize(PAGE_BYTES_MAX, "a length of a target")?);
         }
     }
     let mut lens = lens.into_iter();
-    for body in bodies {
-        if let Kind::Symlink { target } | Kind::Hardlink { target } = body {
+    for entry in entries {
+        if let Kind::Symlink { target } | Kind::Hardlink { target } = &mut entry.kind {
             *target = reader.take(lens.next().unwrap_or(0), "a target")?.to_vec();
         }
     }
@@ -256,137 +222,4 @@ fn read_streams(reader: &mut Reader<'_>, content: &mut Content, kind: u8) -> Res
         **stream = Stream::read(reader, form, len)?;
     }
     Ok(())
-}
-
-/// The columns of a leaf while it is built.
-#[derive(Debug, Default)]
-pub(crate) struct LeafColumns {
-    count: usize,
-    names: NameColumns,
-    kinds: Vec<u8>,
-    owners: TableColumns<Owner>,
-    secs: Vec<u8>,
-    nanos: Vec<u8>,
-    xattrs: TableColumns<Xattrs>,
-    sizes: Vec<u8>,
-    totals: Vec<u8>,
-    target_lens: Vec<u8>,
-    targets: Vec<u8>,
-    streams: Vec<u8>,
-    roots: Vec<u8>,
-    ids: Vec<u8>,
-    last_secs: i64,
-}
-
-impl LeafColumns {
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Whether the page is certain to be within [`PAGE_BYTES_MAX`] with `entry`. Every valid entry
-    /// fits into an empty page.
-    pub(crate) fn has_room(&self, entry: &Entry) -> bool {
-        let target = match &entry.kind {
-            Kind::Symlink { target } | Kind::Hardlink { target } => target.len(),
-            Kind::File { .. } | Kind::Directory { .. } => 0,
-        };
-        let more = entry.name.len() + target + entry.meta.xattrs.encoded_len();
-        self.len_max() + more + ENTRY_FIXED_BYTES_MAX <= PAGE_BYTES_MAX
-    }
-
-    fn len_max(&self) -> usize {
-        let columns = [
-            &self.kinds,
-            &self.secs,
-            &self.nanos,
-            &self.sizes,
-            &self.totals,
-            &self.target_lens,
-            &self.targets,
-            &self.streams,
-            &self.roots,
-            &self.ids,
-        ];
-        let bytes: usize = columns.into_iter().map(Vec::len).sum();
-        let tables = self.owners.len_max() + self.xattrs.len_max();
-        2 + varint_len(self.count as u64) + self.names.len() + tables + bytes
-    }
-
-    /// Appends a valid entry whose name is greater than the last.
-    pub(crate) fn push(&mut self, entry: &Entry) {
-        let meta = &entry.meta;
-        self.count += 1;
-        self.names.push(&entry.name);
-        self.owners.push(&(meta.mode, meta.uid, meta.gid), put_owner);
-        put_varint(&mut self.secs, zigzag(meta.mtime.secs.wrapping_sub(self.last_secs)));
-        self.last_secs = meta.mtime.secs;
-        put_varint(&mut self.nanos, u64::from(meta.mtime.nanos));
-        self.xattrs.push(&meta.xattrs, Xattrs::put);
-        match &entry.kind {
-            Kind::File { content } => self.push_content(content),
-            Kind::Directory { page, totals } => {
-                self.kinds.push(DIRECTORY | if page.is_some() { HAS_PAGE } else { 0 });
-                put_totals(&mut self.totals, totals);
-                self.ids.extend_from_slice(page.as_ref().map_or(&[], |page| &page.0));
-            }
-            Kind::Symlink { target } => self.push_target(SYMLINK, target),
-            Kind::Hardlink { target } => self.push_target(HARDLINK, target),
-        }
-    }
-
-    fn push_target(&mut self, kind: u8, target: &[u8]) {
-        self.kinds.push(kind);
-        put_varint(&mut self.target_lens, target.len() as u64);
-        self.targets.extend_from_slice(target);
-    }
-
-    fn push_content(&mut self, content: &Content) {
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        self.kinds.push(
-            FILE | content.stream.form() << FORM_SHIFT
-                | flag(content.root.is_some(), HAS_ROOT)
-                | flag(content.outboard.is_some(), HAS_OUTBOARD)
-                | flag(content.recipe.is_some(), HAS_RECIPE),
-        );
-        put_varint(&mut self.sizes, content.len);
-        if content.recipe.is_some() {
-            put_varint(&mut self.streams, content.stream.len());
-        }
-        content.stream.put_slices(&mut self.streams);
-        for stream in [&content.outboard, &content.recipe].into_iter().flatten() {
-            self.streams.push(stream.form());
-            put_varint(&mut self.streams, stream.len());
-            stream.put_slices(&mut self.streams);
-        }
-        self.roots.extend_from_slice(content.root.as_ref().map_or(&[], |root| root));
-        for (ChunkId(id), _) in content.streams().flat_map(Stream::ids) {
-            self.ids.extend_from_slice(id);
-        }
-    }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.len_max());
-        out.extend_from_slice(&[DIRECTORY_LEAF, VERSION]);
-        put_varint(&mut out, self.count as u64);
-        self.names.write(&mut out);
-        out.extend_from_slice(&self.kinds);
-        self.owners.write(&mut out);
-        out.extend_from_slice(&self.secs);
-        out.extend_from_slice(&self.nanos);
-        self.xattrs.write(&mut out);
-        let bodies = [
-            &self.sizes,
-            &self.totals,
-            &self.target_lens,
-            &self.targets,
-            &self.streams,
-            &self.roots,
-            &self.ids,
-        ];
-        for column in bodies {
-            out.extend_from_slice(column);
-        }
-        assert!(out.len() <= PAGE_BYTES_MAX, "a page is within its limit (TREE-3)");
-        out
-    }
 }

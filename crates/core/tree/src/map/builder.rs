@@ -9,8 +9,9 @@ use crate::cut::Cut;
 use crate::stream::{SLICES_INLINE_MAX, Slice, Stream, check_len};
 use crate::tower::Tower;
 
-/// Puts a stream together from slices. The result is a function of the bytes' places alone (TREE-1):
-/// neighbours that continue each other are joined however they come. Memory: one open page per level.
+/// Puts a stream together from slices. The result is a function of the bytes' places alone
+/// (TREE-1): neighbours that continue each other are joined however they come. Memory: one open
+/// page per level.
 ///
 /// `emit` receives the bytes of each map page, children before parents, and gives its id. After an
 /// error the builder takes nothing more.
@@ -122,8 +123,8 @@ impl StreamBuilder {
     /// Ends the stream.
     ///
     /// # Errors
-    /// [`Error::Failed`] after an error of [`StreamBuilder::push`]; [`Error::Deep`]; and what `emit`
-    /// returns.
+    /// [`Error::Failed`] after an error of [`StreamBuilder::push`]; [`Error::Deep`]; and what
+    /// `emit` returns.
     pub fn finish<E: From<Error>>(
         mut self,
         emit: &mut impl FnMut(Vec<u8>) -> Result<ChunkId, E>,

@@ -220,8 +220,8 @@ impl LeafColumns {
         ordinal
     }
 
-    /// The weight and the hash that decide whether a page ends after `slice`: of its chunk and place
-    /// in it, with no regard to where the page began.
+    /// The weight and the hash that decide whether a page ends after `slice`: of its chunk and
+    /// place in it, with no regard to where the page began.
     pub(super) fn mark(slice: &Slice, before: Option<&Slice>) -> (u64, u64) {
         let Source::Chunk { id, skip } = slice.source else {
             return (WEIGHT_SAME, u64::MAX);
