@@ -3,7 +3,7 @@ use std::io::{self, Read, Seek};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::window::Window;
-use crate::{Error, Recipe, Segment};
+use crate::{Error, Recipe, Segment, zstd};
 
 const INPUT_BYTES: usize = 64 << 10;
 
@@ -23,6 +23,7 @@ enum State {
     Between,
     Copy { left: u64 },
     Deflate { inflate: Box<Decompress>, inner_left: u64, outer_left: u64 },
+    Zstd { decoder: Option<Box<zstd::Decoder>>, inner_left: u64, outer_left: u64 },
 }
 
 impl<'a, R: Read + Seek> Inner<'a, R> {
@@ -71,6 +72,14 @@ impl<R: Read> Read for Inner<'_, R> {
                     }
                     made
                 }
+                State::Zstd { decoder, inner_left, outer_left } => {
+                    let decoder = decoder.as_mut().ok_or(io::ErrorKind::OutOfMemory)?;
+                    let made = read_zstd(&mut self.input, decoder, inner_left, outer_left, buf)?;
+                    if *inner_left == 0 && *outer_left == 0 {
+                        self.state = State::Between;
+                    }
+                    made
+                }
             };
             if made > 0 {
                 return Ok(made);
@@ -88,7 +97,11 @@ impl State {
                 inner_left: *inner_len,
                 outer_left: *out_len,
             },
-            Segment::Zstd { .. } => Self::Between,
+            Segment::Zstd { inner_len, out_len, .. } => Self::Zstd {
+                decoder: zstd::Decoder::new().map(Box::new),
+                inner_left: *inner_len,
+                outer_left: *out_len,
+            },
         }
     }
 }
@@ -116,11 +129,7 @@ fn read_deflate<R: Read>(
     outer_left: &mut u64,
     buf: &mut [u8],
 ) -> io::Result<usize> {
-    if input.data().is_empty() {
-        input.fill(INPUT_BYTES)?;
-    }
-    let data = input.data();
-    let data = &data[..data.len().min(usize::try_from(*outer_left).unwrap_or(usize::MAX))];
+    let data = at_most(input, *outer_left)?;
     let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
     let status = inflate.decompress(data, buf, FlushDecompress::None);
     let status = status.map_err(|_| changed())?;
@@ -135,4 +144,32 @@ fn read_deflate<R: Read>(
         return Err(changed());
     }
     usize::try_from(made).map_err(|_| changed())
+}
+
+/// The bytes at hand, at most `left`.
+fn at_most<R: Read>(input: &mut Window<R>, left: u64) -> io::Result<&[u8]> {
+    if input.data().is_empty() {
+        input.fill(INPUT_BYTES)?;
+    }
+    let data = input.data();
+    Ok(&data[..data.len().min(usize::try_from(left).unwrap_or(usize::MAX))])
+}
+
+fn read_zstd<R: Read>(
+    input: &mut Window<R>,
+    decoder: &mut zstd::Decoder,
+    inner_left: &mut u64,
+    outer_left: &mut u64,
+    buf: &mut [u8],
+) -> io::Result<usize> {
+    let data = at_most(input, *outer_left)?;
+    let step = decoder.step(data, buf).ok_or_else(changed)?;
+    input.consume(step.used);
+    *outer_left = outer_left.checked_sub(step.used as u64).ok_or_else(changed)?;
+    *inner_left = inner_left.checked_sub(step.made as u64).ok_or_else(changed)?;
+    let all = (*inner_left, *outer_left) == (0, 0);
+    if step.ended && !all || !step.ended && step.used == 0 && step.made == 0 {
+        return Err(changed());
+    }
+    Ok(step.made)
 }

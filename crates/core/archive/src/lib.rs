@@ -18,6 +18,7 @@ mod tar;
 mod varint;
 mod window;
 mod zip;
+mod zstd;
 
 pub use error::Error;
 pub use inner::Inner;

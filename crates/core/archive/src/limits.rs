@@ -26,9 +26,6 @@ pub struct Limits {
     pub inner_bytes_max: u64,
     /// Most inner bytes per compressed byte, once a stream has made [`Limits::RATIO_FREE_BYTES`].
     pub ratio_max: u64,
-    /// Most memory that re-making a zstd frame may take; higher levels need more (level 3 takes
-    /// 4 MiB, level 19 90 MiB) and are not tried.
-    pub zstd_bytes_max: u64,
 }
 
 impl Limits {
@@ -47,7 +44,6 @@ impl Default for Limits {
             outer_bytes_max: 4 << 30,
             inner_bytes_max: 64 << 30,
             ratio_max: 200,
-            zstd_bytes_max: 32 << 20,
         }
     }
 }

@@ -2,9 +2,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::deflate::Recoded;
 use crate::limits::COPY_BYTES;
-use crate::tar::tail_kind;
+use crate::tar::tail_parts;
 use crate::window::Window;
-use crate::{Error, Guess, Limits, PieceKind, Pieces, Recipe, Segment, gzip, proof, sniff, tar, zip};
+use crate::{Error, Guess, Limits, PieceKind, Pieces, Recipe, Segment, gzip, proof, sniff, tar, zip, zstd};
 
 /// What an archive turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ fn read_plan<R: Read + Seek>(archive: &mut R, limits: &Limits) -> io::Result<Opt
         Guess::Tar => plan_tar(archive, outer_len)?,
         Guess::Gzip => gzip::plan(&mut *archive, limits)?,
         Guess::Zip => zip::plan(archive, outer_len, limits)?,
-        Guess::Zstd => None,
+        Guess::Zstd => zstd::plan(&mut *archive, limits)?,
     };
     // A file that grew or shrank meanwhile is not the one that was planned.
     let plan = draft.and_then(Draft::finish).filter(|plan| plan.outer_len == outer_len);
@@ -111,10 +111,12 @@ impl Draft {
                 return Ok(Some(()));
             }
             input.consume(len);
-            seen += len as u64;
-            if self.copy(tail_kind(seen), len as u64).is_none() {
-                return Ok(None);
+            for (kind, len) in tail_parts(seen, len as u64) {
+                if self.copy(kind, len).is_none() {
+                    return Ok(None);
+                }
             }
+            seen += len as u64;
         }
     }
 

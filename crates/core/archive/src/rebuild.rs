@@ -2,7 +2,7 @@ use std::io::{self, Read, Write};
 
 use crate::deflate::{self, RebuildError};
 use crate::limits::COPY_BYTES;
-use crate::{Error, Recipe, Segment};
+use crate::{Error, Recipe, Segment, zstd};
 
 /// Counts what is read, and reads no further than the recipe's inner length.
 struct Counted<R> {
@@ -34,7 +34,9 @@ pub fn rebuild<R: Read, W: Write>(recipe: &Recipe, inner: R, out: &mut W) -> Res
             Segment::Deflate { inner_len, out_len, corrections } => {
                 deflate::rebuild(&mut inner, corrections, (*inner_len, *out_len), out)
             }
-            Segment::Zstd { .. } => Err(RebuildError::Misfit("zstd")),
+            Segment::Zstd { inner_len, out_len, params } => {
+                zstd::rebuild(&mut inner, *params, (*inner_len, *out_len), out)
+            }
         };
         result.map_err(|error| match error {
             RebuildError::Read(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

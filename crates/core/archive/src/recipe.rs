@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::limits::LEN_MAX;
-use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, varint};
+use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, varint, zstd};
 
 const MAGIC: [u8; 4] = *b"CArc";
 const VERSION: u8 = 1;
@@ -42,14 +42,12 @@ pub enum Segment {
 /// How a zstd frame was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZstdParams {
-    /// Compression level, 1 to 22.
+    /// Compression level, from 1.
     pub level: u8,
     /// Whether the frame ends with a checksum of its content.
     pub checksum: bool,
-    /// Whether the frame begins with the length of its content.
+    /// Whether the frame begins with the length of its content, which the encoder knew then.
     pub content_size: bool,
-    /// Whether the encoder was told the length of the content, which bounds the window.
-    pub pledged: bool,
 }
 
 impl fmt::Debug for Segment {
@@ -218,11 +216,7 @@ fn encode_segment(segment: &Segment, out: &mut Vec<u8>) {
             varint::put(out, *inner_len);
             varint::put(out, *out_len);
             out.push(params.level);
-            out.push(
-                u8::from(params.checksum)
-                    | u8::from(params.content_size) << 1
-                    | u8::from(params.pledged) << 2,
-            );
+            out.push(u8::from(params.checksum) | u8::from(params.content_size) << 1);
         }
     }
 }
@@ -250,14 +244,13 @@ fn decode_segment(rest: &mut &[u8]) -> Result<Segment, Error> {
             let out_len = varint::take(rest).ok_or_else(ends)?;
             let level = byte(rest)?;
             let flags = byte(rest)?;
-            if !(1..=22).contains(&level) || flags > 7 {
+            if !(1..=zstd::LEVEL_MAX).contains(&level) || flags > 3 {
                 return Err(Error::RecipeDamaged { reason: "its zstd parameters are none" });
             }
             let params = ZstdParams {
                 level,
                 checksum: flags & 1 != 0,
                 content_size: flags & 2 != 0,
-                pledged: flags & 4 != 0,
             };
             Ok(Segment::Zstd { inner_len, out_len, params })
         }

@@ -20,13 +20,9 @@ pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 #[must_use]
 pub fn sniff(head: &[u8]) -> Option<Guess> {
     const ZIP_HEADS: [&[u8]; 4] = [b"PK\x03\x04", b"PK\x05\x06", b"MZ", b"#!"];
-    let skippable = |head: &[u8]| {
-        head.first_chunk::<4>()
-            .is_some_and(|magic| u32::from_le_bytes(*magic) & !0xf == 0x184d_2a50)
-    };
     if head.starts_with(&gzip::MAGIC) {
         Some(Guess::Gzip)
-    } else if head.starts_with(&ZSTD_MAGIC) || skippable(head) {
+    } else if head.starts_with(&ZSTD_MAGIC) || is_skippable(head) {
         Some(Guess::Zstd)
     } else if ZIP_HEADS.iter().any(|magic| head.starts_with(magic)) {
         Some(Guess::Zip)
@@ -35,4 +31,10 @@ pub fn sniff(head: &[u8]) -> Option<Guess> {
     } else {
         None
     }
+}
+
+/// Whether `head` begins with a frame that zstd decoders skip.
+pub(crate) fn is_skippable(head: &[u8]) -> bool {
+    let magic = head.first_chunk::<4>();
+    magic.is_some_and(|magic| u32::from_le_bytes(*magic) & !0xf == 0x184d_2a50)
 }

@@ -80,9 +80,10 @@ impl Splitter {
                     take
                 }
                 State::Tail { seen } => {
+                    for (kind, len) in tail_parts(*seen, bytes.len() as u64) {
+                        pieces.push(kind, len)?;
+                    }
                     *seen += bytes.len() as u64;
-                    let kind = tail_kind(*seen);
-                    pieces.push(kind, bytes.len() as u64)?;
                     bytes.len()
                 }
             };
@@ -186,9 +187,11 @@ const fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK_BYTES as u64
 }
 
-/// The kind of bytes that no format explains, the first `seen` of them so far.
-pub(crate) const fn tail_kind(seen: u64) -> PieceKind {
-    if seen <= LAYOUT_RUN_BYTES_MAX { PieceKind::Layout } else { PieceKind::Member }
+/// What the next `len` bytes are that no format explains, after `seen` of them: a short run is
+/// Layout, and the rest of a long one worth chunking by itself.
+pub(crate) fn tail_parts(seen: u64, len: u64) -> [(PieceKind, u64); 2] {
+    let layout = LAYOUT_RUN_BYTES_MAX.saturating_sub(seen).min(len);
+    [(PieceKind::Layout, layout), (PieceKind::Member, len - layout)]
 }
 
 /// Whether `block` begins with a tar header: its checksum is right, and it is not empty.

@@ -101,7 +101,7 @@ impl<'w, R: Read> Parser<'w, R> {
         }
         for _ in 0..len {
             let byte = self.input.bits(8)?;
-            text.buf().push((byte & 0xff) as u8);
+            text.buf().push(byte.to_le_bytes()[0]);
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl<'w, R: Read> Parser<'w, R> {
             }
             if symbol < END_OF_BLOCK {
                 tokens.push(Token::LITERAL);
-                text.buf().push((symbol & 0xff) as u8);
+                text.buf().push(symbol.to_le_bytes()[0]);
                 continue;
             }
             let code = symbol - END_OF_BLOCK - 1;

@@ -155,7 +155,7 @@ pub(crate) fn read_header<R: Read>(
     }
     let mut code_lengths = [0u8; LENGTH_CODES];
     for &symbol in &LENGTH_ORDER[..lengths] {
-        code_lengths[symbol] = (take(input, 3)? & 7) as u8;
+        code_lengths[symbol] = take(input, 3)?.to_le_bytes()[0];
     }
     let decoder = Decoder::new(&code_lengths)?;
     let encoder = Encoder::new(&code_lengths);
@@ -173,7 +173,7 @@ pub(crate) fn read_header<R: Read>(
             16 => (*all.last().ok_or(Stop::Refused)?, 3 + extra(2)?),
             17 => (0, 3 + extra(3)?),
             18 => (0, 11 + extra(7)?),
-            _ => ((symbol & 15) as u8, 1),
+            _ => (symbol.to_le_bytes()[0], 1),
         };
         all.resize(all.len() + repeat, value);
     }
@@ -348,6 +348,10 @@ fn tree_lengths(tree: &Tree, order: &[usize], symbols: usize, bits_max: usize) -
             counts[bits[node]] += 1;
         }
     }
+    let small = |len: usize| u8::try_from(len).expect("code lengths are at most 15");
+    if overflow == 0 {
+        return bits[..symbols].iter().map(|&len| small(len)).collect();
+    }
     // Each step moves one leaf a level down and brings one that is too deep beside it.
     while overflow > 0 {
         let Some(from) = (1..bits_max).rev().find(|&len| counts[len] > 0) else { break };
@@ -360,7 +364,7 @@ fn tree_lengths(tree: &Tree, order: &[usize], symbols: usize, bits_max: usize) -
     let mut leaves = order.iter().filter(|&&node| node < symbols);
     for len in (1..=bits_max).rev() {
         for &leaf in leaves.by_ref().take(counts[len]) {
-            lengths[leaf] = u8::try_from(len).expect("code lengths are at most 15");
+            lengths[leaf] = small(len);
         }
     }
     lengths

@@ -10,7 +10,7 @@ pub(crate) const MATCH_MAX: usize = 258;
 pub(crate) const LOOKAHEAD: usize = 1024;
 
 const WINDOW: usize = 32 << 10;
-const DISTANCE_MAX: u64 = (WINDOW - MATCH_MAX - MATCH_MIN - 1) as u64;
+const DISTANCE_MAX: u32 = 32_768 - 258 - 3 - 1;
 /// A match of three bytes that is farther away costs more than three literals.
 const TOO_FAR: u64 = 4096;
 
@@ -135,7 +135,7 @@ pub(crate) struct Matcher {
     /// The last position with a hash; 0 is none, as in zlib, which never finds the first byte.
     head: Vec<u32>,
     /// The position before with the same hash.
-    prev: Vec<u32>,
+    prev: Box<[u32; WINDOW]>,
     /// The next position to be hashed.
     hashed: u64,
     /// What was found at a position while the token before it was chosen.
@@ -148,7 +148,7 @@ impl Matcher {
             hash: config.hash,
             effort: config.effort(),
             head: vec![0; 1 << config.hash.bits()],
-            prev: vec![0; WINDOW],
+            prev: Box::new([0; WINDOW]),
             hashed: 0,
             pending: None,
         }
@@ -197,43 +197,54 @@ impl Matcher {
     /// Hashes the positions before `end`.
     #[inline]
     fn hash_to(&mut self, text: &Text, end: u64) {
-        let bytes = self.hash.bytes();
-        while self.hashed < end {
-            let at = text.from(self.hashed);
-            if at.len() >= bytes {
-                let slot = &mut self.head[self.hash.of(at)];
-                self.prev[index(self.hashed)] = *slot;
-                *slot = (self.hashed & 0xffff_ffff) as u32;
-            }
-            self.hashed += 1;
+        if self.hashed >= end {
+            return;
         }
+        let count = usize::try_from(end - self.hashed).unwrap_or(usize::MAX);
+        let mut at = self.hashed;
+        for bytes in text.from(at).windows(self.hash.bytes()).take(count) {
+            let slot = &mut self.head[self.hash.of(bytes)];
+            self.prev[index(at)] = *slot;
+            *slot = short(at);
+            at += 1;
+        }
+        self.hashed = end;
     }
 
     /// The first of the longest matches at `at` that are longer than `best`.
     #[inline]
     fn search(&self, text: &Text, at: u64, mut best: usize) -> Option<Found> {
-        let here = text.from(at);
-        let len_max = here.len().min(MATCH_MAX);
+        let (buf, here_at) = text.all(at);
+        let len_max = (buf.len() - here_at).min(MATCH_MAX);
         if len_max < self.hash.bytes() || best >= len_max {
             return None;
         }
-        let here = &here[..len_max];
+        let here = &buf[here_at..here_at + len_max];
         let Effort { good, nice, chain, .. } = self.effort;
         let nice = nice.min(len_max);
         let mut left = if best >= good { chain >> 2 } else { chain };
-        let mut candidate = u64::from(self.head[self.hash.of(here)]);
+        let mut candidate = self.head[self.hash.of(here)];
         let mut dist_max = DISTANCE_MAX;
         let mut found = None;
-        while candidate != 0 && candidate < at && at - candidate <= dist_max {
-            let there = &text.from(candidate)[..len_max];
-            if there[best] == here[best] {
-                let len = common(there, here);
+        let mut ends = [here[best - 1], here[best]];
+        loop {
+            // Position 0 is none, and a distance of 0 or less is far away when it wraps.
+            let dist = short(at).wrapping_sub(candidate);
+            if candidate == 0 || dist.wrapping_sub(1) >= dist_max {
+                break;
+            }
+            let Some(there) = here_at.checked_sub(dist as usize).and_then(|at| buf.get(at..)) else {
+                break;
+            };
+            if there.get(best - 1..=best) == Some(&ends) {
+                let len = common(&there[..len_max], here);
                 if len > best {
                     best = len;
-                    found = Some(Found { len, dist: at - candidate });
+                    found = Some(Found { len, dist: dist.into() });
                     if len >= nice {
                         break;
                     }
+                    ends = [here[best - 1], here[best]];
                 }
             }
             left -= 1;
@@ -241,14 +252,19 @@ impl Matcher {
                 break;
             }
             dist_max = DISTANCE_MAX - 1;
-            candidate = u64::from(self.prev[index(candidate)]);
+            candidate = self.prev[candidate as usize % WINDOW];
         }
         found.filter(|found| found.len > MATCH_MIN || found.dist <= TOO_FAR || self.effort.greedy)
     }
 }
 
-const fn index(at: u64) -> usize {
-    at as usize % WINDOW
+/// A position in 32 bits; streams end before they would not do.
+fn short(at: u64) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn index(at: u64) -> usize {
+    usize::try_from(at % WINDOW as u64).unwrap_or(0)
 }
 
 /// How many bytes two slices of one length have in common at their beginning.

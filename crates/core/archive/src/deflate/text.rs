@@ -25,6 +25,13 @@ impl Text {
         self.buf.get(offset..).unwrap_or_default()
     }
 
+    /// All bytes at hand, and where `at` is among them: the end if it is none of them.
+    #[inline]
+    pub(crate) fn all(&self, at: u64) -> (&[u8], usize) {
+        let offset = usize::try_from(at.wrapping_sub(self.base)).unwrap_or(usize::MAX);
+        (&self.buf, offset.min(self.buf.len()))
+    }
+
     /// The buffer that new bytes are appended to.
     pub(crate) const fn buf(&mut self) -> &mut Vec<u8> {
         &mut self.buf
