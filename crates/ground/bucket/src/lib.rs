@@ -25,6 +25,7 @@ mod bucket;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+pub mod faulty;
 mod key;
 mod local;
 mod memory;
@@ -36,6 +37,7 @@ mod settings;
 
 pub use bucket::{Bucket, Head, Object, Version};
 pub use error::Error;
+pub use faulty::Faulty;
 pub use key::{KEY_BYTES_MAX, PART_BYTES_MAX, RESERVED};
 pub use local::Engine;
 pub use memory::Memory;

@@ -111,12 +111,12 @@ impl LocalStore {
         options: &Options,
         env: &Env,
     ) -> std::result::Result<Self, Failure> {
-        let io = engine::choose(options.engine, env)?;
-        let root = root.to_owned();
+        let (root, engine) = (root.to_owned(), options.engine);
         let permits = Semaphore::new(options.local_in_flight_max.max(1) as usize);
         let (env, permits) = (env.clone(), Arc::new(permits));
         let (sender, receiver) = oneshot::channel();
-        let opening = move |io: Box<dyn Io>| {
+        let opening = move || {
+            let io = engine::choose(engine)?;
             let root_dir = Arc::new(session::open_root(&root)?);
             let dirs = Dirs::new(Arc::clone(&root_dir));
             let sessions = Sessions::new();
@@ -125,7 +125,7 @@ impl LocalStore {
             sessions_begin(&shared)?;
             Ok(Self { shared: Arc::new(shared) })
         };
-        engine::threads::once(move || drop(sender.send(opening(io))));
+        engine::threads::once(move || drop(sender.send(opening())));
         receiver.await.unwrap_or(Err(Failure::Worker))
     }
 }

@@ -2,6 +2,8 @@
 
 pub(super) mod blocking;
 pub(super) mod threads;
+#[cfg(target_os = "linux")]
+mod uring;
 
 use std::fmt;
 use std::io;
@@ -9,7 +11,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_env::Env;
 use futures::future::BoxFuture;
 
 use super::Failure;
@@ -65,18 +66,35 @@ pub(super) trait Io: Send + Sync + fmt::Debug {
     fn sync(&self, file: Arc<OwnedFd>) -> BoxFuture<'static, io::Result<()>>;
 }
 
-/// The engine that `wanted`, the environment and the kernel agree on.
-pub(super) fn choose(wanted: Engine, _env: &Env) -> Result<Box<dyn Io>, Failure> {
+/// The engine that `wanted`, the environment and the kernel agree on. Blocks for a moment.
+pub(super) fn choose(wanted: Engine) -> Result<Box<dyn Io>, Failure> {
     let wanted = match wanted {
         Engine::Auto => from_environment()?,
         wanted => wanted,
     };
-    match wanted {
-        Engine::IoUring => {
-            Err(Failure::Engine { wanted: "io_uring", reason: String::from("this build has none") })
-        }
-        Engine::Auto | Engine::Threads => Ok(Box::new(threads::Threads::new())),
+    if wanted == Engine::Threads {
+        return Ok(Box::new(threads::Threads::new()));
     }
+    match ring() {
+        Ok(ring) => Ok(ring),
+        Err(error) if wanted == Engine::IoUring => {
+            Err(Failure::Engine { wanted: "io_uring", reason: error.to_string() })
+        }
+        Err(error) => {
+            tracing::info!(%error, "the kernel gives no ring; file:// works with threads");
+            Ok(Box::new(threads::Threads::new()))
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn ring() -> io::Result<Box<dyn Io>> {
+    Ok(Box::new(uring::Uring::start()?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ring() -> io::Result<Box<dyn Io>> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring is a part of Linux"))
 }
 
 fn from_environment() -> Result<Engine, Failure> {

@@ -23,6 +23,13 @@ async fn threads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn io_uring() {
+    let dir = tempfile::tempdir().unwrap();
+    conformance::all(&open(&dir, Engine::IoUring).await).await;
+    only_own_files_are_left(&dir);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_handles() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (open(&dir, Engine::Threads).await, open(&dir, Engine::Auto).await);
