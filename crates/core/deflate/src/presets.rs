@@ -1,0 +1,69 @@
+//! The encoders that are known, by number.
+//!
+//! The number is stored in corrections: entries are never changed nor moved, only appended.
+
+use crate::chain::Hash;
+
+/// How matches are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// The first match that is found is taken; zlib's levels 1 to 3.
+    Fast,
+    /// A match is put off when a longer one begins at the next byte; zlib's levels 4 to 9.
+    Lazy,
+}
+
+/// What an encoder's choices depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Params {
+    pub(crate) style: Style,
+    /// From this length of the match before on, a quarter of the steps is enough.
+    pub(crate) good: u32,
+    /// Lazy: a match of this length is never put off. Fast: positions within matches that are
+    /// longer are in no chain.
+    pub(crate) lazy: u32,
+    /// A match of this length ends the search.
+    pub(crate) nice: u32,
+    /// Most steps of a search.
+    pub(crate) steps: u32,
+    /// Lazy: matches of three bytes that are farther are not taken.
+    pub(crate) far: u32,
+    /// Farthest distance of a match.
+    pub(crate) distance: u32,
+    pub(crate) hash: Hash,
+}
+
+const ZLIB_DISTANCE: u32 = 32768 - 262;
+const ZLIB_FAR: u32 = 4096;
+
+/// zlib's level, with this hash.
+const fn zlib(level: usize, hash: Hash) -> Params {
+    let (style, good, lazy, nice, steps) = match level {
+        1 => (Style::Fast, 4, 4, 8, 4),
+        2 => (Style::Fast, 4, 5, 16, 8),
+        3 => (Style::Fast, 4, 6, 32, 32),
+        4 => (Style::Lazy, 4, 4, 16, 16),
+        5 => (Style::Lazy, 8, 16, 32, 32),
+        6 => (Style::Lazy, 8, 16, 128, 128),
+        7 => (Style::Lazy, 8, 32, 128, 256),
+        8 => (Style::Lazy, 32, 128, 258, 1024),
+        _ => (Style::Lazy, 32, 258, 258, 4096),
+    };
+    Params { style, good, lazy, nice, steps, far: ZLIB_FAR, distance: ZLIB_DISTANCE, hash }
+}
+
+/// All presets; the index is the number.
+pub(crate) const PRESETS: [Params; 27] = {
+    let mut presets = [zlib(6, Hash::Shift5); 27];
+    let mut level = 1;
+    while level <= 9 {
+        presets[level - 1] = zlib(level, Hash::Shift5);
+        presets[level + 8] = zlib(level, Hash::Shift6);
+        presets[level + 17] = zlib(level, if level < 6 { Hash::Crc4 } else { Hash::Crc3 });
+        level += 1;
+    }
+    presets
+};
+
+/// The preset for streams that tell nothing: zlib's level 6.
+pub(crate) const PRESET_USUAL: u8 = 5;
