@@ -1,1 +1,53 @@
-//! Placeholder.
+//! Datasets: versioned, deduplicated trees of files with tags.
+//!
+//! [`Datasets`] is the engine on a bucket. [`Store`] is the face that push, pull and browsing use,
+//! which a node's client has too. A version is a manifest (`cairn-tree`) whose pages and contents are
+//! chunks (`cairn-blocks`); a tag is a ref that points to one.
+//!
+//! The bucket owns all state. When a push returns, its chunks, its manifest and the moved refs are
+//! durable at the level of the bucket. A crash before leaves no trace but chunks that the next push
+//! reuses or a collection removes.
+//!
+//! Invariants:
+//!
+//! - DATASETS-1 A root is announced in its ref before the publisher looks at the catalog, and becomes
+//!   current in a swap that takes the announcement away.
+//! - DATASETS-2 A version is published only when every chunk that its manifest reaches is stored.
+//! - DATASETS-3 A pull changes nothing outside its destination, and a file there is either as it was
+//!   or whole and verified.
+//! - DATASETS-4 A file that changed while it was read is read again, and reported when it keeps
+//!   changing.
+
+#![forbid(unsafe_code)]
+
+mod browse;
+mod content;
+mod error;
+mod local;
+mod maintain;
+mod meter;
+mod model;
+mod pages;
+mod pull;
+mod push;
+mod refs;
+mod stat;
+mod stat_cache;
+mod store;
+mod uploads;
+
+pub use browse::{Change, ChangeKind, Listed, Node};
+pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
+pub use content::ContentStream;
+pub use error::Error;
+pub use local::Datasets;
+pub use maintain::{Collected, Verified};
+pub use meter::{Counter, Meter};
+pub use model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
+pub use pages::{Browser, Entries};
+pub use pull::{PullOptions, Pulled, pull, pull_switch};
+pub use push::{PushOptions, Pushed, Skipped, Source, push};
+pub use refs::HISTORY_MAX;
+pub use stat::{Performance, performance};
+pub use store::{Published, Store, Upload};
+pub use uploads::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UploadId, Uploads};

@@ -27,7 +27,7 @@ fn head_of(name: &str, bytes: &[u8], master: Option<&Master>) -> Result<RunHead,
     if size < TRAILER_BYTES {
         return Err(Error::corrupt(name, 0, "short"));
     }
-    let trailer = &bytes[bytes.len() - TRAILER_BYTES as usize..];
+    let trailer = &bytes[bytes.len() - usize::try_from(TRAILER_BYTES).unwrap()..];
     let range = head_range(name, trailer, size)?;
     let head = &bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
     RunHead::decode(name, trailer, head, master)

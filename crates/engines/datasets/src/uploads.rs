@@ -1,0 +1,176 @@
+//! Uploads of clients that talk to a node: kept by id between requests.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cairn_blocks::Frame;
+use cairn_chunk::ChunkId;
+
+use crate::error::Error;
+use crate::local::{Datasets, LocalUpload};
+use crate::model::{Publication, Target};
+use crate::store::{Published, Upload as _};
+
+/// The most uploads at a time; each holds one unfinished pack of 16 MiB.
+pub const UPLOADS_MAX: usize = 64;
+/// An upload without a request for so long is forgotten.
+pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The name of an upload: 128 random bits, known only to its client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UploadId([u8; 16]);
+
+impl UploadId {
+    /// Parses 32 hexadecimal digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        cairn_blocks::pack::PackId::from_hex(text).map(|id| Self(id.0))
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UploadId(secret)")
+    }
+}
+
+struct Open {
+    upload: Arc<LocalUpload>,
+    owner: String,
+    used: Duration,
+}
+
+/// The uploads that a node has open. Cheap to clone. A node that dies takes them along: its clients
+/// push again and go on from what was registered.
+#[derive(Clone)]
+pub struct Uploads {
+    datasets: Datasets,
+    open: Arc<Mutex<BTreeMap<UploadId, Open>>>,
+}
+
+impl Uploads {
+    /// No uploads yet.
+    #[must_use]
+    pub fn new(datasets: Datasets) -> Self {
+        Self { datasets, open: Arc::default() }
+    }
+
+    /// Opens an upload for `owner`.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] over [`UPLOADS_MAX`]; as [`crate::Store::upload`].
+    pub async fn begin(&self, targets: &[Target], owner: &str) -> Result<UploadId, Error> {
+        let now = self.now();
+        self.with(|open| {
+            open.retain(|_, entry| now.saturating_sub(entry.used) < UPLOAD_IDLE_MAX);
+            if open.len() >= UPLOADS_MAX {
+                let what = "number of uploads at a time";
+                return Err(Error::TooMany { what, max: UPLOADS_MAX as u64 });
+            }
+            Ok(())
+        })?;
+        let upload = Arc::new(self.datasets.upload_to(targets, false).await?);
+        let mut id = UploadId([0; 16]);
+        self.datasets.blocks.env().rng.fill(&mut id.0);
+        self.with(|open| open.insert(id, Open { upload, owner: owner.to_owned(), used: now }));
+        Ok(id)
+    }
+
+    /// The targets of an upload, for the question whether its owner may still write them.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`], also when it is somebody else's.
+    pub fn targets(&self, id: UploadId, owner: &str) -> Result<Vec<Target>, Error> {
+        Ok(self.get(id, owner)?.targets().to_vec())
+    }
+
+    /// As [`crate::Upload::claim`].
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; [`Error::Blocks`].
+    pub async fn claim(
+        &self,
+        id: UploadId,
+        owner: &str,
+        ids: &[ChunkId],
+    ) -> Result<Vec<bool>, Error> {
+        self.get(id, owner)?.claim(ids).await
+    }
+
+    /// As [`crate::Upload::add`]; the frame is checked.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; [`Error::Blocks`].
+    pub async fn add(&self, id: UploadId, owner: &str, frame: Frame) -> Result<(), Error> {
+        self.get(id, owner)?.add(frame).await
+    }
+
+    /// As [`crate::Upload::publish`]; every chunk that the manifest reaches is looked up (DATASETS-2).
+    /// The upload ends.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`], [`Error::Incomplete`]; [`Error::Blocks`].
+    pub async fn publish(
+        &self,
+        id: UploadId,
+        owner: &str,
+        publication: &Publication,
+    ) -> Result<Published, Error> {
+        let upload = self.get(id, owner)?;
+        let published = upload.publish(publication).await;
+        self.with(|open| open.remove(&id));
+        if published.is_err() {
+            upload.abandon().await?;
+        }
+        published
+    }
+
+    /// Ends an upload.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; [`Error::Blocks`].
+    pub async fn abandon(&self, id: UploadId, owner: &str) -> Result<(), Error> {
+        let upload = self.get(id, owner)?;
+        self.with(|open| open.remove(&id));
+        upload.abandon().await
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.with(|open| open.len())
+    }
+
+    fn get(&self, id: UploadId, owner: &str) -> Result<Arc<LocalUpload>, Error> {
+        let now = self.now();
+        self.with(|open| match open.get_mut(&id) {
+            Some(entry) if entry.owner == owner => {
+                entry.used = now;
+                Ok(Arc::clone(&entry.upload))
+            }
+            _ => Err(Error::NoUpload { id: id.to_string() }),
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.datasets.blocks.env().clock.monotonic()
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<UploadId, Open>) -> T) -> T {
+        work(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uploads({})", self.count())
+    }
+}
