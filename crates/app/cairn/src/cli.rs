@@ -1,0 +1,276 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Versioned, deduplicated datasets on a bucket you own.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, about, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "REFERENCES\n  \
+    [HOST[:PORT]/][@PROJECT/]NAME[:TAG][/PATH]\n  \
+    The tag is `latest` and the project `main` when not written.\n\n\
+    WHERE\n  \
+    --bucket works on a bucket directly, without a server. Else the command talks to a node:\n  \
+    --url, CAIRN_URL, a profile, or http://127.0.0.1:7400.\n\n\
+    EXAMPLES\n  \
+    cairn push ./photos photos:2026-07          push a directory\n  \
+    cairn pull photos:2026-07 ./restored        get it back\n  \
+    cairn ls photos:2026-07/raw                 look inside\n  \
+    cairn diff photos:2026-06 photos:2026-07    what changed\n\n\
+    Exit codes: 0 done, 2 wrong input, 3 not found, 4 not allowed, 5 conflict, 6 try again,\n  \
+    7 damaged, 8 limit reached, 9 done with files left out, 1 anything else.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Work on this bucket directly: file:///DIR, s3://BUCKET/PREFIX, gs://…, az://…
+    #[arg(long, global = true, env = "CAIRN_BUCKET", value_name = "URL")]
+    pub(crate) bucket: Option<String>,
+    /// The node to talk to
+    #[arg(long, global = true, env = "CAIRN_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A named profile of the configuration file
+    #[arg(long, global = true, env = "CAIRN_PROFILE", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// A file with the token for the node; else CAIRN_TOKEN
+    #[arg(long, global = true, env = "CAIRN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A file with the passphrase of an encrypted bucket; else CAIRN_PASSPHRASE
+    #[arg(long, global = true, env = "CAIRN_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// The key file of an encrypted bucket
+    #[arg(long, global = true, env = "CAIRN_KEY_FILE", value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no progress
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more about what is done; twice for everything
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prepare a bucket (a first push does it too)
+    Init(Init),
+    /// Push a directory, a file, standard input (-) or the members of an archive
+    Push(Push),
+    /// Make a directory be a version
+    Pull(Pull),
+    /// List datasets, tags, or what is in a version
+    Ls(Ls),
+    /// Write a file of a version to standard output
+    Cat(Cat),
+    /// Show what changed between two versions
+    Diff(Diff),
+    /// Show the history of a dataset
+    Log(Log),
+    /// Make a tag point where another does
+    Tag(Tag),
+    /// Remove a tag, or all tags of a dataset
+    Rm(Rm),
+    /// Show how a version performs: reuse, where its new bytes are, advice
+    Stat(Stat),
+    /// Show or change how long versions are kept
+    Retain(Retain),
+    /// Read every byte back and check it
+    Verify(Verify),
+    /// Apply the retention rules and remove what nothing refers to any more
+    Gc(Gc),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Encrypt everything in it: with a passphrase (CAIRN_PASSPHRASE) or a key file
+    #[arg(long)]
+    pub(crate) encrypt: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  \
+    cairn push . data:v1 data:latest            several tags at once\n  \
+    pg_dump db | cairn push - dump --stdin-name db.sql\n  \
+    cairn push --unpack backup.tar.gz files:old push the members of an archive\n\n\
+    A push that was cut off goes on where it was when it is started again.")]
+pub(crate) struct Push {
+    /// What to push; `-` is standard input
+    pub(crate) source: PathBuf,
+    /// Where to: NAME[:TAG], one or more
+    #[arg(required = true, value_name = "NAME[:TAG]")]
+    pub(crate) targets: Vec<String>,
+    /// Push the members of a tar (plain, gzip, zstd) or zip as files
+    #[arg(long)]
+    pub(crate) unpack: bool,
+    /// The name of the file that standard input becomes
+    #[arg(long, value_name = "NAME", default_value = "stdin")]
+    pub(crate) stdin_name: String,
+    /// A message for the history
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Remove the tags after this time: 12h, 30d, 8w
+    #[arg(long, value_name = "AGE")]
+    pub(crate) expire: Option<String>,
+    /// The zstd level of new data, 1 to 19
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub(crate) level: i32,
+    /// Store archives as they are instead of sharing what is inside them
+    #[arg(long)]
+    pub(crate) keep_archives: bool,
+    /// Read every file, also those that look unchanged
+    #[arg(long)]
+    pub(crate) rescan: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  \
+    cairn pull data:v1 ./data                   write what is missing or differs\n  \
+    cairn pull data ./data --delete             and delete what the version has not\n  \
+    cairn pull data ./current --switch --follow keep a link on the newest version")]
+pub(crate) struct Pull {
+    /// What to pull: NAME[:TAG]
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) source: String,
+    /// Where to
+    pub(crate) destination: PathBuf,
+    /// Delete what the version has not
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Overwrite files that were changed here
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Pull beside, and then switch the symbolic link DESTINATION in one step
+    #[arg(long)]
+    pub(crate) switch: bool,
+    /// Go on pulling whenever the tag moves
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// How often --follow looks
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) every: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// A dataset, a version, or a path in it; all datasets when not given
+    #[arg(value_name = "NAME[:TAG][/PATH]")]
+    pub(crate) reference: Option<String>,
+    /// Show attributes
+    #[arg(long, short)]
+    pub(crate) long: bool,
+    /// Go into directories
+    #[arg(long, short = 'R')]
+    pub(crate) recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// The file
+    #[arg(value_name = "NAME[:TAG]/PATH")]
+    pub(crate) reference: String,
+    /// Begin at this byte
+    #[arg(long, value_name = "BYTE", default_value_t = 0)]
+    pub(crate) offset: u64,
+    /// Write at most so many bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) length: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The older version
+    #[arg(value_name = "NAME:A")]
+    pub(crate) old: String,
+    /// The newer version
+    #[arg(value_name = "NAME:B")]
+    pub(crate) new: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// The dataset, or one tag of it
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) reference: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// What to point to
+    #[arg(value_name = "NAME:A")]
+    pub(crate) from: String,
+    /// The tag to move or make
+    #[arg(value_name = "NAME:B")]
+    pub(crate) to: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// The tag, or a dataset with all of its tags
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) reference: String,
+    /// Remove a whole dataset without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stat {
+    /// The version
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) reference: String,
+    /// Compare with this tag instead of the version before
+    #[arg(long, value_name = "TAG")]
+    pub(crate) against: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retain {
+    /// The dataset
+    #[arg(value_name = "NAME")]
+    pub(crate) reference: String,
+    /// Keep so many superseded versions of each tag
+    #[arg(long, value_name = "N")]
+    pub(crate) history_keep: Option<u32>,
+    /// Keep superseded versions that are younger than this: 12h, 30d, 8w
+    #[arg(long, value_name = "AGE")]
+    pub(crate) history_age: Option<String>,
+    /// Keep so many tags, the newest; `all` for all
+    #[arg(long, value_name = "N")]
+    pub(crate) tags_keep: Option<String>,
+    /// Keep tags that are younger than this; `any` for any age
+    #[arg(long, value_name = "AGE")]
+    pub(crate) tags_age: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Write what is wrong, as JSON, to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) repair_report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long something must have been unused before it is deleted
+    #[arg(long, value_name = "AGE", default_value = "24h")]
+    pub(crate) grace: String,
+}

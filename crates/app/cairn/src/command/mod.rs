@@ -1,0 +1,46 @@
+mod browse;
+mod maintain;
+mod transfer;
+mod versions;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::output;
+
+/// Does what was typed.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let context = Context::new(cli.global);
+    let json = context.global.json;
+    match cli.command {
+        Command::Init(args) => maintain::init(&context, &args).await?,
+        Command::Push(args) => return transfer::push(&context, &args).await,
+        Command::Pull(args) => transfer::pull(&context, &args).await?,
+        Command::Ls(args) => browse::ls(&context, &args).await?,
+        Command::Cat(args) => browse::cat(&context, &args).await?,
+        Command::Diff(args) => browse::diff(&context, &args).await?,
+        Command::Stat(args) => browse::stat(&context, &args).await?,
+        Command::Log(args) => versions::log(&context, &args).await?,
+        Command::Tag(args) => versions::tag(&context, &args).await?,
+        Command::Rm(args) => versions::rm(&context, &args).await?,
+        Command::Retain(args) => versions::retain(&context, &args).await?,
+        Command::Verify(args) => return maintain::verify(&context, &args).await,
+        Command::Gc(args) => maintain::gc(&context, &args).await?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "cairn", &mut std::io::stdout());
+        }
+        Command::Version => version(json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn version(json: bool) -> anyhow::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    if json {
+        return output::json(&serde_json::json!({"name": "cairn", "version": version}));
+    }
+    output::line(&format!("cairn {version}"))
+}

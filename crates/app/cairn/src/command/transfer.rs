@@ -1,0 +1,157 @@
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_datasets::{Meter, PullOptions, PushOptions, Pushed, Source, Target};
+
+use crate::cli;
+use crate::context::{Context, cache_dir, state_dir, target, version_reference};
+use crate::exit::{PARTIAL, Usage};
+use crate::output::{self, bytes, shown};
+use crate::progress::Progress;
+
+const NS_PER_S: i64 = 1_000_000_000;
+
+pub(crate) async fn push(context: &Context, args: &cli::Push) -> anyhow::Result<ExitCode> {
+    let references = args
+        .targets
+        .iter()
+        .map(|text| version_reference(text))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let host = references[0].host.clone();
+    if references.iter().any(|reference| reference.host != host) {
+        return Err(Usage("one push goes to one host; push once for each".to_owned()).into());
+    }
+    let store = context.store(references.first(), true).await?;
+    let targets: Vec<Target> = references.iter().map(target).collect();
+    let meter = Arc::new(Meter::default());
+    let options = PushOptions {
+        by: publisher(),
+        message: args.message.clone(),
+        expires_ns: expiry(context, args.expire.as_deref())?,
+        level: args.level,
+        open_archives: !args.keep_archives,
+        cache_dir: cache_dir().filter(|_| !args.rescan),
+        meter: Arc::clone(&meter),
+    };
+    let progress = Progress::start("pushing", &meter, context.global.quiet);
+    let pushed = cairn_datasets::push(&store, &source(args), &targets, &options).await;
+    drop(progress);
+    report(context, &pushed?, &targets)
+}
+
+fn source(args: &cli::Push) -> Source {
+    if args.unpack {
+        Source::Unpack(args.source.clone())
+    } else if args.source == Path::new("-") {
+        Source::Stdin(args.stdin_name.clone())
+    } else {
+        Source::Path(args.source.clone())
+    }
+}
+
+/// Who pushes into a bucket directly: the user of this machine. A node puts in who it authenticated.
+pub(crate) fn publisher() -> String {
+    std::env::var("USER")
+        .ok()
+        .filter(|user| !user.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn expiry(context: &Context, age: Option<&str>) -> anyhow::Result<Option<i64>> {
+    let Some(age) = age else { return Ok(None) };
+    let seconds = i64::try_from(output::age(age)?).unwrap_or(i64::MAX);
+    Ok(Some(context.env.clock.wall_ns().saturating_add(seconds.saturating_mul(NS_PER_S))))
+}
+
+fn report(context: &Context, pushed: &Pushed, targets: &[Target]) -> anyhow::Result<ExitCode> {
+    if context.global.json {
+        output::json(pushed)?;
+    } else {
+        let names: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        output::line(&format!(
+            "{}: {} files, {}; {} new, {} stored; {}",
+            names.join(", "),
+            pushed.version.files,
+            bytes(pushed.version.bytes),
+            bytes(pushed.new_bytes),
+            bytes(pushed.stored_bytes),
+            &pushed.version.root.to_string()[..16],
+        ))?;
+    }
+    for skipped in &pushed.skipped {
+        eprintln!("cairn: left out {}: {}", shown(&skipped.path), skipped.why);
+    }
+    for path in &pushed.unstable {
+        eprintln!("cairn: {} kept changing while it was read", shown(path));
+    }
+    let whole = pushed.skipped.is_empty() && pushed.unstable.is_empty();
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
+}
+
+pub(crate) async fn pull(context: &Context, args: &cli::Pull) -> anyhow::Result<()> {
+    let reference = version_reference(&args.source)?;
+    let every = Duration::from_secs(output::age(&args.every)?.max(1));
+    let store = context.store(Some(&reference), false).await?;
+    let target = target(&reference);
+    let mut last = None;
+    loop {
+        let now = store.tag(&target).await.map(|tag| tag.current.root);
+        match now {
+            Err(error) if last.is_none() => return Err(error.into()),
+            Err(error) => eprintln!("cairn: {error}; looking again"),
+            Ok(root) if last == Some(root) => {}
+            Ok(root) => {
+                pull_once(context, args, &store, &target).await?;
+                last = Some(root);
+            }
+        }
+        if !args.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+async fn pull_once(
+    context: &Context,
+    args: &cli::Pull,
+    store: &Arc<dyn cairn_datasets::Store>,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let meter = Arc::new(Meter::default());
+    let options = PullOptions {
+        force: args.force,
+        delete: args.delete,
+        state_dir: state_dir(),
+        meter: Arc::clone(&meter),
+    };
+    let progress = Progress::start("pulling", &meter, context.global.quiet);
+    let destination = &args.destination;
+    let pulled = if args.switch {
+        cairn_datasets::pull_switch(store, target, destination, &options).await
+    } else {
+        cairn_datasets::pull(store, target, destination, &options).await
+    };
+    drop(progress);
+    let pulled = pulled?;
+    for warning in &pulled.warnings {
+        eprintln!("cairn: {}", shown(warning));
+    }
+    if context.global.json {
+        return output::json(&pulled);
+    }
+    let deleted = match pulled.deleted {
+        0 => String::new(),
+        count => format!(", {count} deleted"),
+    };
+    output::line(&format!(
+        "{target} -> {}: {} files written, {} kept{deleted}; {} fetched, {} reused",
+        destination.display(),
+        pulled.files_written,
+        pulled.files_kept,
+        bytes(pulled.fetched_bytes),
+        bytes(pulled.reused_bytes),
+    ))
+}
