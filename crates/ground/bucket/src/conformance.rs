@@ -3,7 +3,11 @@
 //! Each check works below a prefix of its own, panics at the first thing that is wrong, and leaves
 //! nothing behind when it is right.
 
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a check that fails panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a check that fails panics"
+)]
 
 mod facade;
 mod store;

@@ -102,6 +102,7 @@ pub(crate) struct Shared {
     sessions: Sessions,
     poisoned: AtomicBool,
     permits: Arc<Semaphore>,
+    permits_max: usize,
 }
 
 impl LocalStore {
@@ -112,8 +113,8 @@ impl LocalStore {
         env: &Env,
     ) -> std::result::Result<Self, Failure> {
         let (root, engine) = (root.to_owned(), options.engine);
-        let permits = Semaphore::new(options.local_in_flight_max.max(1) as usize);
-        let (env, permits) = (env.clone(), Arc::new(permits));
+        let permits_max = options.local_in_flight_max.max(1) as usize;
+        let (env, permits) = (env.clone(), Arc::new(Semaphore::new(permits_max)));
         let (sender, receiver) = oneshot::channel();
         let opening = move || {
             let io = engine::choose(engine)?;
@@ -121,7 +122,8 @@ impl LocalStore {
             let dirs = Dirs::new(Arc::clone(&root_dir));
             let sessions = Sessions::new();
             let poisoned = AtomicBool::new(false);
-            let shared = Shared { root, root_dir, env, io, dirs, sessions, poisoned, permits };
+            let shared =
+                Shared { root, root_dir, env, io, dirs, sessions, poisoned, permits, permits_max };
             sessions_begin(&shared)?;
             Ok(Self { shared: Arc::new(shared) })
         };
@@ -155,6 +157,11 @@ impl Shared {
 
     async fn permit(&self) -> std::result::Result<OwnedSemaphorePermit, Failure> {
         Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Failure::Worker)
+    }
+
+    /// Operations under way.
+    fn in_flight(&self) -> usize {
+        self.permits_max.saturating_sub(self.permits.available_permits())
     }
 
     fn check_writable(&self) -> std::result::Result<(), Failure> {

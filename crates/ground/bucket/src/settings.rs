@@ -7,6 +7,7 @@ use std::fmt;
 pub struct Settings(BTreeMap<String, String>);
 
 impl Settings {
+    #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::{Failure, Shared};
@@ -107,9 +107,38 @@ impl Shared {
     }
 }
 
-pub(super) fn open_dir(at: &OwnedFd, path: impl AsRef<Path>) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    rustix::fs::openat(at, path.as_ref(), flags, Mode::empty())
+const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+
+pub(super) fn open_dir(at: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
+    open_below(at, if path.is_empty() { "." } else { path }, DIR_FLAGS, ResolveFlags::empty())
+}
+
+/// The kernel has no `openat2`, or a filter hides it.
+static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+/// Opens without following symbolic links, those in the middle of the path included. A kernel
+/// without `openat2` checks only the last part, and cannot do what `how` asks for (`NOSYS`).
+pub(super) fn open_below(
+    at: &OwnedFd,
+    path: &str,
+    flags: OFlags,
+    how: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    if !NO_OPENAT2.load(Ordering::Relaxed) {
+        let resolve = how | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(at, path, flags, Mode::empty(), resolve) {
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {}
+            opened => return opened,
+        }
+        if rustix::fs::openat2(at, ".", DIR_FLAGS, Mode::empty(), resolve).is_err() {
+            NO_OPENAT2.store(true, Ordering::Relaxed);
+        }
+    }
+    if !how.is_empty() {
+        return Err(Errno::NOSYS);
+    }
+    rustix::fs::openat(at, path, flags, Mode::empty())
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn batch(shared: &Shared, mut walk: Walk) -> Result<Option<(Vec<ObjectMeta>, Wal
 fn next_dir(shared: &Shared, waiting: &mut Vec<String>) -> Result<Option<(String, Dir)>, Failure> {
     while let Some(path) = waiting.pop() {
         let failed = |error: Errno| Failure::io("list", &shared.root.join(&path), error);
-        match open_dir(&shared.root_dir, if path.is_empty() { "." } else { &path }) {
+        match open_dir(&shared.root_dir, &path) {
             Ok(fd) => {
                 let dir = Dir::new(fd).map_err(failed)?;
                 return Ok(Some((path, dir)));

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::{Attributes, PutMode, PutResult};
+use object_store::{Attributes, PutMode, PutResult, UpdateVersion};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -13,6 +13,9 @@ use super::{Failure, Shared, meta, read, split};
 
 /// Tries to name an object in a directory that others keep removing because it is empty.
 const NAME_ATTEMPTS_MAX: u32 = 64;
+/// With so few operations under way a put is one piece of work on one thread, whatever the engine:
+/// each hop between threads would cost more than a ring saves.
+const FUSED_IN_FLIGHT_MAX: usize = 4;
 
 /// A file that has no key yet. Dropped, it goes away.
 pub(super) struct Staged {
@@ -50,10 +53,11 @@ pub(super) async fn put(
     let permit = shared.permit().await?;
     let (id, encoded) = version(shared, attributes)?;
     let own = Arc::clone(shared);
-    if shared.io.fused() {
+    if shared.io.fused() || shared.in_flight() <= FUSED_IN_FLIGHT_MAX {
         return shared
             .call(move || {
                 let _permit = permit;
+                refuse_early(&own, &path, &mode)?;
                 let staged = stage(&own, id, &encoded)?;
                 super::engine::blocking::write(&staged.file, 0, &parts)
                     .and_then(|()| Ok(rustix::fs::fsync(&staged.file)?))
@@ -64,12 +68,38 @@ pub(super) async fn put(
             })
             .await;
     }
-    let staged = shared.call(move || stage(&own, id, &encoded)).await?;
+    let (early_path, early_mode) = (path.clone(), mode.clone());
+    let staged = shared.call(move || {
+        refuse_early(&own, &early_path, &early_mode)?;
+        stage(&own, id, &encoded)
+    });
+    let staged = staged.await?;
     let written = shared.io.write(Arc::clone(&staged.file), 0, parts, true).await;
     written.map_err(|error| Failure::io("write and sync", &shared.root.join(&path), error))?;
     let done = publish(shared, staged, path, mode).await;
     drop(permit);
     done
+}
+
+/// Spares a write that is bound to be refused its work. What decides is [`name`].
+fn refuse_early(shared: &Shared, path: &str, mode: &PutMode) -> Result<(), Failure> {
+    match mode {
+        PutMode::Overwrite => Ok(()),
+        PutMode::Create if read::look(shared, path)?.is_some() => {
+            Err(Failure::Exists { path: path.to_owned() })
+        }
+        PutMode::Create => Ok(()),
+        PutMode::Update(expected) => check_version(shared, path, expected),
+    }
+}
+
+fn check_version(shared: &Shared, path: &str, expected: &UpdateVersion) -> Result<(), Failure> {
+    let expected = expected.e_tag.as_deref().ok_or(Failure::NoVersion)?;
+    let found = read::look(shared, path)?;
+    if found.is_some_and(|found| found.e_tag == expected) {
+        return Ok(());
+    }
+    Err(Failure::Changed { path: path.to_owned() })
 }
 
 /// Gives a synced file its name, durably.
@@ -151,12 +181,8 @@ fn name(
                 overwrite(&staged, &dir, leaf)
             }
             PutMode::Update(expected) => {
-                let expected = expected.e_tag.as_deref().ok_or(Failure::NoVersion)?;
                 let _lock = shared.lock(&staged.session, path)?;
-                let found = read::look(shared, path)?;
-                if found.is_none_or(|found| found.e_tag != expected) {
-                    return Err(Failure::Changed { path: path.to_owned() });
-                }
+                check_version(shared, path, expected)?;
                 overwrite(&staged, &dir, leaf)
             }
         };

@@ -34,7 +34,7 @@ fn unlink(shared: &Shared, path: &str) -> Result<Option<OwnedFd>, Failure> {
     let session = shared.session()?;
     let (mut parent, leaf) = split(path);
     let failed = |error: Errno| Failure::io("delete", &shared.root.join(path), error);
-    let mut dir = match open_parent(shared, parent) {
+    let mut dir = match open_dir(&shared.root_dir, parent) {
         Ok(dir) => dir,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
             shared.check_root()?;
@@ -53,7 +53,7 @@ fn unlink(shared: &Shared, path: &str) -> Result<Option<OwnedFd>, Failure> {
     drop(lock);
     while !parent.is_empty() {
         let (above_path, name) = split(parent);
-        let Ok(above) = open_parent(shared, above_path) else { break };
+        let Ok(above) = open_dir(&shared.root_dir, above_path) else { break };
         if rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR).is_err() {
             break;
         }
@@ -61,8 +61,4 @@ fn unlink(shared: &Shared, path: &str) -> Result<Option<OwnedFd>, Failure> {
         (dir, parent) = (above, above_path);
     }
     Ok(Some(dir))
-}
-
-fn open_parent(shared: &Shared, path: &str) -> Result<OwnedFd, Errno> {
-    open_dir(&shared.root_dir, if path.is_empty() { "." } else { path })
 }

@@ -4,19 +4,12 @@ use cairn_bucket::{Bucket, Engine, Error, Options};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
 
-pub(crate) fn url_of(dir: &tempfile::TempDir) -> String {
-    format!("file://{}", dir.path().display())
-}
-
-async fn local(dir: &tempfile::TempDir) -> Bucket {
-    let options = Options { engine: Engine::Threads, ..Options::default() };
-    Bucket::open(&url_of(dir), options, &Env::real()).await.unwrap()
-}
+use crate::open;
 
 #[tokio::test]
 async fn a_directory_is_a_bucket() {
     let dir = tempfile::tempdir().unwrap();
-    let bucket = local(&dir).await;
+    let bucket = open(dir.path(), Engine::Auto).await;
     bucket.probe().await.unwrap();
     let version = bucket.create("a/b/c", Bytes::from_static(b"hello")).await.unwrap();
     assert_eq!(std::fs::read(dir.path().join("a/b/c")).unwrap(), b"hello");
@@ -31,13 +24,27 @@ async fn a_directory_is_a_bucket() {
 }
 
 #[tokio::test]
-async fn memory_is_a_bucket() {
-    Bucket::memory(&Env::real()).probe().await.unwrap();
+async fn a_directory_that_is_missing_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}/x%20y/z", dir.path().display());
+    let bucket = Bucket::open(&url, Options::default(), &Env::real()).await.unwrap();
+    bucket.put("k", Bytes::from_static(b"v")).await.unwrap();
+    assert_eq!(std::fs::read(dir.path().join("x y/z/k")).unwrap(), b"v");
+}
+
+#[tokio::test]
+async fn memory_takes_its_time_from_the_clock() {
+    let env = Env { clock: std::sync::Arc::new(cairn_env::TokioClock::default()), ..Env::real() };
+    let bucket = Bucket::memory(&env);
+    bucket.put("k", Bytes::new()).await.unwrap();
+    let age_ns = bucket.head("k").await.unwrap().modified_ns - 1_577_836_800_000_000_000;
+    assert!((0..60_000_000_000).contains(&age_ns), "{age_ns}");
 }
 
 #[tokio::test]
 async fn wrong_urls_are_refused_without_showing_secrets() {
     let env = Env::real();
+    let long = format!("s3://{}", "x".repeat(5000));
     let bad = [
         "",
         "srv/cairn",
@@ -46,12 +53,20 @@ async fn wrong_urls_are_refused_without_showing_secrets() {
         "http://example.com",
         "memory://name",
         "s3://me:hunter2@bucket",
+        "s3://bucket?secret=hunter2",
+        "hunter2",
         "s3://",
+        "s3://bucket:9000/x",
+        "s3://bucket/a//b",
+        "file:///proc/version",
+        "file:///proc/version/x",
+        long.as_str(),
     ];
     for url in bad {
         let error = Bucket::open(url, Options::default(), &env).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{url}: {error}");
         assert!(matches!(error, Error::Url { .. }), "{url}: {error}");
-        assert!(!error.to_string().contains("hunter2"));
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        assert!(error.to_string().len() < 300, "{error}");
     }
 }
