@@ -1,34 +1,27 @@
+mod conditional;
+mod ranges;
+
 use std::fmt;
 use std::future::Future;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use cairn_base::ErrorKind;
 use cairn_env::Env;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+    Attributes, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
+    PutPayload, PutResult, UpdateVersion,
 };
+
+use conditional::Conditional;
 
 use crate::address;
 use crate::key::{key_path, prefix_path};
-use crate::retry::{Attempts, Budget, retry};
+use crate::retry::{Budget, retry};
 use crate::{Error, Memory, OBJECT_BYTES_MAX, Options};
-
-/// The metadata under which a conditional write carries its id.
-const PUT_ID: &str = "cairnput";
-
-/// Ranges that lie nearer than this are one request: what a request costs in bytes.
-const MERGE_GAP_BYTES: u64 = 512 << 10;
-/// The largest request that merging makes.
-const MERGED_BYTES_MAX: u64 = 16 << 20;
-/// Requests of one [`Bucket::get_ranges`] that run at once.
-const RANGES_AT_ONCE_MAX: usize = 8;
 
 /// One bucket, open. Cheap to clone.
 #[derive(Clone)]
@@ -210,132 +203,6 @@ impl Bucket {
         found.map_err(|error| Error::from_store("read", key, error))
     }
 
-    /// Reads exactly the bytes of `range`.
-    ///
-    /// # Errors
-    /// [`Error::Missing`]; [`Error::Range`] when the object ends before `range.end`.
-    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, Error> {
-        let path = key_path(key)?;
-        check_range(key, &range)?;
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let call = || self.get_range_once(&path, key, range.clone());
-        self.run("read", key, call).await.map(|object| object.bytes)
-    }
-
-    async fn get_range_once(
-        &self,
-        path: &Path,
-        key: &str,
-        range: Range<u64>,
-    ) -> Result<Object, Error> {
-        let len = range.end - range.start;
-        let options = GetOptions::new().with_range(Some(range.clone()));
-        let found = match self.open_object(path, key, options).await {
-            // Stores say it in their own ways that a range begins behind the end.
-            Err(Error::Refused { .. } | Error::Internal { .. } | Error::Unavailable { .. })
-                if self.ends_before(path, range.end).await =>
-            {
-                return Err(Error::Range {
-                    key: key.to_owned(),
-                    start: range.start,
-                    end: range.end,
-                });
-            }
-            found => found?,
-        };
-        if found.meta.size < range.end {
-            return Err(Error::Range { key: key.to_owned(), start: range.start, end: range.end });
-        }
-        let version = Version::of(&found.meta);
-        let bytes = body(found, key).await?;
-        if bytes.len() as u64 != len {
-            return Err(short(key, bytes.len() as u64, len));
-        }
-        Ok(Object { bytes, version })
-    }
-
-    async fn ends_before(&self, path: &Path, end: u64) -> bool {
-        self.shared.once.head(path).await.is_ok_and(|meta| meta.size < end)
-    }
-
-    /// Reads several ranges of one state of the object, near ones in one request.
-    ///
-    /// # Errors
-    /// As [`Bucket::get_range`]; [`Error::TooLarge`] when they make more than [`OBJECT_BYTES_MAX`].
-    pub async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        let path = key_path(key)?;
-        let mut sum: u64 = 0;
-        for range in ranges {
-            check_range(key, range)?;
-            sum = sum.saturating_add(range.end - range.start);
-        }
-        check_range(key, &(0..sum))?;
-        let asked: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
-        if asked.is_empty() {
-            return Ok(vec![Bytes::new(); ranges.len()]);
-        }
-        let found =
-            self.run("read", key, || self.get_ranges_once(&path, key, asked.clone())).await?;
-        let mut found = found.into_iter();
-        let fill = |range: &Range<u64>| {
-            if range.is_empty() { Bytes::new() } else { found.next().unwrap_or_default() }
-        };
-        Ok(ranges.iter().map(fill).collect())
-    }
-
-    async fn get_ranges_once(
-        &self,
-        path: &Path,
-        key: &str,
-        ranges: Vec<Range<u64>>,
-    ) -> Result<Vec<Bytes>, Error> {
-        if self.shared.remote {
-            return self.get_ranges_remote(path, key, &ranges).await;
-        }
-        let last = ranges.iter().max_by_key(|range| range.end).cloned().unwrap_or(0..0);
-        let (start, end) = (last.start, last.end);
-        match self.shared.once.get_ranges(path, &ranges).await {
-            Ok(found) if lengths_fit(&found, &ranges) => Ok(found),
-            Ok(_) => Err(Error::Range { key: key.to_owned(), start, end }),
-            Err(error) => Err(match Error::from_store("read", key, error) {
-                Error::Refused { .. } if self.ends_before(path, end).await => {
-                    Error::Range { key: key.to_owned(), start, end }
-                }
-                error => error,
-            }),
-        }
-    }
-
-    /// `object_store`'s own coalescing panics when the object ends within a coalesced range.
-    async fn get_ranges_remote(
-        &self,
-        path: &Path,
-        key: &str,
-        ranges: &[Range<u64>],
-    ) -> Result<Vec<Bytes>, Error> {
-        let merged = merge(ranges);
-        let reads = merged.iter().map(|range| self.get_range_once(path, key, range.clone()));
-        let pieces: Vec<_> = stream::iter(reads).buffered(RANGES_AT_ONCE_MAX).try_collect().await?;
-        if pieces.windows(2).any(|pair| matches!(pair, [a, b] if a.version != b.version)) {
-            return Err(Error::Unavailable {
-                operation: "read",
-                key: key.to_owned(),
-                source: None,
-            });
-        }
-        let find = |range: &Range<u64>| {
-            let index = merged.partition_point(|piece| piece.end < range.end);
-            let (place, piece) = (merged.get(index)?, pieces.get(index)?);
-            let start = usize::try_from(range.start.checked_sub(place.start)?).ok()?;
-            let end = usize::try_from(range.end - place.start).ok()?;
-            Some(piece.bytes.slice(start..end))
-        };
-        let found: Option<Vec<Bytes>> = ranges.iter().map(find).collect();
-        Ok(found.expect("every range lies in the piece that it was merged into"))
-    }
-
     /// Looks at an object without reading it.
     ///
     /// # Errors
@@ -479,163 +346,7 @@ impl Bucket {
     }
 }
 
-/// A write with a condition, on a store whose answers can be lost.
-struct Conditional<'a> {
-    bucket: &'a Bucket,
-    path: Path,
-    key: &'a str,
-    bytes: Bytes,
-    mode: PutMode,
-    id: String,
-}
-
-/// What stands where a conditional write wanted to be.
-enum Found {
-    Ours(Version),
-    Other,
-    Nothing,
-}
-
-impl Conditional<'_> {
-    async fn send(&self, attributes: Attributes) -> Result<PutResult, Error> {
-        let options = PutOptions { mode: self.mode.clone(), attributes, ..PutOptions::default() };
-        let payload = PutPayload::from_bytes(self.bytes.clone());
-        let done = self.bucket.shared.once.put_opts(&self.path, payload, options).await;
-        done.map_err(|error| Error::from_store(self.operation(), self.key, error))
-    }
-
-    fn operation(&self) -> &'static str {
-        if self.mode == PutMode::Create { "create" } else { "replace" }
-    }
-
-    /// Sends with the id attached, as long as the store takes attributes.
-    async fn send_with_id(&self) -> Result<PutResult, Error> {
-        let known = &self.bucket.shared.attributes;
-        if !known.load(Ordering::Relaxed) {
-            return self.send(Attributes::new()).await;
-        }
-        let name = Attribute::Metadata(PUT_ID.into());
-        let attributes = Attributes::from_iter([(name, self.id.clone())]);
-        match self.send(attributes).await {
-            Err(Error::Unsupported { .. }) => {
-                let done = self.send(Attributes::new()).await?;
-                known.store(false, Ordering::Relaxed);
-                Ok(done)
-            }
-            done => done,
-        }
-    }
-
-    /// BUCKET-6: sends until it is known whether the write took effect.
-    async fn resolve(&self) -> Result<Version, Error> {
-        let shared = &self.bucket.shared;
-        let budget = Budget::new(&shared.options, self.bytes.len());
-        let mut attempts = Attempts::new(&shared.env, budget);
-        // An attempt without an answer may have taken effect, now or later.
-        let mut doubt = false;
-        let mut last = None;
-        loop {
-            match attempts.run(self.send_with_id()).await {
-                Some(Ok(done)) => return self.bucket.version_of(self.key, done).await,
-                Some(Err(refused @ (Error::Exists { .. } | Error::Changed { .. }))) => {
-                    // Also without doubt of our own: a proxy may have sent the request twice.
-                    match self.find().await {
-                        Ok(Found::Ours(version)) => return Ok(version),
-                        Ok(Found::Other) if !doubt => return Err(refused),
-                        Ok(Found::Nothing) if !doubt && self.mode != PutMode::Create => {
-                            return Err(refused);
-                        }
-                        // A create that ran into another one which then failed or was deleted.
-                        Ok(Found::Nothing) if !doubt => last = Some(refused),
-                        Ok(_) => return Err(self.in_doubt(last)),
-                        Err(error) if error.kind() == ErrorKind::Retry => last = Some(error),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Some(Err(error)) if error.kind() == ErrorKind::Retry => {
-                    doubt = true;
-                    last = Some(error);
-                }
-                Some(Err(error)) if doubt => return Err(self.in_doubt(Some(error))),
-                Some(Err(error)) => return Err(error),
-                None => {
-                    doubt = true;
-                    last = None;
-                }
-            }
-            if !attempts.again().await {
-                return self.give_up(doubt, last).await;
-            }
-        }
-    }
-
-    /// The budget is spent: one last look may still tell.
-    async fn give_up(&self, doubt: bool, last: Option<Error>) -> Result<Version, Error> {
-        match last {
-            Some(error) if !doubt => Err(error),
-            last => match self.find().await {
-                Ok(Found::Ours(version)) => Ok(version),
-                _ => Err(self.in_doubt(last)),
-            },
-        }
-    }
-
-    fn in_doubt(&self, last: Option<Error>) -> Error {
-        let source = last.and_then(Error::into_store_error);
-        Error::InDoubt { key: self.key.to_owned(), source }
-    }
-
-    /// Whether the object is the one this write made: by its id, else by its bytes.
-    async fn find(&self) -> Result<Found, Error> {
-        let by_id = self.bucket.shared.attributes.load(Ordering::Relaxed);
-        let call = || async {
-            let options = GetOptions::new().with_head(by_id);
-            let found = match self.bucket.open_object(&self.path, self.key, options).await {
-                Err(Error::Missing { .. }) => return Ok(Found::Nothing),
-                found => found?,
-            };
-            let version = Version::of(&found.meta);
-            let ours = if by_id {
-                let id = found.attributes.get(&Attribute::Metadata(PUT_ID.into()));
-                id.is_some_and(|id| id.as_ref() == self.id)
-            } else {
-                found.meta.size == self.bytes.len() as u64
-                    && body(found, self.key).await? == self.bytes
-            };
-            Ok(if ours { Found::Ours(version) } else { Found::Other })
-        };
-        self.bucket.run("read", self.key, call).await
-    }
-}
-
-fn lengths_fit(found: &[Bytes], ranges: &[Range<u64>]) -> bool {
-    let fits =
-        |(bytes, range): (&Bytes, &Range<u64>)| bytes.len() as u64 == range.end - range.start;
-    found.len() == ranges.len() && found.iter().zip(ranges).all(fits)
-}
-
-/// The pieces to request: sorted, apart from each other, each range within one of them.
-fn merge(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_by_key(|range| (range.start, range.end));
-    let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
-    for range in sorted {
-        match merged.last_mut() {
-            Some(last)
-                if range.start <= last.end.saturating_add(MERGE_GAP_BYTES)
-                    && range.end.saturating_sub(last.start) <= MERGED_BYTES_MAX =>
-            {
-                last.end = last.end.max(range.end);
-            }
-            // Within the last one, which is full already.
-            Some(last) if range.end <= last.end => {}
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
-async fn body(found: GetResult, key: &str) -> Result<Bytes, Error> {
+pub(super) async fn body(found: GetResult, key: &str) -> Result<Bytes, Error> {
     found.bytes().await.map_err(|error| Error::from_store("read", key, error))
 }
 
@@ -647,18 +358,6 @@ fn check_len(key: &str, bytes: &Bytes) -> Result<(), Error> {
     Err(Error::TooLarge { operation: "write", key: key.to_owned(), size, limit })
 }
 
-fn check_range(key: &str, range: &Range<u64>) -> Result<(), Error> {
-    let (start, end) = (range.start, range.end);
-    if start > end {
-        return Err(Error::Range { key: key.to_owned(), start, end });
-    }
-    let (size, limit) = (end - start, OBJECT_BYTES_MAX);
-    if size > limit {
-        return Err(Error::TooLarge { operation: "read", key: key.to_owned(), size, limit });
-    }
-    Ok(())
-}
-
 /// A body that ended early: the connection broke, so the next attempt may read it whole.
 fn short(key: &str, found: u64, expected: u64) -> Error {
     let source = object_store::Error::Generic {
@@ -666,32 +365,4 @@ fn short(key: &str, found: u64, expected: u64) -> Error {
         source: format!("{found} of {expected} bytes arrived").into(),
     };
     Error::Unavailable { operation: "read", key: key.to_owned(), source: Some(Box::new(source)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[allow(clippy::single_range_in_vec_init)]
-    fn near_ranges_are_merged_and_stay_findable() {
-        const GAP: u64 = MERGE_GAP_BYTES;
-        const MAX: u64 = MERGED_BYTES_MAX;
-        assert_eq!(merge(&[5..9, 0..2]), [0..9]);
-        assert_eq!(merge(&[0..2, 2 + GAP..5 + GAP]), [0..5 + GAP]);
-        assert_eq!(merge(&[0..2, 3 + GAP..5 + GAP]), [0..2, 3 + GAP..5 + GAP]);
-        assert_eq!(merge(&[0..10, 2..3, 0..1]), [0..10]);
-        assert_eq!(merge(&[0..2 * MAX, 5..6, MAX..2 * MAX + 1]), [0..2 * MAX, MAX..2 * MAX + 1]);
-        let hostile =
-            [0..MAX, 1..MAX, 1..MAX + 1, 0..u64::MAX, 7..u64::MAX, u64::MAX - 1..u64::MAX];
-        let merged = merge(&hostile);
-        for range in &hostile {
-            let index = merged.partition_point(|piece| piece.end < range.end);
-            let piece = &merged[index];
-            assert!(
-                piece.start <= range.start && range.end <= piece.end,
-                "{range:?} in {merged:?}"
-            );
-        }
-    }
 }

@@ -306,3 +306,48 @@ impl ObjectStore for LocalStore {
 fn as_file(fd: &OwnedFd) -> std::io::Result<File> {
     fd.try_clone().map(File::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use cairn_base::ErrorKind;
+    use object_store::ObjectStoreExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_directory_sync_stops_all_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path(), &Options::default(), &Env::real()).await.unwrap();
+        let key = Path::from("k");
+        store.put(&key, "before".into()).await.unwrap();
+        let mut upload = store.put_multipart(&key).await.unwrap();
+        upload.put_part("late".into()).await.unwrap();
+
+        let failed = store.shared.synced(Err(std::io::Error::from_raw_os_error(5))).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Internal);
+        let errors = [
+            store.put(&key, "after".into()).await.map(drop),
+            store.delete(&key).await,
+            store.copy(&key, &Path::from("l")).await,
+            upload.complete().await.map(drop),
+            store.put_multipart(&key).await.map(drop),
+        ];
+        for (index, error) in errors.into_iter().enumerate() {
+            let error = crate::Error::from_store("write", "k", error.unwrap_err());
+            assert_eq!(error.kind(), ErrorKind::Closed, "{index}: {error:?}");
+        }
+        let found = store.get(&key).await.unwrap().bytes().await.unwrap();
+        assert_eq!(found, "before", "reading goes on");
+        let again = LocalStore::open(dir.path(), &Options::default(), &Env::real()).await.unwrap();
+        again.put(&key, "again".into()).await.unwrap();
+    }
+
+    #[test]
+    fn times() {
+        let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH);
+        assert_eq!(since(time_of_ns(5)).unwrap(), Duration::from_nanos(5));
+        assert!(since(time_of_ns(-1)).is_err());
+        time_of_ns(i64::MIN);
+        time_of_ns(i64::MAX);
+    }
+}

@@ -98,13 +98,32 @@ fn ring() -> io::Result<Box<dyn Io>> {
 }
 
 fn from_environment() -> Result<Engine, Failure> {
-    match std::env::var(VARIABLE).as_deref() {
-        Err(_) | Ok("" | "auto") => Ok(Engine::Auto),
-        Ok("io_uring") => Ok(Engine::IoUring),
-        Ok("threads") => Ok(Engine::Threads),
-        Ok(_) => Err(Failure::Engine {
+    parse(&std::env::var(VARIABLE).unwrap_or_default())
+}
+
+fn parse(text: &str) -> Result<Engine, Failure> {
+    match text {
+        "" | "auto" => Ok(Engine::Auto),
+        "io_uring" => Ok(Engine::IoUring),
+        "threads" => Ok(Engine::Threads),
+        _ => Err(Failure::Engine {
             wanted: "of CAIRN_IO_ENGINE",
             reason: String::from("it must be auto, io_uring or threads"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_by_name() {
+        let named = ["", "auto", "io_uring", "threads"].map(|text| parse(text).unwrap());
+        assert_eq!(named, [Engine::Auto, Engine::Auto, Engine::IoUring, Engine::Threads]);
+        let error = parse("uring").unwrap_err();
+        assert_eq!(error.kind(), cairn_base::ErrorKind::Invalid);
+        assert!(error.to_string().contains("CAIRN_IO_ENGINE"), "{error}");
+        assert_eq!(choose(Engine::Threads).unwrap().name(), "threads");
     }
 }

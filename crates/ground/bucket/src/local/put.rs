@@ -168,6 +168,8 @@ fn name(
     path: &str,
     mode: &PutMode,
 ) -> Result<(PutResult, Arc<OwnedFd>), Failure> {
+    // Looked at last: a sync may have failed while the file was being written.
+    shared.check_writable()?;
     let (parent, leaf) = split(path);
     for _ in 0..NAME_ATTEMPTS_MAX {
         let dir = shared.dir(parent).map_err(|failure| match failure {
