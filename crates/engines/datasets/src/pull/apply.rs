@@ -239,8 +239,13 @@ impl Apply<'_> {
             (Action::Keep | Action::Attributes, _) => {
                 self.flush().await?;
                 let mut warnings = Vec::new();
-                let stamp = write::fix_attributes(directory, &name, &meta, &mut warnings)
-                    .map_err(|e| self.error("set the attributes of", path, e))?;
+                // What needs no change is not touched: its change time tells who watches it.
+                let stamp = if action == Action::Keep {
+                    write::stamp(directory, &name).map_err(|e| self.error("look at", path, e))?
+                } else {
+                    write::fix_attributes(directory, &name, &meta, &mut warnings)
+                        .map_err(|e| self.error("set the attributes of", path, e))?
+                };
                 self.warn(warnings);
                 self.pulled.files_kept += 1;
                 self.remember(path, &stamp, content.len);

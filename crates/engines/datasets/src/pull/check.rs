@@ -1,12 +1,14 @@
 //! Before anything is changed: what is at the destination, and may it be overwritten?
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use cairn_chunk::{ChunkKey, TreeHasher};
-use cairn_tree::{Content, Entry, Kind, Root, Stream};
+use cairn_chunk::{ChunkId, ChunkKey, TreeHasher};
+use cairn_tree::{Content, Entry, Kind, Meta, Root, Stream};
 
 use super::PullOptions;
 use super::seeds::{below, local};
@@ -69,13 +71,17 @@ pub(crate) async fn check(
         let old = level.old.find(&entry.name).await?;
         let absent = level.absent;
         let here = if absent { None } else { metadata(&local(destination, &path))? };
-        let place =
-            Place { path: local(destination, &path), here: here.as_ref(), old: old.as_ref() };
-        let stamp = memory.as_mut().and_then(|memory| match entry.kind {
-            Kind::File { .. } => memory.reader.seek(&path),
-            _ => None,
-        });
-        let action = decide(browser, &entry, &place, stamp, key, options).await?;
+        let stamp = memory.as_mut().and_then(|memory| memory.reader.seek(&path));
+        let place = Place {
+            path: local(destination, &path),
+            below: path.clone(),
+            destination,
+            here: here.as_ref(),
+            old: old.as_ref(),
+            stamp,
+        };
+        let memory = memory.as_mut();
+        let action = decide(browser, &entry, &place, memory, key, options).await?;
         actions.push(action);
         if let Kind::Directory { page, .. } = entry.kind {
             if levels.len() >= DEPTH_MAX {
@@ -107,77 +113,169 @@ fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
 
 struct Place<'a> {
     path: PathBuf,
+    /// Its path below the destination.
+    below: Vec<u8>,
+    destination: &'a Path,
     here: Option<&'a Metadata>,
     old: Option<&'a Entry>,
+    /// What the last pull left here, when it was a file.
+    stamp: Option<Stamp>,
+}
+
+impl Place<'_> {
+    /// Whether what is there is what the last pull left: then it may go.
+    fn is_as_pulled(&self, here: &Metadata) -> bool {
+        match self.old.map(|old| &old.kind) {
+            Some(Kind::Symlink { target }) => {
+                here.is_symlink()
+                    && std::fs::read_link(&self.path)
+                        .is_ok_and(|found| found.as_os_str().as_bytes() == target)
+            }
+            Some(Kind::File { .. }) => here.is_file() && self.stamp_fits(here),
+            // The content is looked at under its first name.
+            Some(Kind::Hardlink { target }) => self.is_link_to(here, target),
+            Some(Kind::Directory { .. }) | None => false,
+        }
+    }
+
+    /// What is to be done with a file that is as it was pulled.
+    fn known(&self, here: &Metadata, content: &Content, meta: &Meta) -> Option<Action> {
+        let old = self.old.filter(|_| self.stamp_fits(here))?;
+        let Kind::File { content: before } = &old.kind else { return None };
+        if before.len != content.len
+            || before.stream != content.stream
+            || before.recipe != content.recipe
+        {
+            return Some(Action::Write);
+        }
+        let untouched = self.stamp == Some(Stamp::of(here)) && old.meta == *meta;
+        Some(if untouched { Action::Keep } else { Action::Attributes })
+    }
+
+    /// Each further name of a file moves its change time, so that says nothing of files with several.
+    fn stamp_fits(&self, here: &Metadata) -> bool {
+        let found = Stamp::of(here);
+        self.stamp.is_some_and(|stamp| {
+            stamp == found || (here.nlink() > 1 && Stamp { ctime: found.ctime, ..stamp } == found)
+        })
+    }
+
+    fn is_link_to(&self, here: &Metadata, first: &[u8]) -> bool {
+        here.is_file()
+            && std::fs::symlink_metadata(local(self.destination, first))
+                .is_ok_and(|first| (first.dev(), first.ino()) == (here.dev(), here.ino()))
+    }
 }
 
 async fn decide(
     browser: &Browser,
     entry: &Entry,
     place: &Place<'_>,
-    stamp: Option<Stamp>,
+    memory: Option<&mut Memory>,
     key: &ChunkKey,
     options: &PullOptions,
 ) -> Result<Action, Error> {
     let Some(here) = place.here else { return Ok(Action::Write) };
-    let kind = here.file_type();
-    let refuse = |why: &'static str, action: Action| {
-        if options.force {
-            Ok(action)
-        } else {
-            Err(Error::InTheWay { path: place.path.clone(), why })
-        }
-    };
-    let another = "is of another kind than in the version; --force replaces it";
-    match &entry.kind {
-        Kind::Directory { .. } if kind.is_dir() => Ok(Action::Attributes),
-        Kind::Symlink { target } if kind.is_symlink() => {
+    let (why, action) = match &entry.kind {
+        Kind::Directory { .. } if here.is_dir() => return Ok(Action::Attributes),
+        Kind::Symlink { target } if here.is_symlink() => {
             let found = std::fs::read_link(&place.path)
                 .map_err(|error| Error::local("read", &place.path, error))?;
-            let pulled = matches!(
-                place.old.map(|old| &old.kind),
-                Some(Kind::Symlink { target }) if found.as_os_str().as_bytes() == target
-            );
             if found.as_os_str().as_bytes() == target {
-                Ok(Action::Attributes)
-            } else if pulled {
-                Ok(Action::Replace)
-            } else {
-                refuse("points elsewhere than in the version; --force replaces it", Action::Replace)
-            }
-        }
-        Kind::File { content } if kind.is_file() => {
-            if stamp == Some(Stamp::of(here))
-                && let Some(Entry { kind: Kind::File { content: old }, meta, .. }) = place.old
-            {
-                let same = old.len == content.len && old.stream == content.stream;
-                return Ok(match (same && old.recipe == content.recipe, *meta == entry.meta) {
-                    (true, true) => Action::Keep,
-                    (true, false) => Action::Attributes,
-                    (false, _) => Action::Write,
-                });
-            }
-            if holds(browser, &place.path, here.len(), content, key).await? {
                 return Ok(Action::Attributes);
             }
-            refuse("was changed here; --force overwrites it", Action::Write)
+            ("points elsewhere than in the version; --force replaces it", Action::Replace)
         }
-        Kind::Hardlink { .. } if kind.is_file() => match place.old.map(|old| &old.kind) {
-            Some(Kind::Hardlink { .. }) => Ok(Action::Write),
-            _ => refuse(
-                "may be another file than in the version; --force replaces it",
-                Action::Write,
-            ),
+        Kind::File { content } if here.is_file() => {
+            if let Some(action) = place.known(here, content, &entry.meta) {
+                return Ok(action);
+            }
+            // A further name of another file must become a file of its own.
+            let linked = matches!(place.old, Some(Entry { kind: Kind::Hardlink { .. }, .. }));
+            if !linked && holds(browser, &place.path, here.len(), content, key).await? {
+                return Ok(Action::Attributes);
+            }
+            ("was changed here; --force overwrites it", Action::Write)
+        }
+        Kind::Hardlink { target } if here.is_file() => {
+            if place.is_link_to(here, target) {
+                return Ok(Action::Write);
+            }
+            ("may be another file than in the version; --force replaces it", Action::Write)
+        }
+        _ => ("is of another kind than in the version; --force replaces it", Action::Replace),
+    };
+    if options.force || may_go(browser, place, here, memory, key).await? {
+        return Ok(action);
+    }
+    Err(Error::InTheWay { path: place.path.clone(), why })
+}
+
+/// Whether what is there is what the last pull left, so that nothing is lost with it.
+async fn may_go(
+    browser: &Browser,
+    place: &Place<'_>,
+    here: &Metadata,
+    memory: Option<&mut Memory>,
+    key: &ChunkKey,
+) -> Result<bool, Error> {
+    match place.old.map(|old| &old.kind) {
+        Some(Kind::Directory { page, .. }) if here.is_dir() => match memory {
+            Some(memory) => untouched(browser, *page, place, memory).await,
+            None => Ok(false),
         },
-        _ if !kind.is_dir() && same_kind_before(place, here) => Ok(Action::Replace),
-        _ => refuse(another, Action::Replace),
+        Some(Kind::File { content }) if here.is_file() && !place.is_as_pulled(here) => {
+            holds(browser, &place.path, here.len(), content, key).await
+        }
+        _ => Ok(place.is_as_pulled(here)),
     }
 }
 
-/// Whether what is there is a link as the last pull left it, and so may go.
-fn same_kind_before(place: &Place<'_>, here: &Metadata) -> bool {
-    here.file_type().is_symlink()
-        && matches!(place.old.map(|old| &old.kind), Some(Kind::Symlink { .. }))
+/// Whether a directory holds nothing but what the last pull left there.
+async fn untouched(
+    browser: &Browser,
+    page: Option<ChunkId>,
+    top: &Place<'_>,
+    memory: &mut Memory,
+) -> Result<bool, Error> {
+    let mut open = vec![(top.below.clone(), browser.entries(page), names(&top.path)?)];
+    while let Some((directory, entries, left)) = open.last_mut() {
+        let Some(old) = entries.next().await? else {
+            if !left.is_empty() {
+                return Ok(false);
+            }
+            open.pop();
+            continue;
+        };
+        if !left.remove(&old.name) {
+            continue;
+        }
+        let below = below(directory, &old.name);
+        let path = local(top.destination, &below);
+        let Some(here) = metadata(&path)? else { continue };
+        if let Kind::Directory { page, .. } = old.kind {
+            if !here.is_dir() || open.len() >= DEPTH_MAX {
+                return Ok(false);
+            }
+            let left = names(&path)?;
+            open.push((below, browser.entries(page), left));
+            continue;
+        }
+        let stamp = memory.reader.seek(&below);
+        let (destination, old) = (top.destination, Some(&old));
+        let place = Place { path, below, destination, here: Some(&here), old, stamp };
+        if !place.is_as_pulled(&here) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn names(path: &Path) -> Result<BTreeSet<Vec<u8>>, Error> {
+    let listed = std::fs::read_dir(path).and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name().into_encoded_bytes())).collect()
+    });
+    listed.map_err(|error| Error::local("list", path, error))
 }
 
 /// Whether a file has this content already.

@@ -40,7 +40,8 @@ pub async fn pull_switch(
     let pulled = pull(store, target, &directory, options).await?;
     let relative =
         Path::new(versions.file_name().expect("it was made from a name")).join(&root[..16]);
-    if std::fs::read_link(link).ok().as_deref() != Some(&relative) {
+    let before = std::fs::read_link(link).ok();
+    if before.as_deref() != Some(&relative) {
         let mut staged = name.to_os_string();
         staged.push(".cairn~new");
         let staged = link.with_file_name(staged);
@@ -50,25 +51,27 @@ pub async fn pull_switch(
         symlink(&relative, &staged).map_err(failed("switch"))?;
         std::fs::rename(&staged, link).map_err(failed("switch"))?;
     }
-    prune(&versions, &directory).map_err(failed("delete old versions of"))?;
+    let before = before.map(|before| link.with_file_name(before));
+    prune(&versions, &directory, before.as_deref()).map_err(failed("delete old versions of"))?;
     Ok(pulled)
 }
 
-/// Deletes all but the newest versions. The order is that of the directories' change times.
-fn prune(versions: &Path, current: &Path) -> std::io::Result<()> {
-    let mut old: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
+/// Deletes all but the current version and the one before: where the link pointed, or else what
+/// changed last.
+fn prune(versions: &Path, current: &Path, before: Option<&Path>) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut old: Vec<(bool, i64, i64, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir(versions)? {
         let entry = entry?;
-        if entry.path() != current {
-            use std::os::unix::fs::MetadataExt as _;
-            let ctime = u64::try_from(entry.metadata()?.ctime()).unwrap_or_default();
-            let changed = std::time::UNIX_EPOCH + std::time::Duration::from_secs(ctime);
-            old.push((changed, entry.path()));
+        let path = entry.path();
+        if path != current {
+            let stat = entry.metadata()?;
+            old.push((before == Some(&*path), stat.ctime(), stat.ctime_nsec(), path));
         }
     }
     old.sort();
     old.reverse();
-    for (_, path) in old.into_iter().skip(VERSIONS_KEPT - 1) {
+    for (.., path) in old.into_iter().skip(VERSIONS_KEPT - 1) {
         std::fs::remove_dir_all(path)?;
     }
     Ok(())

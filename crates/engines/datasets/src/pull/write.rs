@@ -15,6 +15,7 @@ use rustix::fs::{
     mkdirat, openat, renameat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
+use xattr::FileExt as _;
 
 use crate::content::Piece;
 use crate::push::Stamp;
@@ -153,6 +154,7 @@ pub(crate) fn set_attributes(
     if may_own() {
         fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
     }
+    remove_others(file, name, meta, warnings);
     for (key, value) in meta.xattrs.pairs() {
         let set =
             rustix::fs::fsetxattr(file, key.as_slice(), value, rustix::fs::XattrFlags::empty());
@@ -177,6 +179,30 @@ pub(crate) fn fix_attributes(
     let file = File::from(openat(directory, name, flags, Mode::empty())?);
     set_attributes(&file, name, meta, warnings)?;
     Ok(Stamp::of(&file.metadata()?))
+}
+
+/// The stamp of a file that stays as it is.
+pub(crate) fn stamp(directory: &OwnedFd, name: &[u8]) -> std::io::Result<Stamp> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(openat(directory, name, flags, Mode::empty())?);
+    Ok(Stamp::of(&file.metadata()?))
+}
+
+/// Removes extended attributes that the version has not. Those that the system sets by itself stay.
+fn remove_others(file: &File, name: &[u8], meta: &Meta, warnings: &mut Vec<String>) {
+    let Ok(there) = file.list_xattr() else { return };
+    for key in there {
+        let bytes = key.as_bytes();
+        let ours = meta.xattrs.pairs().iter().any(|(wanted, _)| wanted == bytes);
+        let system = bytes.starts_with(b"security.") && bytes != b"security.capability";
+        if ours || system {
+            continue;
+        }
+        if let Err(error) = file.remove_xattr(&key) {
+            let (key, name) = (key.to_string_lossy(), String::from_utf8_lossy(name));
+            warnings.push(format!("{name}: the attribute {key} was not removed: {error}"));
+        }
+    }
 }
 
 /// Makes a symbolic link in the place of whatever file or link is there.
