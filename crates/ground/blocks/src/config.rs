@@ -177,7 +177,7 @@ pub(crate) async fn load(bucket: &Bucket) -> Result<Config, Error> {
     decode(&object.bytes)
 }
 
-fn decode(bytes: &[u8]) -> Result<Config, Error> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Config, Error> {
     let corrupt = |detail: String| Error::corrupt(CONFIG_KEY, 0, detail);
     if bytes.len() > CONFIG_BYTES_MAX {
         return Err(corrupt(format!("{} bytes are too many", bytes.len())));

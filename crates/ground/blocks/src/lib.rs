@@ -25,6 +25,8 @@ pub mod config;
 mod envelope;
 mod error;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 pub mod pack;
 mod read;

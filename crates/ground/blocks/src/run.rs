@@ -222,6 +222,16 @@ impl RunHead {
         Self::parse(name, fields, &head, sealed).ok_or_else(|| corrupt("head tables mismatch"))
     }
 
+    /// Parses a head whose checksum is taken for right, and a page under it.
+    pub(crate) fn fuzz(fields: &[u8], head: &[u8]) {
+        if let Some(run) = Self::parse("name", fields, head, false)
+            && run.pages() > 0
+        {
+            drop(run.page_decode(0, head, None));
+            drop(head.chunks_exact(ENTRY_BYTES).map(|bytes| run.entry(bytes)).collect::<Vec<_>>());
+        }
+    }
+
     fn parse(name: &str, fields: &[u8], head: &[u8], sealed: bool) -> Option<Self> {
         let mut reader = Reader::new(fields);
         let (entries, head_offset, _) = (reader.u64()?, reader.u64()?, reader.u64()?);
