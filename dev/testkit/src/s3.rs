@@ -75,6 +75,7 @@ impl Server {
             if answers(self.address) {
                 return Ok(());
             }
+            // tidy: foreign process
             std::thread::sleep(READY_PAUSE);
         }
         bail!("{PROGRAM} does not answer on {}:\n{}", self.address, self.log())

@@ -15,6 +15,9 @@
 //! - BUCKET-6 A conditional write whose answer was lost is told apart by the id it carried: it ends as
 //!   a success, as a refusal that had no effect, or as [`Error::InDoubt`], never as a guess.
 //!
+//! Absent on purpose: checksums. A store may hand out what its disk made of the bytes; whoever knows
+//! what they should be checks them (BUCKET-3 is kept by the layer above).
+//!
 //! # Who owns the state, and what survives a crash
 //!
 //! The store does. This crate keeps no state that outlives the process; what a crash of a local

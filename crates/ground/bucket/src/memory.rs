@@ -176,8 +176,7 @@ impl ObjectStore for Memory {
             }
             None => 0..meta.size,
         };
-        // The range lies within the object, which lies in memory.
-        #[allow(clippy::cast_possible_truncation)]
+        #[allow(clippy::cast_possible_truncation, reason = "it lies in the object")]
         let bytes = stored.bytes.slice(range.start as usize..range.end as usize);
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::iter([Ok(bytes)]).boxed()),

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::single_range_in_vec_init)]
+    #[allow(clippy::single_range_in_vec_init, reason = "one merged range is what is meant")]
     fn near_ranges_are_merged_and_stay_findable() {
         const GAP: u64 = MERGE_GAP_BYTES;
         const MAX: u64 = MERGED_BYTES_MAX;

@@ -224,6 +224,7 @@ fn a_dropped_write_may_still_arrive() {
         });
         let (bucket, store) = world(&env, slow);
         assert!(bucket.put("k", Bytes::from_static(b"x")).now_or_never().is_none());
+        // tidy: paused time
         env.clock.sleep(Duration::from_secs(5)).await;
         store.set(Faults::default());
         assert_eq!(bucket.get("k").await.unwrap().bytes, "x");

@@ -213,6 +213,7 @@ impl Drop for Mount {
             if done.is_ok_and(|status| status.success()) {
                 return;
             }
+            // tidy: foreign process
             std::thread::sleep(Duration::from_millis(10));
         }
         eprintln!("{} stays mounted: something holds a file in it", self.0.display());

@@ -1,4 +1,5 @@
-//! Several processes, and processes that are killed.
+//! Several processes, and processes that are killed. A child is this program again, running the
+//! test that started it, which then plays the child's part.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,14 +12,19 @@ use futures::TryStreamExt as _;
 
 use crate::{ENGINES, open};
 
-const DIR: &str = "CAIRN_TEST_DIR";
-const ENGINE: &str = "CAIRN_TEST_ENGINE";
-const NAME: &str = "CAIRN_TEST_NAME";
+const DIR: &str = "TEST_CHILD_DIR";
+const ENGINE: &str = "TEST_CHILD_ENGINE";
+const NAME: &str = "TEST_CHILD_NAME";
 
-/// Starts one of the ignored tests below as a process of its own.
-pub(crate) fn child(role: &str, dir: &Path, engine: Engine, name: &str) -> Child {
+/// Whether this process was started by [`child`]: a test that sees it plays the child's part.
+fn is_child() -> bool {
+    std::env::var_os(DIR).is_some()
+}
+
+/// Starts the test `role` as a process of its own.
+fn child(role: &str, dir: &Path, engine: Engine, name: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([role, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .args([role, "--exact", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .env(ENGINE, format!("{engine:?}"))
         .env(NAME, name)
@@ -78,81 +84,65 @@ fn run(role: &str, dir: &Path, count: usize) -> Vec<Vec<String>> {
     said
 }
 
-#[test]
-#[ignore = "other tests run it as a child"]
-fn child_creates() {
-    block_on(async {
-        let Role { bucket, name } = role().await;
-        for index in 0..100 {
-            match bucket.create(&format!("once/{index}"), Bytes::from(name.clone())).await {
-                Ok(_) => say(&format!("won {index}")),
-                Err(Error::Exists { .. }) => {}
-                Err(error) => panic!("{error:?}"),
-            }
+async fn child_creates() {
+    let Role { bucket, name } = role().await;
+    for index in 0..100 {
+        match bucket.create(&format!("once/{index}"), Bytes::from(name.clone())).await {
+            Ok(_) => say(&format!("won {index}")),
+            Err(Error::Exists { .. }) => {}
+            Err(error) => panic!("{error:?}"),
         }
-    });
+    }
 }
 
-#[test]
-#[ignore = "other tests run it as a child"]
-fn child_counts() {
-    block_on(async {
-        let Role { bucket, .. } = role().await;
-        let mut done = 0;
-        while done < 40 {
-            let object = bucket.get("count").await.unwrap();
-            let count: u64 = std::str::from_utf8(&object.bytes).unwrap().parse().unwrap();
-            let next = Bytes::from((count + 1).to_string());
-            match bucket.replace("count", next, &object.version).await {
-                Ok(_) => done += 1,
-                Err(Error::Changed { .. }) => {}
-                Err(error) => panic!("{error:?}"),
-            }
+async fn child_counts() {
+    let Role { bucket, .. } = role().await;
+    let mut done = 0;
+    while done < 40 {
+        let object = bucket.get("count").await.unwrap();
+        let count: u64 = std::str::from_utf8(&object.bytes).unwrap().parse().unwrap();
+        let next = Bytes::from((count + 1).to_string());
+        match bucket.replace("count", next, &object.version).await {
+            Ok(_) => done += 1,
+            Err(Error::Changed { .. }) => {}
+            Err(error) => panic!("{error:?}"),
         }
-    });
+    }
 }
 
 /// Creates and deletes in one directory, so that the others' directory goes away under their hands.
-#[test]
-#[ignore = "other tests run it as a child"]
-fn child_churns() {
-    block_on(async {
-        let Role { bucket, name } = role().await;
-        for round in 0..60 {
-            let key = format!("deep/er/{name}-{round}");
-            bucket.create(&key, Bytes::from(key.clone())).await.unwrap();
-            assert_eq!(bucket.get(&key).await.unwrap().bytes, key);
-            bucket.delete(&key).await.unwrap();
-        }
-    });
+async fn child_churns() {
+    let Role { bucket, name } = role().await;
+    for round in 0..60 {
+        let key = format!("deep/er/{name}-{round}");
+        bucket.create(&key, Bytes::from(key.clone())).await.unwrap();
+        assert_eq!(bucket.get(&key).await.unwrap().bytes, key);
+        bucket.delete(&key).await.unwrap();
+    }
 }
 
 /// Writes for ever and says what was acknowledged.
-#[test]
-#[ignore = "other tests run it as a child"]
-fn child_writes() {
-    block_on(async {
-        let Role { bucket, name } = role().await;
-        let writers = (0..8).map(|writer| {
-            let (bucket, name) = (bucket.clone(), name.clone());
-            async move {
-                for round in 0_u64.. {
-                    let key = format!("{name}/{writer}/{}/{round}", round % 3);
-                    bucket.create(&key, body(&key)).await.unwrap();
-                    say(&format!("wrote {key}"));
-                    let shared = format!("{name}/shared");
-                    bucket.put(&shared, body(&shared)).await.unwrap();
-                    if round % 5 == 4 {
-                        let old = format!("{name}/{writer}/{}/{}", (round - 2) % 3, round - 2);
-                        say(&format!("deleting {old}"));
-                        bucket.delete(&old).await.unwrap();
-                        say(&format!("deleted {old}"));
-                    }
+async fn child_writes() {
+    let Role { bucket, name } = role().await;
+    let writers = (0..8).map(|writer| {
+        let (bucket, name) = (bucket.clone(), name.clone());
+        async move {
+            for round in 0_u64.. {
+                let key = format!("{name}/{writer}/{}/{round}", round % 3);
+                bucket.create(&key, body(&key)).await.unwrap();
+                say(&format!("wrote {key}"));
+                let shared = format!("{name}/shared");
+                bucket.put(&shared, body(&shared)).await.unwrap();
+                if round % 5 == 4 {
+                    let old = format!("{name}/{writer}/{}/{}", (round - 2) % 3, round - 2);
+                    say(&format!("deleting {old}"));
+                    bucket.delete(&old).await.unwrap();
+                    say(&format!("deleted {old}"));
                 }
             }
-        });
-        futures::future::join_all(writers).await;
+        }
     });
+    futures::future::join_all(writers).await;
 }
 
 /// Some KiB that follow from the key.
@@ -166,8 +156,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 fn creates_of_four_processes_have_one_winner_each() {
+    if is_child() {
+        return block_on(child_creates());
+    }
     let dir = tempfile::tempdir().unwrap();
-    let said = run("processes::child_creates", dir.path(), 4);
+    let said = run("processes::creates_of_four_processes_have_one_winner_each", dir.path(), 4);
     let mut winners = BTreeMap::new();
     for (name, lines) in said.iter().enumerate() {
         for index in lines.iter().filter_map(|line| line.strip_prefix("won ")) {
@@ -183,18 +176,24 @@ fn creates_of_four_processes_have_one_winner_each() {
 
 #[test]
 fn counters_of_three_processes_lose_nothing() {
+    if is_child() {
+        return block_on(child_counts());
+    }
     let dir = tempfile::tempdir().unwrap();
     block_on(async {
         open(dir.path(), Engine::Auto).await.create("count", Bytes::from("0")).await.unwrap();
     });
-    run("processes::child_counts", dir.path(), 3);
+    run("processes::counters_of_three_processes_lose_nothing", dir.path(), 3);
     assert_eq!(std::fs::read(dir.path().join("count")).unwrap(), b"120");
 }
 
 #[test]
 fn directories_that_come_and_go_lose_nothing() {
+    if is_child() {
+        return block_on(child_churns());
+    }
     let dir = tempfile::tempdir().unwrap();
-    run("processes::child_churns", dir.path(), 3);
+    run("processes::directories_that_come_and_go_lose_nothing", dir.path(), 3);
     assert!(!dir.path().join("deep").exists());
 }
 
@@ -253,7 +252,8 @@ pub(crate) fn write_until(
     said: &mut Said,
     stop: impl FnOnce(&mut Child),
 ) {
-    let mut child = child("processes::child_writes", dir, engine, name);
+    let mut child =
+        child("processes::killed_writers_keep_what_was_acknowledged", dir, engine, name);
     let mut lines = lines(&mut child);
     begin(&mut child, &mut lines);
     let mut heard = 0;
@@ -271,6 +271,9 @@ pub(crate) fn write_until(
 
 #[test]
 fn killed_writers_keep_what_was_acknowledged() {
+    if is_child() {
+        return block_on(child_writes());
+    }
     for engine in ENGINES {
         let dir = tempfile::tempdir().unwrap();
         let mut said = Said::default();
