@@ -18,7 +18,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// The recipe was written by a newer version of this program.
-    #[error("the recipe uses method {method:#04x}, which this version does not know; upgrade cairn")]
+    #[error(
+        "the recipe uses method {method:#04x}, which this version does not know; upgrade cairn"
+    )]
     RecipeMethod {
         /// The method's byte.
         method: u8,

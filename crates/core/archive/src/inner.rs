@@ -65,8 +65,7 @@ impl<R: Read> Read for Inner<'_, R> {
                 }
                 State::Copy { left } => read_copy(&mut self.input, left, buf)?,
                 State::Deflate { inflate, inner_left, outer_left } => {
-                    let made =
-                        read_deflate(&mut self.input, inflate, inner_left, outer_left, buf)?;
+                    let made = read_deflate(&mut self.input, inflate, inner_left, outer_left, buf)?;
                     if *inner_left == 0 && *outer_left == 0 {
                         self.state = State::Between;
                     }
@@ -106,11 +105,7 @@ impl State {
     }
 }
 
-fn read_copy<R: Read>(
-    input: &mut Window<R>,
-    left: &mut u64,
-    buf: &mut [u8],
-) -> io::Result<usize> {
+fn read_copy<R: Read>(input: &mut Window<R>, left: &mut u64, buf: &mut [u8]) -> io::Result<usize> {
     let data = input.fill(INPUT_BYTES)?;
     let len = buf.len().min(data.len()).min(usize::try_from(*left).unwrap_or(usize::MAX));
     if len == 0 {

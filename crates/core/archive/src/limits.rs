@@ -40,10 +40,6 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            outer_bytes_max: 4 << 30,
-            inner_bytes_max: 64 << 30,
-            ratio_max: 200,
-        }
+        Self { outer_bytes_max: 4 << 30, inner_bytes_max: 64 << 30, ratio_max: 200 }
     }
 }

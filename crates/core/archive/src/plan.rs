@@ -4,7 +4,9 @@ use crate::deflate::Recoded;
 use crate::limits::COPY_BYTES;
 use crate::tar::tail_parts;
 use crate::window::Window;
-use crate::{Error, Guess, Limits, PieceKind, Pieces, Recipe, Segment, gzip, proof, sniff, tar, zip, zstd};
+use crate::{
+    Error, Guess, Limits, PieceKind, Pieces, Recipe, Segment, gzip, proof, sniff, tar, zip, zstd,
+};
 
 /// What an archive turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,10 +83,9 @@ pub(crate) fn holds<R: Read + Seek>(archive: &mut R, recipe: &Recipe) -> io::Res
     let at = archive.stream_position()?;
     let shared = RefCell::new(Shared { reader: archive, at, error: None });
     let mut source = Place { shared: &shared, at: 0 };
-    let mut compare =
-        Compare { place: Place { shared: &shared, at: 0 }, buf: vec![0; COPY_BYTES] };
-    let result = Inner::new(&mut source, recipe)
-        .and_then(|inner| rebuild(recipe, inner, &mut compare));
+    let mut compare = Compare { place: Place { shared: &shared, at: 0 }, buf: vec![0; COPY_BYTES] };
+    let result =
+        Inner::new(&mut source, recipe).and_then(|inner| rebuild(recipe, inner, &mut compare));
     match (shared.into_inner().error, result) {
         (Some(error), _) => Err(error),
         (None, result) => Ok(result.is_ok()),

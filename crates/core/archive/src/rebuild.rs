@@ -49,11 +49,7 @@ pub fn rebuild<R: Read, W: Write>(recipe: &Recipe, inner: R, out: &mut W) -> Res
     }
     let mut more = Vec::new();
     inner.by_ref().take(1).read_to_end(&mut more).map_err(Error::Read)?;
-    if more.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::InnerLong { expected: recipe.inner_len() })
-    }
+    if more.is_empty() { Ok(()) } else { Err(Error::InnerLong { expected: recipe.inner_len() }) }
 }
 
 fn copy<R: Read, W: Write>(inner: &mut R, len: u64, out: &mut W) -> Result<(), RebuildError> {

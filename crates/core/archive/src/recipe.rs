@@ -247,11 +247,8 @@ fn decode_segment(rest: &mut &[u8]) -> Result<Segment, Error> {
             if !(1..=zstd::LEVEL_MAX).contains(&level) || flags > 3 {
                 return Err(Error::RecipeDamaged { reason: "its zstd parameters are none" });
             }
-            let params = ZstdParams {
-                level,
-                checksum: flags & 1 != 0,
-                content_size: flags & 2 != 0,
-            };
+            let params =
+                ZstdParams { level, checksum: flags & 1 != 0, content_size: flags & 2 != 0 };
             Ok(Segment::Zstd { inner_len, out_len, params })
         }
         method => Err(Error::RecipeMethod { method }),

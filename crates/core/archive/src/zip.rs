@@ -90,7 +90,7 @@ fn member<R: Read + Seek>(
     limits: &Limits,
     hint: &mut Hint,
 ) -> io::Result<Option<()>> {
-    if entry.deflated && draft.recipe.has_room() {
+    if entry.deflated && draft.recipe.has_room() && hint.is_promising() {
         archive.seek(SeekFrom::Start(start))?;
         let bounds = Bounds {
             limits: *limits,

@@ -136,8 +136,7 @@ fn frame<R: Read>(
             return Ok(None);
         }
         if step.ended {
-            let segment =
-                |params| Segment::Zstd { inner_len, out_len: outer_len, params };
+            let segment = |params| Segment::Zstd { inner_len, out_len: outer_len, params };
             return Ok(params.and_then(|params| draft.recipe.push(segment(params))));
         }
     }

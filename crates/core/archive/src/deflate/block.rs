@@ -5,9 +5,8 @@ use std::io::Read;
 use super::Stop;
 use super::bits::{BitReader, BitWriter};
 use super::code::{
-    Counts, DISTANCE_BASE, DISTANCE_EXTRA, DISTANCES, Decoder, END_OF_BLOCK, Encoder,
-    LENGTH_BASE, LENGTH_EXTRA, LITERALS, Lengths, distance_code, length_code, read_header,
-    zlib_header,
+    Counts, DISTANCE_BASE, DISTANCE_EXTRA, DISTANCES, Decoder, END_OF_BLOCK, Encoder, LENGTH_BASE,
+    LENGTH_EXTRA, LITERALS, Lengths, distance_code, length_code, read_header, zlib_header,
 };
 use super::matcher::{MATCH_MAX, Token};
 use super::text::Text;

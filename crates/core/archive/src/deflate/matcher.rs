@@ -14,6 +14,13 @@ const DISTANCE_MAX: u32 = 32_768 - 258 - 3 - 1;
 /// A match of three bytes that is farther away costs more than three literals.
 const TOO_FAR: u64 = 4096;
 
+/// Most candidates per plain byte that a search may look at on average. Sources take 20 at level 9
+/// and 6 at level 6; texts of two letters take thousands, and would be read back at
+/// 100 KB/s.
+const STEPS_PER_BYTE_MAX: u64 = 256;
+/// Candidates that any stream may look at.
+const STEPS_FREE: u64 = 4 << 20;
+
 /// A token: a literal, or a match of `len` bytes at `dist`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Token {
@@ -134,10 +141,13 @@ pub(crate) struct Matcher {
     effort: Effort,
     /// The last position with a hash; 0 is none, as in zlib, which never finds the first byte.
     head: Vec<u32>,
-    /// The position before with the same hash.
-    prev: Box<[u32; WINDOW]>,
+    /// How far back the position before with the same hash is; 0 if that is too far. Half of the
+    /// time of a rebuild goes into reading this table, so that its size counts.
+    back: Box<[u16; WINDOW]>,
     /// The next position to be hashed.
     hashed: u64,
+    /// Candidates that were looked at.
+    steps: u64,
     /// What was found at a position while the token before it was chosen.
     pending: Option<(u64, Found)>,
 }
@@ -148,10 +158,17 @@ impl Matcher {
             hash: config.hash,
             effort: config.effort(),
             head: vec![0; 1 << config.hash.bits()],
-            prev: Box::new([0; WINDOW]),
+            back: Box::new([0; WINDOW]),
             hashed: 0,
+            steps: 0,
             pending: None,
         }
+    }
+
+    /// Whether reaching `at` took more work than a stream may take, on either side.
+    #[inline]
+    pub(crate) const fn is_overworked(&self, at: u64) -> bool {
+        self.steps > STEPS_FREE + STEPS_PER_BYTE_MAX * at
     }
 
     /// The token at `at`, given that all before it were committed.
@@ -201,59 +218,58 @@ impl Matcher {
             return;
         }
         let count = usize::try_from(end - self.hashed).unwrap_or(usize::MAX);
-        let mut at = self.hashed;
-        for bytes in text.from(at).windows(self.hash.bytes()).take(count) {
+        let windows = text.from(self.hashed).windows(self.hash.bytes()).take(count);
+        for (at, bytes) in (short(self.hashed)..).zip(windows) {
             let slot = &mut self.head[self.hash.of(bytes)];
-            self.prev[index(at)] = *slot;
-            *slot = short(at);
-            at += 1;
+            let back = if *slot == 0 { 0 } else { at - *slot };
+            self.back[at as usize % WINDOW] = u16::try_from(back).unwrap_or(0);
+            *slot = at;
         }
         self.hashed = end;
     }
 
     /// The first of the longest matches at `at` that are longer than `best`.
     #[inline]
-    fn search(&self, text: &Text, at: u64, mut best: usize) -> Option<Found> {
+    fn search(&mut self, text: &Text, at: u64, mut best: usize) -> Option<Found> {
         let (buf, here_at) = text.all(at);
         let len_max = (buf.len() - here_at).min(MATCH_MAX);
-        if len_max < self.hash.bytes() || best >= len_max {
+        if at == 0 || len_max < self.hash.bytes() || best >= len_max {
             return None;
         }
         let here = &buf[here_at..here_at + len_max];
         let Effort { good, nice, chain, .. } = self.effort;
         let nice = nice.min(len_max);
-        let mut left = if best >= good { chain >> 2 } else { chain };
-        let mut candidate = self.head[self.hash.of(here)];
-        let mut dist_max = DISTANCE_MAX;
+        let steps = if best >= good { chain >> 2 } else { chain };
+        let mut left = steps;
+        let first = self.head[self.hash.of(here)];
+        let short_at = short(at);
+        // Position 0 is none. In a search that runs ahead of the hashing nothing is later than `at`.
+        let mut dist = if first == 0 { 0 } else { short_at.saturating_sub(first) };
+        let mut dist_max = DISTANCE_MAX.min(short_at - 1);
         let mut found = None;
-        let mut ends = [here[best - 1], here[best]];
-        loop {
-            // Position 0 is none, and a distance of 0 or less is far away when it wraps.
-            let dist = short(at).wrapping_sub(candidate);
-            if candidate == 0 || dist.wrapping_sub(1) >= dist_max {
-                break;
-            }
-            let Some(there) = here_at.checked_sub(dist as usize).and_then(|at| buf.get(at..)) else {
-                break;
-            };
-            if there.get(best - 1..=best) == Some(&ends) {
-                let len = common(&there[..len_max], here);
+        let mut end = [here[best - 1], here[best]];
+        while dist != 0 && dist <= dist_max {
+            let Some(there) = here_at.checked_sub(dist as usize) else { break };
+            if buf.get(there + best - 1..).and_then(<[u8]>::first_chunk) == Some(&end) {
+                let len = common(&buf[there..there + len_max], here);
                 if len > best {
                     best = len;
                     found = Some(Found { len, dist: dist.into() });
                     if len >= nice {
                         break;
                     }
-                    ends = [here[best - 1], here[best]];
+                    end = [here[best - 1], here[best]];
                 }
             }
             left -= 1;
-            if left == 0 {
+            let back = self.back[(short_at - dist) as usize % WINDOW];
+            if left == 0 || back == 0 {
                 break;
             }
-            dist_max = DISTANCE_MAX - 1;
-            candidate = self.prev[candidate as usize % WINDOW];
+            dist_max = dist_max.min(DISTANCE_MAX - 1);
+            dist += u32::from(back);
         }
+        self.steps += (steps - left) as u64;
         found.filter(|found| found.len > MATCH_MIN || found.dist <= TOO_FAR || self.effort.greedy)
     }
 }
@@ -261,10 +277,6 @@ impl Matcher {
 /// A position in 32 bits; streams end before they would not do.
 fn short(at: u64) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-fn index(at: u64) -> usize {
-    usize::try_from(at % WINDOW as u64).unwrap_or(0)
 }
 
 /// How many bytes two slices of one length have in common at their beginning.

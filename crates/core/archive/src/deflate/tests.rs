@@ -4,7 +4,8 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use proptest::prelude::*;
 
-use super::{Bounds, Hint, Rebuild, rebuild, recode};
+use super::rebuild::Rebuild;
+use super::{Bounds, Hint, rebuild, recode};
 use crate::Limits;
 use crate::window::Window;
 
@@ -38,7 +39,8 @@ fn check(stream: &[u8]) -> Option<(Vec<u8>, usize)> {
 
 /// Words in a random order, as test contents.
 fn words() -> impl Strategy<Value = Vec<u8>> {
-    let word = prop_oneof![Just("alpha "), Just("beta"), Just("gamma\n"), Just("a"), Just("\0\0\0\0")];
+    let word =
+        prop_oneof![Just("alpha "), Just("beta"), Just("gamma\n"), Just("a"), Just("\0\0\0\0")];
     proptest::collection::vec(word, 200..4000).prop_map(|words| words.concat().into_bytes())
 }
 
@@ -80,7 +82,8 @@ fn a_stream_that_needs_every_kind_of_block() {
     for round in 0u8..20 {
         let word = [b'a' + round % 7; 900];
         encoder.write_all(&word).unwrap();
-        encoder.write_all(&(0..700u32).map(|i| (i * i >> 3) as u8 ^ round).collect::<Vec<_>>()).unwrap();
+        let noise: Vec<_> = (0..700u32).map(|i| ((i * i) >> 3).to_le_bytes()[0] ^ round).collect();
+        encoder.write_all(&noise).unwrap();
         encoder.flush().unwrap();
     }
     let stream = encoder.finish().unwrap();
@@ -89,6 +92,28 @@ fn a_stream_that_needs_every_kind_of_block() {
     if let Some(recoded) = recoded {
         assert_eq!(recoded.out_len, stream.len() as u64);
     }
+}
+
+/// DEFLATE-2: at level 9 each token of such a text has thousands of candidates.
+#[test]
+fn streams_that_take_too_much_work_are_refused() {
+    let mut state = 1u64;
+    let plain: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        b'a' + (state >> 63).to_le_bytes()[0]
+    })
+    .take(400_000)
+    .collect();
+    let mut text = super::text::Text::default();
+    text.buf().extend_from_slice(&plain);
+    let config = super::matcher::Config { level: 9, hash: super::matcher::Hash::Three15 };
+    let mut matcher = super::matcher::Matcher::new(config);
+    let overworked = (0..plain.len() as u64).any(|at| {
+        let token = matcher.predict(&text, at);
+        matcher.commit(&text, at, super::matcher::Token::LITERAL);
+        token.len != 0 && matcher.is_overworked(at)
+    });
+    assert!(overworked);
 }
 
 #[test]

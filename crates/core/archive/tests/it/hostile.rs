@@ -116,9 +116,8 @@ fn bombs_are_left_alone() {
 fn members_of_a_zip_that_overlap_are_left_alone() {
     let mut archive = crate::golden::read("zip-6.zip");
     assert!(open(&archive).is_some());
-    let entries: Vec<_> = (0..archive.len() - 4)
-        .filter(|&at| archive[at..].starts_with(b"PK\x01\x02"))
-        .collect();
+    let entries: Vec<_> =
+        (0..archive.len() - 4).filter(|&at| archive[at..].starts_with(b"PK\x01\x02")).collect();
     let first: [u8; 4] = archive[entries[0] + 42..entries[0] + 46].try_into().unwrap();
     archive[entries[1] + 42..entries[1] + 46].copy_from_slice(&first);
     assert!(open(&archive).is_none());

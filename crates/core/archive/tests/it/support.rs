@@ -58,8 +58,29 @@ impl Numbers {
 /// About `len` bytes of something like source code.
 pub(crate) fn text(seed: u64, len: usize) -> Vec<u8> {
     const WORDS: [&str; 24] = [
-        "fn ", "let ", "mut ", "self.", "value", "index", "return ", "match ", " = ", "();\n", "{\n",
-        "}\n", "    ", "0x7f", "Some(", "None", ", ", "if ", "else ", "for ", "in ", "String", "u64",
+        "fn ",
+        "let ",
+        "mut ",
+        "self.",
+        "value",
+        "index",
+        "return ",
+        "match ",
+        " = ",
+        "();\n",
+        "{\n",
+        "}\n",
+        "    ",
+        "0x7f",
+        "Some(",
+        "None",
+        ", ",
+        "if ",
+        "else ",
+        "for ",
+        "in ",
+        "String",
+        "u64",
         "/* why */ ",
     ];
     let mut numbers = Numbers(seed | 1);

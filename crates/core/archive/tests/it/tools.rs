@@ -76,8 +76,7 @@ fn tar_of_sparse_files() {
     fs::write(dir.path().join("z"), text(99, 10_000)).unwrap();
     for format in ["gnu", "pax"] {
         let format_arg = format!("--format={format}");
-        let archive =
-            run(dir.path(), "tar", &["c", "-S", &format_arg, "-f", "-", "sparse", "z"]);
+        let archive = run(dir.path(), "tar", &["c", "-S", &format_arg, "-f", "-", "sparse", "z"]);
         let plan = open(&archive).unwrap();
         let members = members(&archive, &plan);
         assert_eq!(members.len(), 2, "{format}");
