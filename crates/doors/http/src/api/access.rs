@@ -1,0 +1,172 @@
+//! Principals, tokens and grants.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Somebody or something that acts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrincipalBody {
+    /// Its name.
+    pub name: String,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+/// All principals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Principals {
+    /// By name.
+    pub principals: Vec<PrincipalBody>,
+}
+
+/// A principal to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreatePrincipal {
+    /// Its name.
+    pub name: String,
+}
+
+/// What of its principal's grants a token may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ScopesBody {
+    /// All, now and later.
+    All,
+    /// Only what one of these covers.
+    Only(Vec<ScopeBody>),
+}
+
+/// A right: a role on all that a pattern covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeBody {
+    /// `reader`, `writer` or `admin`.
+    pub role: String,
+    /// `@PROJECT/NAME`, with `*` for any characters.
+    pub pattern: String,
+}
+
+/// All of a token but the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenBody {
+    /// Its public id.
+    pub id: String,
+    /// What a person calls it.
+    pub label: String,
+    /// Whose it is.
+    pub principal: String,
+    /// What of the principal's grants it may use.
+    pub scopes: ScopesBody,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// From when on it no longer works, in milliseconds since 1970.
+    pub expires_ms: Option<i64>,
+}
+
+/// All tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tokens {
+    /// By id.
+    pub tokens: Vec<TokenBody>,
+}
+
+/// A token to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// Whose it will be.
+    pub principal: String,
+    /// What a person calls it.
+    pub label: String,
+    /// What of the principal's grants it may use; all when not given.
+    #[serde(default)]
+    pub scopes: Option<ScopesBody>,
+    /// How long it lives; until it is revoked when not given.
+    #[serde(default)]
+    pub expires_in_seconds: Option<u64>,
+}
+
+/// A token that was made.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedToken {
+    /// What is kept of it.
+    pub info: TokenBody,
+    /// The token itself; nobody can show it again.
+    pub token: String,
+}
+
+/// Someone may do something somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantBody {
+    /// A principal, `authenticated` or `anonymous`.
+    pub subject: String,
+    /// `reader`, `writer` or `admin`.
+    pub role: String,
+    /// `@PROJECT/NAME`, with `*` for any characters.
+    pub pattern: String,
+}
+
+/// A grant and its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamedGrant {
+    /// Its name.
+    pub id: String,
+    /// What it says.
+    pub grant: GrantBody,
+}
+
+/// All grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Grants {
+    /// By subject.
+    pub grants: Vec<NamedGrant>,
+}
+
+/// What a caller may know of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WhoAmIBody {
+    /// The principal.
+    pub principal: Option<String>,
+    /// The token that was shown.
+    pub token: Option<TokenBody>,
+    /// The grants that bear on the caller, before the token's scopes.
+    pub grants: Vec<GrantBody>,
+}
+
+/// A question about a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    /// A principal, `authenticated` or `anonymous`.
+    pub subject: String,
+    /// An action, such as `read_dataset`.
+    pub action: String,
+    /// `@PROJECT/NAME`, `@PROJECT/*` or `@*/*`.
+    pub resource: String,
+}
+
+/// A decision, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Explained {
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// Why not, when not.
+    pub reason: Option<String>,
+    /// The grant that allows it.
+    pub by: Option<String>,
+    /// The role that the action takes.
+    pub needs: String,
+    /// The grants that were looked at.
+    pub grants: Vec<JudgedGrant>,
+}
+
+/// A grant, and what it says about the question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JudgedGrant {
+    /// The grant.
+    pub grant: GrantBody,
+    /// `allows`, `role_too_weak` or `elsewhere_only`.
+    pub verdict: String,
+}

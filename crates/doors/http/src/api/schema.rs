@@ -1,0 +1,158 @@
+//! The shapes of what the engine serializes, for the OpenAPI document. A test holds them to what it
+//! really serializes.
+
+#![allow(dead_code, reason = "only their shapes are used")]
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One version: a manifest and who published it when.
+#[derive(Serialize, ToSchema)]
+pub struct Version {
+    /// The id of the manifest's root: the same tree has the same root.
+    root: String,
+    /// When it was published, in nanoseconds since 1970 UTC.
+    time_ns: i64,
+    /// Who published it.
+    by: String,
+    /// What the publisher said about it.
+    message: Option<String>,
+    /// When the tag is to be removed, in nanoseconds since 1970 UTC.
+    expires_ns: Option<i64>,
+    /// Regular files.
+    files: u64,
+    /// Bytes of all files.
+    bytes: u64,
+    /// Bytes before compression that no earlier version had.
+    new_bytes: u64,
+    /// Bytes that it added to the bucket.
+    stored_bytes: u64,
+}
+
+/// A tag and its versions, the newest first.
+#[derive(Serialize, ToSchema)]
+pub struct Tag {
+    /// Its name.
+    tag: String,
+    /// Where it points.
+    current: Version,
+    /// Where it pointed before.
+    history: Vec<Version>,
+}
+
+/// A dataset in a listing.
+#[derive(Serialize, ToSchema)]
+pub struct Summary {
+    /// Its project.
+    project: String,
+    /// Its name.
+    name: String,
+    /// Its tags.
+    tags: Vec<String>,
+    /// The newest version among its tags.
+    newest: Version,
+}
+
+/// How long versions are kept.
+#[derive(Serialize, ToSchema)]
+pub struct Rules {
+    /// Superseded versions kept per tag, the newest ones.
+    history_keep: u32,
+    /// Superseded versions younger than this are kept in any case, in seconds.
+    history_seconds: u64,
+    /// Tags kept, the newest ones; none means all.
+    tags_keep: Option<u32>,
+    /// Tags younger than this are kept in any case, in seconds.
+    tags_seconds: Option<u64>,
+}
+
+/// An entry of a version.
+#[derive(Serialize, ToSchema)]
+pub struct Node {
+    /// The path from the root, with U+FFFD in place of what is not UTF-8.
+    path: String,
+    /// The exact bytes of the path in hexadecimal, when it is not UTF-8.
+    path_hex: Option<String>,
+    /// `file`, `directory`, `symlink` or `hardlink`.
+    kind: String,
+    /// The length of a file; of a directory, of all files below.
+    size: u64,
+    /// Files below a directory.
+    files: Option<u64>,
+    /// Permission bits.
+    mode: u32,
+    /// The owner's number.
+    uid: u32,
+    /// The group's number.
+    gid: u32,
+    /// Seconds since 1970 UTC.
+    mtime: i64,
+    /// And nanoseconds.
+    mtime_ns: u32,
+    /// The target of a link.
+    target: Option<String>,
+    /// The BLAKE3 hash of a file of more than one chunk.
+    blake3: Option<String>,
+}
+
+/// A directory and a page of what is in it, or another entry alone.
+#[derive(Serialize, ToSchema)]
+pub struct Listing {
+    /// The entry at the path.
+    entry: Node,
+    /// Its children of this page, by name.
+    children: Option<Vec<Node>>,
+    /// `?after=` of the next page, percent-encoded bytes; none on the last.
+    next: Option<String>,
+}
+
+/// A path that differs between two versions.
+#[derive(Serialize, ToSchema)]
+pub struct Change {
+    /// `added`, `removed`, `modified` or `attributes`.
+    kind: String,
+    /// The path.
+    path: String,
+    /// The old entry.
+    old: Option<Node>,
+    /// The new entry.
+    new: Option<Node>,
+}
+
+/// What one version cost.
+#[derive(Serialize, ToSchema)]
+pub struct Performance {
+    /// The version.
+    version: Version,
+    /// The root of the version it is compared with.
+    compared_with: Option<String>,
+    /// Bytes of all files.
+    bytes: u64,
+    /// Bytes that the older version has too.
+    reused_bytes: u64,
+    /// Bytes that it has not, each counted where it first stands.
+    new_bytes: u64,
+    /// Bytes that stand more than once within this version.
+    repeated_bytes: u64,
+    /// Where new bytes are, the largest first.
+    files: Vec<Share>,
+    /// The same by file name ending.
+    types: Vec<Share>,
+    /// Archives whose members were opened.
+    archives_opened: u64,
+    /// Files that look like archives and could not be opened.
+    archives_closed: u64,
+    /// What the producer could do.
+    advice: Vec<String>,
+}
+
+/// A part of the new bytes.
+#[derive(Serialize, ToSchema)]
+pub struct Share {
+    /// A path, or a file name ending.
+    name: String,
+    /// Its bytes.
+    bytes: u64,
+    /// Those of them that are new.
+    new_bytes: u64,
+}

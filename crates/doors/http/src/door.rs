@@ -1,0 +1,228 @@
+//! The door: what it serves, and the table of its routes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::routing::any;
+use cairn_access::Access;
+use cairn_datasets::{Datasets, Uploads};
+use cairn_env::Env;
+use futures::channel::oneshot;
+
+use crate::error::Error;
+use crate::guard;
+use crate::limits::REQUESTS_MAX;
+use crate::metrics::Metrics;
+use crate::route::{Permission, Route, RouteInfo};
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Requests that are worked on at a time.
+    pub requests_max: usize,
+    /// The version that `/api/v1/version` tells.
+    pub version: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { requests_max: REQUESTS_MAX, version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+}
+
+/// What all requests share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Inner(Arc<Shared>);
+
+struct Shared {
+    datasets: Datasets,
+    uploads: Uploads,
+    access: Access,
+    options: Options,
+    metrics: Metrics,
+    requests: Arc<tokio::sync::Semaphore>,
+    routes: Vec<RouteInfo>,
+    openapi: String,
+}
+
+impl Inner {
+    pub(crate) fn datasets(&self) -> &Datasets {
+        &self.0.datasets
+    }
+
+    pub(crate) fn uploads(&self) -> &Uploads {
+        &self.0.uploads
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn requests(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.0.requests
+    }
+
+    pub(crate) fn openapi(&self) -> &str {
+        &self.0.openapi
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        self.0.datasets.blocks().env()
+    }
+
+    /// Runs work to its end whether or not its request is still there: a client that goes away does
+    /// not cut an upload in two.
+    pub(crate) async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.env().spawn.task(Box::pin(async move {
+            // The request may be gone: then nobody wants the answer.
+            drop(sender.send(work.await));
+        }));
+        receiver.await.map_err(|_| cairn_env::Lost.into())
+    }
+}
+
+/// The HTTP door of a node: REST below `/api/v1`, files below `/fs`, and what an operator looks at.
+#[derive(Clone)]
+pub struct Door {
+    inner: Inner,
+    router: Router,
+}
+
+/// Puts a [`Door`] together.
+pub struct DoorBuilder {
+    datasets: Datasets,
+    uploads: Uploads,
+    access: Access,
+    options: Options,
+    routes: Vec<Route>,
+}
+
+impl DoorBuilder {
+    /// A door with all routes of this crate.
+    #[must_use]
+    pub fn new(datasets: Datasets, uploads: Uploads, access: Access) -> Self {
+        let routes = crate::rest::routes().into_iter().chain(crate::fs::routes()).collect();
+        Self { datasets, uploads, access, options: Options::default(), routes }
+    }
+
+    /// Sets what an operator may set.
+    #[must_use]
+    pub fn options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// The door.
+    ///
+    /// # Errors
+    /// [`Error::NoPermission`] when a route does not say what it takes to use it (ACCESS-1);
+    /// [`Error::Route`] for two routes with one method and pattern.
+    pub fn build(self) -> Result<Door, Error> {
+        let mut table: BTreeMap<&'static str, BTreeMap<String, (Route, Permission)>> =
+            BTreeMap::new();
+        for route in &self.routes {
+            let permission = route.check()?;
+            let methods = table.entry(route.pattern).or_default();
+            let method = route.method.to_string();
+            if methods.insert(method.clone(), (route.clone(), permission)).is_some() {
+                let reason = "there is one already";
+                return Err(Error::Route { method, pattern: route.pattern, reason });
+            }
+        }
+        let mut infos: Vec<RouteInfo> = self.routes.iter().map(Route::info).collect();
+        infos.sort();
+        let openapi = crate::openapi::document(&self.routes, &self.options.version)?;
+        let inner = Inner(Arc::new(Shared {
+            datasets: self.datasets,
+            uploads: self.uploads,
+            access: self.access,
+            metrics: Metrics::default(),
+            requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
+            options: self.options,
+            routes: infos,
+            openapi,
+        }));
+        let mut router = Router::new();
+        for (pattern, methods) in table {
+            let (inner, methods) = (inner.clone(), Arc::new(methods));
+            let answer = move |request: Request| {
+                let (inner, methods) = (inner.clone(), Arc::clone(&methods));
+                async move { guard::answer(inner, pattern, &methods, request).await }
+            };
+            router = router.route(pattern, any(answer));
+        }
+        let fallback = inner.clone();
+        let router = router.fallback(move |request: Request| {
+            let inner = fallback.clone();
+            async move { guard::nothing_there(inner, request).await }
+        });
+        Ok(Door { inner, router })
+    }
+}
+
+impl Door {
+    /// Everything as one axum router, guarded.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Every route and what it takes, in order.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteInfo] {
+        &self.inner.0.routes
+    }
+
+    /// The OpenAPI document.
+    #[must_use]
+    pub fn openapi(&self) -> &str {
+        self.inner.openapi()
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+/// The methods of a pattern, by name.
+pub(crate) type Methods = BTreeMap<String, (Route, Permission)>;
+
+/// What a pattern's `Allow` header says.
+pub(crate) fn allowed(methods: &Methods) -> String {
+    let mut names: Vec<&str> = methods.keys().map(String::as_str).collect();
+    if names.contains(&"GET") && !names.contains(&"HEAD") {
+        names.push("HEAD");
+    }
+    names.join(", ")
+}
+
+/// The route for a method; a HEAD is a GET whose body stays away.
+pub(crate) fn route_for<'a>(
+    methods: &'a Methods,
+    method: &Method,
+) -> Option<&'a (Route, Permission)> {
+    methods
+        .get(method.as_str())
+        .or_else(|| if method == Method::HEAD { methods.get("GET") } else { None })
+}

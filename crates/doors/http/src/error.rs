@@ -1,0 +1,166 @@
+use axum::http::StatusCode;
+use cairn_base::ErrorKind;
+
+/// What went wrong with a request or with the door itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine below.
+    #[error(transparent)]
+    Datasets(#[from] cairn_datasets::Error),
+    /// Who may do what.
+    #[error(transparent)]
+    Access(#[from] cairn_access::Error),
+    /// A wrong name in a path, a query or a body.
+    #[error(transparent)]
+    Name(#[from] cairn_base::name::Error),
+    /// The request is wrong.
+    #[error("{detail}")]
+    Invalid {
+        /// What is wrong with it, and what to do.
+        detail: String,
+    },
+    /// No route has this path.
+    #[error("there is nothing at {path}; /api/docs lists what there is")]
+    NoRoute {
+        /// The path as requested, cut to a bound.
+        path: String,
+    },
+    /// A path inside a version leads nowhere.
+    #[error("{detail}")]
+    NoPath {
+        /// Where the way ended, and why.
+        detail: String,
+    },
+    /// The path is there, the method is not.
+    #[error("{path} does not take {method}; it takes {allowed}")]
+    Method {
+        /// The route's pattern.
+        path: &'static str,
+        /// The method as requested.
+        method: String,
+        /// What the route takes, as in the `Allow` header.
+        allowed: String,
+    },
+    /// The body is larger than its route takes.
+    #[error("the body is larger than {max} bytes; send it in several requests")]
+    TooLarge {
+        /// The bound of the route.
+        max: u64,
+    },
+    /// Too many requests at a time.
+    #[error("the node works on {max} requests already; try again in a moment")]
+    Busy {
+        /// The bound.
+        max: usize,
+    },
+    /// Too many uploads at a time.
+    #[error("the node has {max} uploads open already; try again when one has ended")]
+    Uploads {
+        /// The bound.
+        max: usize,
+    },
+    /// The client stopped sending.
+    #[error("the body stopped for longer than {seconds} s, or the connection broke: {detail}")]
+    Stalled {
+        /// How long the door waits.
+        seconds: u64,
+        /// What was seen.
+        detail: String,
+    },
+    /// A ranged request asks for nothing that is there.
+    #[error("no such range; the file has {len} bytes and one request takes {max} ranges")]
+    Range {
+        /// The file's length.
+        len: u64,
+        /// The most ranges in one request.
+        max: usize,
+    },
+    /// A route was registered without saying what it takes to use it (ACCESS-1).
+    #[error("the route {method} {pattern} declares no permission")]
+    NoPermission {
+        /// Its method.
+        method: String,
+        /// Its pattern.
+        pattern: &'static str,
+    },
+    /// A route cannot be registered.
+    #[error("the route {method} {pattern} cannot be registered: {reason}")]
+    Route {
+        /// Its method.
+        method: String,
+        /// Its pattern.
+        pattern: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A worker died.
+    #[error("{0}")]
+    Worker(#[from] cairn_env::Lost),
+    /// The socket.
+    #[error("the listener failed: {0}")]
+    Listener(std::io::Error),
+    /// Something in here that should not be.
+    #[error("{detail}")]
+    Internal {
+        /// What was found.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Datasets(error) => error.kind(),
+            Self::Access(error) => error.kind(),
+            Self::Name(error) => error.kind(),
+            Self::NoRoute { .. } | Self::NoPath { .. } => ErrorKind::NotFound,
+            Self::Invalid { .. }
+            | Self::Method { .. }
+            | Self::Range { .. }
+            | Self::Stalled { .. }
+            | Self::NoPermission { .. }
+            | Self::Route { .. } => ErrorKind::Invalid,
+            Self::TooLarge { .. } => ErrorKind::Exhausted,
+            Self::Busy { .. } | Self::Uploads { .. } => ErrorKind::Retry,
+            Self::Worker(_) | Self::Listener(_) | Self::Internal { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// The one table from errors to HTTP.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Access(error) if error.asks_for_credential() => StatusCode::UNAUTHORIZED,
+            // It never comes back under this id, so it is not "try this request again".
+            Self::Datasets(cairn_datasets::Error::NoUpload { .. }) => StatusCode::NOT_FOUND,
+            Self::Datasets(
+                cairn_datasets::Error::TooMany { .. }
+                | cairn_datasets::Error::Blocks(cairn_blocks::Error::TooMany { .. }),
+            ) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Uploads { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            other => status_of(other.kind()),
+        }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::Invalid { detail: detail.into() }
+    }
+}
+
+fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Retry | ErrorKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::Denied => StatusCode::FORBIDDEN,
+        ErrorKind::Exhausted => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorKind::Corrupt | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,365 @@
+//! What every request goes through: a number, a place among those worked on, who asks, whether that
+//! one may (ACCESS-1), the handler, and one shape of errors.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::response::Response;
+use bytes::Bytes;
+use cairn_access::{Action, Caller, Reason, Resource, Snapshot};
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+use crate::args::Args;
+use crate::call::{Call, Pieces, pieces};
+use crate::door::{Inner, Methods, allowed, route_for};
+use crate::error::Error;
+use crate::fs::Location;
+use crate::limits::{JSON_BYTES_MAX, REQUESTS_MAX, URI_BYTES_MAX};
+use crate::route::{Permission, Route, Rule, Scope};
+
+/// The one shape of errors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorDetail {
+    /// `retry`, `conflict`, `not_found`, `invalid`, `denied`, `corrupt`, `exhausted`, `closed` or
+    /// `internal`.
+    pub kind: String,
+    /// What happened, and what to do.
+    pub message: String,
+    /// Names the request in the node's log.
+    pub request_id: String,
+}
+
+/// The characters of a path that an error message repeats.
+const PATH_SHOWN: usize = 200;
+
+/// Answers a request to a known pattern.
+pub(crate) async fn answer(
+    door: Inner,
+    pattern: &'static str,
+    methods: &Methods,
+    request: Request,
+) -> Response {
+    let method = request.method().clone();
+    let place = Place::take(&door, pattern, &request);
+    let found = route_for(methods, &method);
+    let answered = match found {
+        None => {
+            let method: String = method.as_str().chars().take(32).collect();
+            Err(Error::Method { path: pattern, method, allowed: allowed(methods) })
+        }
+        Some((route, permission)) => {
+            let run = Box::pin(let_through(&door, route, *permission, request, &place));
+            run.await
+        }
+    };
+    place.end(&door, answered)
+}
+
+/// Answers a request to a path that no pattern fits.
+pub(crate) async fn nothing_there(door: Inner, request: Request) -> Response {
+    let place = Place::take(&door, "(none)", &request);
+    let path: String = request.uri().path().chars().take(PATH_SHOWN).collect();
+    let answered = match authenticate(&door, request.headers()).await {
+        Err(error) => Err(error),
+        Ok(_) => Err(Error::NoRoute { path }),
+    };
+    place.end(&door, answered)
+}
+
+/// A request among those that are worked on.
+struct Place {
+    id: String,
+    method: Method,
+    uri: Uri,
+    pattern: &'static str,
+    began: Duration,
+    wants_html: bool,
+}
+
+impl Place {
+    fn take(door: &Inner, pattern: &'static str, request: &Request) -> Self {
+        let env = door.env();
+        let mut random = [0; 8];
+        env.rng.fill(&mut random);
+        Self {
+            id: hex::encode(random),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            pattern,
+            began: env.clock.monotonic(),
+            wants_html: pattern.starts_with("/fs") && wants_html(request.headers()),
+        }
+    }
+
+    fn end(self, door: &Inner, answered: Result<Response, Error>) -> Response {
+        let mut response = answered.unwrap_or_else(|error| self.refusal(&error));
+        let status = response.status();
+        let headers = response.headers_mut();
+        let id = HeaderValue::from_str(&self.id).expect("hexadecimal digits fit a header");
+        headers.insert("x-request-id", id);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let took = door.env().clock.monotonic().saturating_sub(self.began);
+        let method = if self.pattern == "(none)" { "any" } else { self.method.as_str() };
+        door.metrics().request(self.pattern, method, status.as_u16(), took);
+        tracing::debug!(id = %self.id, method = %self.method, uri = %self.uri, %status, ?took, "request");
+        response
+    }
+
+    fn refusal(&self, error: &Error) -> Response {
+        let status = error.status();
+        if status.is_server_error() {
+            tracing::error!(id = %self.id, uri = %self.uri, %error, "a request failed");
+        }
+        let mut response = if self.wants_html {
+            crate::fs::error_page(status, &error.to_string(), &self.id)
+        } else {
+            let detail = ErrorDetail {
+                kind: error.kind().to_string(),
+                message: error.to_string(),
+                request_id: self.id.clone(),
+            };
+            let body = serde_json::to_vec(&ErrorBody { error: detail })
+                .expect("three strings are always JSON");
+            crate::call::respond(status, "application/json", body)
+        };
+        let length = axum::body::HttpBody::size_hint(response.body()).exact();
+        let headers = response.headers_mut();
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let (name, value) = match (error, status.as_u16()) {
+            (Error::Method { allowed, .. }, _) => (header::ALLOW, allowed.clone()),
+            (Error::Range { len, .. }, _) => (header::CONTENT_RANGE, format!("bytes */{len}")),
+            (_, 401) => (
+                header::WWW_AUTHENTICATE,
+                "Basic realm=\"cairn\", charset=\"UTF-8\", Bearer".to_owned(),
+            ),
+            (_, 429 | 503) => (header::RETRY_AFTER, "1".to_owned()),
+            _ => return response,
+        };
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+fn wants_html(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Lets a request through to its handler, or not.
+async fn let_through(
+    door: &Inner,
+    route: &Route,
+    permission: Permission,
+    request: Request,
+    place: &Place,
+) -> Result<Response, Error> {
+    if matches!(permission, Permission::Public) {
+        let (parts, _) = request.into_parts();
+        let call = Call {
+            door: door.clone(),
+            args: Args::default(),
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            caller: Caller::Anonymous,
+            snapshot: None,
+            body: Box::pin(futures::stream::empty()),
+        };
+        return (route.handler)(call).await;
+    }
+    let permit = Arc::clone(door.requests())
+        .try_acquire_owned()
+        .map_err(|_| Error::Busy { max: door.options().requests_max.min(REQUESTS_MAX) })?;
+    let (snapshot, caller) = authenticate(door, request.headers()).await?;
+    let (parts, body) = request.into_parts();
+    if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
+        return Err(Error::invalid(format!("the address is longer than {URI_BYTES_MAX} bytes")));
+    }
+    let args = Args::parse(route.pattern, parts.uri.path())?;
+    let body = counted_in(door, check_length(&parts.headers, body, route.body_max)?);
+    let mut call = Call {
+        body: pieces(door, body, route.body_max),
+        door: door.clone(),
+        args,
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        caller,
+        snapshot: Some(snapshot),
+    };
+    authorize(&mut call, permission).await?;
+    let response = (route.handler)(call).await?;
+    Ok(finish(door, response, place.method == Method::HEAD, permit))
+}
+
+async fn authenticate(door: &Inner, headers: &HeaderMap) -> Result<(Snapshot, Caller), Error> {
+    let snapshot = door.access().snapshot().await?;
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let unreadable = |detail| Error::Access(cairn_access::Error::Header { detail });
+    let first = shown.next();
+    if shown.next().is_some() {
+        return Err(unreadable("there are two of them"));
+    }
+    let first = first.map(HeaderValue::to_str).transpose();
+    let first = first.map_err(|_| unreadable("it holds bytes that are no text"))?;
+    let caller = snapshot.authenticate(first)?;
+    Ok((snapshot, caller))
+}
+
+/// Every rule of the permission, on the snapshot of this request (ACCESS-1).
+async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error> {
+    let denied = |action, resource: &Resource| {
+        let reason = Reason::Anonymous;
+        Error::from(cairn_access::Error::Denied { action, resource: resource.clone(), reason })
+    };
+    let rules = match permission {
+        Permission::Public => return Ok(()),
+        Permission::SignedIn => {
+            call.snapshot()?.whoami(&call.caller)?;
+            if call.caller.principal().is_none() {
+                return Err(denied(Action::ListDatasets, &Resource::Cluster));
+            }
+            return Ok(());
+        }
+        Permission::Needs(rules) => rules,
+    };
+    for rule in rules {
+        let asked = match rule.scope {
+            // What a body says is looked at only for those who may do the rest.
+            Scope::Body(read) => {
+                let body = bounded(call).await?;
+                let resources = read(&call.args, &body)?;
+                call.body = Box::pin(futures::stream::iter([Ok(body)]));
+                resources.into_iter().map(|resource| (rule.action, resource)).collect()
+            }
+            _ => resources(call, rule)?,
+        };
+        for (action, resource) in asked {
+            let decision = call.snapshot()?.authorize(&call.caller, action, &resource);
+            decision.into_result(action, &resource)?;
+        }
+    }
+    Ok(())
+}
+
+async fn bounded(call: &mut Call) -> Result<Bytes, Error> {
+    let empty: Pieces = Box::pin(futures::stream::empty());
+    let mut body = std::mem::replace(&mut call.body, empty);
+    let mut all = Vec::new();
+    while let Some(piece) = body.next().await {
+        all.extend_from_slice(&piece?);
+        if all.len() > JSON_BYTES_MAX {
+            return Err(Error::TooLarge { max: JSON_BYTES_MAX as u64 });
+        }
+    }
+    Ok(all.into())
+}
+
+/// What a rule is about in this request.
+fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error> {
+    let one = |resource| Ok(vec![(rule.action, resource)]);
+    match rule.scope {
+        Scope::Cluster => one(Resource::Cluster),
+        Scope::Project => one(Resource::Project(call.args.project()?)),
+        Scope::Dataset => {
+            let dataset = call.args.dataset()?;
+            one(Resource::Dataset(dataset.project, dataset.name))
+        }
+        Scope::Upload => {
+            let Some(principal) = call.caller.principal() else { return one(Resource::Cluster) };
+            let id = call.args.upload()?;
+            let targets = call.door.uploads().targets(id, principal.as_str())?;
+            let about = targets.into_iter().map(|target| {
+                (rule.action, Resource::Dataset(target.dataset.project, target.dataset.name))
+            });
+            Ok(about.collect())
+        }
+        Scope::Fs => {
+            let location = Location::parse(call.args.tail())?;
+            Ok(vec![match location.dataset() {
+                Some(dataset) => (rule.action, Resource::Dataset(dataset.project, dataset.name)),
+                None => (Action::ListDatasets, Resource::Project(location.project)),
+            }])
+        }
+        Scope::Body(_) => Err(Error::Internal { detail: "a body was not read".to_owned() }),
+    }
+}
+
+fn check_length(headers: &HeaderMap, body: Body, max: usize) -> Result<Body, Error> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match length.and_then(|text| text.parse::<u64>().ok()) {
+        Some(length) if length > max as u64 => Err(Error::TooLarge { max: max as u64 }),
+        _ => Ok(body),
+    }
+}
+
+fn counted_in(door: &Inner, body: Body) -> Body {
+    let door = door.clone();
+    Body::from_stream(body.into_data_stream().inspect(move |piece| {
+        if let Ok(piece) = piece {
+            door.metrics().bytes_in(piece.len() as u64);
+        }
+    }))
+}
+
+/// Says how long the body is when that is known, counts it, and keeps the request's place until its
+/// end.
+fn finish(door: &Inner, response: Response, head: bool, permit: OwnedSemaphorePermit) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let length = axum::body::HttpBody::size_hint(&body).exact();
+    let bodiless = matches!(parts.status.as_u16(), 204 | 304);
+    if let Some(length) = length
+        && !bodiless
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    if head || bodiless {
+        return Response::from_parts(parts, Body::empty());
+    }
+    let door = door.clone();
+    let counted = body.into_data_stream().inspect(move |piece| {
+        let _held = &permit;
+        if let Ok(piece) = piece {
+            door.metrics().bytes_out(piece.len() as u64);
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(counted))
+}
+
+/// Text that is safe within HTML, also within quoted attributes.
+pub(crate) fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut safe, character| {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            control if control.is_control() => {
+                write!(safe, "\\u{{{:x}}}", u32::from(control)).expect("a string takes all text");
+            }
+            other => safe.push(other),
+        }
+        safe
+    })
+}

@@ -1,0 +1,50 @@
+//! Every bound of this door, in one place.
+
+use std::time::Duration;
+
+/// Requests that are worked on at a time; more get 503 with `Retry-After`.
+pub const REQUESTS_MAX: usize = 512;
+/// Connections at a time; more wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 2048;
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of all headers of one request.
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Streams of one HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 128;
+/// How long a client may take to send the headers of a request, and how long an idle connection is
+/// kept.
+pub const HEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a body may stand still before the request fails.
+pub const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a client may read nothing of a response before the connection is closed.
+pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long requests may go on after a shutdown was asked for.
+pub const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A JSON body.
+pub const JSON_BYTES_MAX: usize = 256 * 1024;
+/// Chunks in one request for chunks and in one claim.
+pub const CHUNKS_PER_REQUEST_MAX: usize = 4096;
+/// The body of such a request.
+pub const IDS_BYTES_MAX: usize = CHUNKS_PER_REQUEST_MAX * cairn_chunk::ID_BYTES;
+/// The body of one request with frames.
+pub const FRAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Content of chunks that is read from the bucket at a time while a response streams.
+pub const READ_BYTES: u64 = 4 * 1024 * 1024;
+/// Targets of one upload.
+pub const TARGETS_MAX: usize = 64;
+
+/// Entries of a page when the request does not say.
+pub const PAGE_DEFAULT: usize = 1000;
+/// Entries of a page at most.
+pub const PAGE_MAX: usize = 10_000;
+
+/// The longest request path and query, in bytes.
+pub const URI_BYTES_MAX: usize = 16 * 1024;
+/// Symbolic links that are followed for one path.
+pub const LINKS_MAX: usize = 40;
+/// Names of a path inside a version.
+pub const DEPTH_MAX: usize = 2048;
+/// Ranges in one request for a file.
+pub const RANGES_MAX: usize = 16;

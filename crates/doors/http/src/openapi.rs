@@ -1,0 +1,170 @@
+//! The OpenAPI document, made from the table of routes: what is served is what it says.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::{RefOr, schema::Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::error::Error;
+use crate::guard::ErrorBody;
+use crate::route::{Permission, Route};
+
+/// A schema and those that it refers to, by name.
+#[derive(Clone, Default)]
+pub struct Shape {
+    name: String,
+    all: Vec<(String, RefOr<Schema>)>,
+}
+
+/// The shape of a type.
+#[must_use]
+pub fn shape<T: ToSchema + PartialSchema>() -> Shape {
+    let name = T::name().into_owned();
+    let mut all = Vec::new();
+    T::schemas(&mut all);
+    all.push((name.clone(), T::schema()));
+    Shape { name, all }
+}
+
+/// A body as the document tells it.
+#[derive(Clone, Copy, Default)]
+pub enum BodyDoc {
+    /// None.
+    #[default]
+    None,
+    /// JSON of a shape.
+    Json(fn() -> Shape),
+    /// Lines of JSON of a shape.
+    Lines(fn() -> Shape),
+    /// Another media type, and what it holds.
+    Other(&'static str, &'static str),
+}
+
+/// What a route is for.
+#[derive(Clone, Copy, Default)]
+pub struct Doc {
+    /// Which routes it stands with.
+    pub group: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Query parameters: name and what they do.
+    pub query: &'static [(&'static str, &'static str)],
+    /// What it takes.
+    pub takes: BodyDoc,
+    /// What it answers.
+    pub answers: BodyDoc,
+    /// The status of success, 200 when 0.
+    pub status: u16,
+}
+
+/// The whole document.
+pub(crate) fn document(routes: &[Route], version: &str) -> Result<String, Error> {
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut shapes: BTreeMap<String, Value> = BTreeMap::new();
+    keep(&mut shapes, shape::<ErrorBody>());
+    for route in routes {
+        let operation = operation(route, &mut shapes);
+        let method = route.method.as_str().to_lowercase();
+        paths.entry(route.pattern).or_default().insert(method, operation);
+    }
+    let paths: Map<String, Value> = paths
+        .into_iter()
+        .map(|(pattern, methods)| (pattern.replace("{*", "{"), Value::Object(methods)))
+        .collect();
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Cairn",
+            "version": version,
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+            "description": "The REST door of a Cairn node. Errors have one shape, `ErrorBody`.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": shapes,
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "basic": { "type": "http", "scheme": "basic",
+                    "description": "Any user name, the token as password." },
+            },
+        },
+    });
+    serde_json::to_string(&document).map_err(|error| Error::Internal { detail: error.to_string() })
+}
+
+fn operation(route: &Route, shapes: &mut BTreeMap<String, Value>) -> Value {
+    let doc = &route.doc;
+    let success = if doc.status == 0 { 200 } else { doc.status };
+    let mut answer = json!({ "description": doc.summary });
+    if let Some(content) = content(doc.answers, shapes) {
+        answer["content"] = content;
+    }
+    let error = json!({
+        "description": "An error.",
+        "content": { "application/json": { "schema": reference("ErrorBody") } },
+    });
+    let mut operation = json!({
+        "tags": [doc.group],
+        "summary": doc.summary,
+        "operationId": operation_id(route),
+        "parameters": parameters(route),
+        "responses": { success.to_string(): answer, "default": error },
+        "x-cairn-permission": route.info().permission,
+    });
+    if let Some(content) = content(doc.takes, shapes) {
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    if !matches!(route.permission, Some(Permission::Public)) {
+        operation["security"] = json!([{}, { "bearer": [] }, { "basic": [] }]);
+    }
+    operation
+}
+
+/// `get_api_v1_projects_project_datasets`.
+fn operation_id(route: &Route) -> String {
+    let words = route.pattern.split(['/', '{', '}', '*', '.']).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.collect();
+    format!("{}_{}", route.method.as_str().to_lowercase(), words.join("_"))
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let in_path = route.pattern.split('/').filter_map(|part| {
+        let name = part.strip_prefix('{')?.strip_suffix('}')?;
+        let name = name.trim_start_matches('*');
+        Some(json!({
+            "name": name, "in": "path", "required": true, "schema": { "type": "string" },
+        }))
+    });
+    let in_query = route.doc.query.iter().map(|(name, about)| {
+        json!({
+            "name": name, "in": "query", "required": false, "description": about,
+            "schema": { "type": "string" },
+        })
+    });
+    in_path.chain(in_query).collect()
+}
+
+fn content(body: BodyDoc, shapes: &mut BTreeMap<String, Value>) -> Option<Value> {
+    let (media_type, schema) = match body {
+        BodyDoc::None => return None,
+        BodyDoc::Json(shape) => ("application/json", reference(&keep(shapes, shape()))),
+        BodyDoc::Lines(shape) => (crate::call::LINES, reference(&keep(shapes, shape()))),
+        BodyDoc::Other(media_type, about) => {
+            (media_type, json!({ "type": "string", "format": "binary", "description": about }))
+        }
+    };
+    Some(json!({ media_type: { "schema": schema } }))
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn keep(shapes: &mut BTreeMap<String, Value>, shape: Shape) -> String {
+    for (name, schema) in shape.all {
+        let schema = serde_json::to_value(schema).expect("a schema is JSON");
+        shapes.insert(name, schema);
+    }
+    shape.name
+}

@@ -1,0 +1,30 @@
+//! The REST API below `/api/v1`, and what an operator looks at.
+//!
+//! A dataset is `/projects/{project}/datasets/{name}` in a path, never `@project/name`: every name
+//! is one segment that needs no escaping, the project cannot be forgotten or given twice as a query
+//! could be, and the permission of a request is read from the very path that the router matched.
+
+mod chunks;
+mod datasets;
+mod node;
+mod uploads;
+
+use crate::route::Route;
+
+/// All routes of the REST API.
+pub(crate) fn routes() -> Vec<Route> {
+    [node::routes(), datasets::routes(), chunks::routes(), uploads::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// A route to an async function.
+macro_rules! route {
+    ($method:ident $pattern:expr, $handler:path) => {
+        $crate::route::Route::new(axum::http::Method::$method, $pattern, |call| {
+            Box::pin($handler(call))
+        })
+    };
+}
+pub(crate) use route;

@@ -1,0 +1,157 @@
+//! The node itself: whether it lives, what it is, how it is doing.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::route;
+use crate::api::NodeVersion;
+use crate::call::{Call, json, respond};
+use crate::error::Error;
+use crate::metrics::{family, put, resident_bytes};
+use crate::openapi::{BodyDoc, Doc, shape};
+use crate::route::{self, Permission, Route};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+pub(super) fn routes() -> Vec<Route> {
+    let doc = Doc { group: "node", ..Doc::default() };
+    let text = |about| BodyDoc::Other(TEXT, about);
+    vec![
+        route!(GET "/livez", livez).permission(Permission::Public).doc(Doc {
+            summary: "Whether the process answers.",
+            answers: text("`ok`."),
+            ..doc
+        }),
+        route!(GET "/readyz", readyz).permission(Permission::Public).doc(Doc {
+            summary: "Whether the bucket answers.",
+            answers: text("`ok`, or what is wrong."),
+            ..doc
+        }),
+        route!(GET "/metrics", metrics).permission(route::METRICS).doc(Doc {
+            summary: "Numbers, in the text format of Prometheus.",
+            answers: text("Samples."),
+            ..doc
+        }),
+        route!(GET "/api/v1/version", version).permission(route::LOOK).doc(Doc {
+            summary: "What the node is.",
+            answers: BodyDoc::Json(shape::<NodeVersion>),
+            ..doc
+        }),
+        route!(GET "/api/openapi.json", openapi).permission(route::LOOK).doc(Doc {
+            summary: "This document.",
+            answers: BodyDoc::Other("application/json", "OpenAPI 3.1."),
+            ..doc
+        }),
+        route!(GET "/api/docs", docs_entry).permission(route::LOOK).doc(Doc {
+            summary: "Leads to the page that shows this document.",
+            status: 307,
+            ..doc
+        }),
+        route!(GET "/api/docs/{*path}", docs).permission(route::LOOK).doc(Doc {
+            summary: "A page that shows this document.",
+            answers: BodyDoc::Other("text/html", "The page and its parts."),
+            ..doc
+        }),
+        route!(GET "/", root).permission(route::LOOK).doc(Doc {
+            summary: "Leads to /fs/.",
+            status: 307,
+            ..doc
+        }),
+    ]
+}
+
+async fn livez(_call: Call) -> Result<Response, Error> {
+    Ok(respond(StatusCode::OK, TEXT, "ok\n"))
+}
+
+/// A node is ready when the bucket answers, which the access state stands for: no request is decided
+/// without it.
+async fn readyz(call: Call) -> Result<Response, Error> {
+    // What is wrong in detail is for the log, not for everybody.
+    if let Err(error) = call.door.access().refresh().await {
+        tracing::warn!(%error, "not ready");
+        let text = "the bucket does not answer\n";
+        return Ok(respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text));
+    }
+    Ok(respond(StatusCode::OK, TEXT, "ok\n"))
+}
+
+async fn version(call: Call) -> Result<Response, Error> {
+    let version = NodeVersion {
+        name: "cairn".to_owned(),
+        version: call.door.options().version.clone(),
+        bucket_id: call.door.datasets().blocks().id().to_owned(),
+    };
+    json(StatusCode::OK, &version)
+}
+
+async fn openapi(call: Call) -> Result<Response, Error> {
+    let body = Bytes::copy_from_slice(call.door.openapi().as_bytes());
+    Ok(respond(StatusCode::OK, "application/json", body))
+}
+
+async fn root(_call: Call) -> Result<Response, Error> {
+    Ok(redirect("/fs/"))
+}
+
+async fn docs_entry(_call: Call) -> Result<Response, Error> {
+    Ok(redirect("/api/docs/index.html"))
+}
+
+fn redirect(to: &'static str) -> Response {
+    let mut response = respond(StatusCode::TEMPORARY_REDIRECT, TEXT, "");
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+    response
+}
+
+/// Swagger UI, which is part of this program: nothing is loaded from outside.
+async fn docs(call: Call) -> Result<Response, Error> {
+    let path: Vec<_> =
+        call.args.tail().iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+    let path = path.join("/");
+    let config = utoipa_swagger_ui::Config::from("/api/openapi.json");
+    let file = utoipa_swagger_ui::serve(&path, std::sync::Arc::new(config))
+        .map_err(|error| Error::Internal { detail: error.to_string() })?;
+    let Some(file) = file else {
+        return Err(Error::NoPath { detail: format!("there is no /api/docs/{path}") });
+    };
+    let mut response = respond(StatusCode::OK, TEXT, file.bytes.into_owned());
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&file.content_type) {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+             frame-ancestors 'none'",
+        ),
+    );
+    Ok(response)
+}
+
+async fn metrics(call: Call) -> Result<Response, Error> {
+    let mut text = call.door.metrics().text();
+    let usage = call.door.datasets().blocks().usage();
+    let index_memory = call.door.datasets().blocks().index_memory() as u64;
+    let uploads = call.door.uploads().count() as u64;
+    let gauges = [
+        ("cairn_uploads_open", "Uploads that are open.", Some(uploads)),
+        ("cairn_blocks_packs", "Packs in the bucket.", Some(usage.packs)),
+        ("cairn_blocks_chunks", "Chunks in the bucket.", Some(usage.chunks)),
+        ("cairn_blocks_runs", "Runs of the chunk index.", Some(usage.runs)),
+        ("cairn_blocks_index_bytes", "Bytes of the chunk index.", Some(usage.index_bytes)),
+        ("cairn_blocks_index_memory_bytes", "Memory of the chunk index.", Some(index_memory)),
+        ("cairn_blocks_sessions", "Writers that hold a lease.", Some(usage.sessions)),
+        ("cairn_blocks_packs_condemned", "Packs on their way out.", Some(usage.condemned)),
+        ("process_resident_memory_bytes", "Memory of the process.", resident_bytes()),
+    ];
+    for (name, help, value) in gauges {
+        if let Some(value) = value {
+            family(&mut text, name, "gauge", help);
+            put(&mut text, name, "", value);
+        }
+    }
+    Ok(respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+}

@@ -1,0 +1,199 @@
+//! Routes and what it takes to use them. There is one way to make a route, and a route that does not
+//! say its permission makes the door refuse to be built (ACCESS-1).
+
+use std::fmt;
+
+use axum::http::Method;
+use axum::response::Response;
+use cairn_access::{Action, Resource};
+use futures::future::BoxFuture;
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::error::Error;
+use crate::limits::JSON_BYTES_MAX;
+use crate::openapi::Doc;
+
+/// What answers a request that was let through.
+pub type Handler = fn(Call) -> BoxFuture<'static, Result<Response, Error>>;
+/// Reads resources out of a body, before its handler sees it.
+pub type BodyResources = fn(&Args, &[u8]) -> Result<Vec<Resource>, Error>;
+
+/// The paths that may be asked for without any question: they say only whether the node lives.
+pub const PUBLIC: [&str; 2] = ["/livez", "/readyz"];
+
+/// What an action of a route is about.
+#[derive(Clone, Copy)]
+pub enum Scope {
+    /// Everything.
+    Cluster,
+    /// The `{project}` of the path.
+    Project,
+    /// The `{project}` and `{name}` of the path.
+    Dataset,
+    /// The targets of the upload `{upload}`, which must be the caller's.
+    Upload,
+    /// What a path below `/fs/` names: a project, or a dataset.
+    Fs,
+    /// What the body names.
+    Body(BodyResources),
+}
+
+/// An action, and what it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The action.
+    pub action: Action,
+    /// What it is about.
+    pub scope: Scope,
+}
+
+/// What it takes to use a route.
+#[derive(Clone, Copy, Debug)]
+pub enum Permission {
+    /// Nothing; only for [`PUBLIC`].
+    Public,
+    /// A credential that holds.
+    SignedIn,
+    /// A grant for every rule.
+    Needs(&'static [Rule]),
+}
+
+/// One method on one path.
+#[derive(Clone)]
+pub struct Route {
+    pub(crate) method: Method,
+    pub(crate) pattern: &'static str,
+    pub(crate) permission: Option<Permission>,
+    pub(crate) handler: Handler,
+    pub(crate) body_max: usize,
+    pub(crate) doc: Doc,
+}
+
+impl Route {
+    /// A route that nobody may use yet. A GET answers HEAD too.
+    #[must_use]
+    pub fn new(method: Method, pattern: &'static str, handler: Handler) -> Self {
+        let doc = Doc::default();
+        Self { method, pattern, permission: None, handler, body_max: JSON_BYTES_MAX, doc }
+    }
+
+    /// Says what it takes to use it.
+    #[must_use]
+    pub fn permission(self, permission: Permission) -> Self {
+        Self { permission: Some(permission), ..self }
+    }
+
+    /// Takes bodies of this many bytes instead of [`JSON_BYTES_MAX`].
+    #[must_use]
+    pub fn body_max(self, body_max: usize) -> Self {
+        Self { body_max, ..self }
+    }
+
+    /// Says what it is for.
+    #[must_use]
+    pub fn doc(self, doc: Doc) -> Self {
+        Self { doc, ..self }
+    }
+
+    pub(crate) fn check(&self) -> Result<Permission, Error> {
+        let method = self.method.to_string();
+        match self.permission {
+            None => Err(Error::NoPermission { method, pattern: self.pattern }),
+            Some(Permission::Public) if !PUBLIC.contains(&self.pattern) => {
+                let reason = "only livez and readyz are public";
+                Err(Error::Route { method, pattern: self.pattern, reason })
+            }
+            Some(Permission::Needs([])) => {
+                let reason = "its list of rules is empty";
+                Err(Error::Route { method, pattern: self.pattern, reason })
+            }
+            Some(permission) => Ok(permission),
+        }
+    }
+}
+
+/// A route as others may see it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteInfo {
+    /// Its method.
+    pub method: String,
+    /// Its pattern, with `{parameters}`.
+    pub pattern: &'static str,
+    /// What it takes, in words: `public`, `signed_in`, or `action on scope` joined by ` and `.
+    pub permission: String,
+}
+
+impl Route {
+    /// The route as others may see it.
+    #[must_use]
+    pub fn info(&self) -> RouteInfo {
+        let permission = self.permission.map_or_else(|| "none".to_owned(), |p| p.to_string());
+        RouteInfo { method: self.method.to_string(), pattern: self.pattern, permission }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("public"),
+            Self::SignedIn => f.write_str("signed_in"),
+            Self::Needs(rules) => rules.iter().enumerate().try_for_each(|(at, rule)| {
+                let join = if at == 0 { "" } else { " and " };
+                write!(f, "{join}{} on {:?}", rule.action, rule.scope)
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "cluster",
+            Self::Project => "project",
+            Self::Dataset => "dataset",
+            Self::Upload => "upload",
+            Self::Fs => "path",
+            Self::Body(_) => "body",
+        })
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.info())
+    }
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $($action:ident $scope:ident),+;)*) => {
+        $($(#[$doc])* pub const $name: Permission = Permission::Needs(&[
+            $(Rule { action: Action::$action, scope: Scope::$scope }),+
+        ]);)*
+    };
+}
+
+rules! {
+    /// To list datasets of the project in the path.
+    LIST = ListDatasets Project;
+    /// To read anything at all.
+    LOOK = ListDatasets Cluster;
+    /// To read the dataset in the path.
+    READ = ReadDataset Dataset;
+    /// To write the dataset in the path.
+    WRITE = WriteDataset Dataset;
+    /// To delete in the dataset in the path.
+    DELETE = DeleteDataset Dataset;
+    /// To change the rules of the dataset in the path.
+    RETAIN = SetRetention Dataset;
+    /// To write the targets of the upload in the path.
+    UPLOAD = WriteDataset Upload;
+    /// To read what a path below `/fs/` names.
+    BROWSE = ReadDataset Fs;
+    /// To read numbers about the node.
+    METRICS = ReadMetrics Cluster;
+    /// To maintain the bucket.
+    MAINTAIN = Maintain Cluster;
+    /// To manage access.
+    ACCESS = ManageAccess Cluster;
+}
