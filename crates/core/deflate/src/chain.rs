@@ -1,5 +1,6 @@
 //! Earlier positions with the same hash of their first bytes, newest first.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -7,6 +8,9 @@ use crate::text::{Text, WINDOW_BYTES};
 use crate::token::MATCH_MAX;
 
 const MASK: u32 = WINDOW_BYTES - 1;
+type Links = [u16; WINDOW_BYTES as usize];
+/// A link that leads out of the window from wherever it begins.
+const END: u16 = 0xffff;
 /// No position. So the first byte of a stream is never found, as with zlib.
 const NONE: u32 = 0;
 
@@ -18,9 +22,11 @@ pub(crate) enum Hash {
     Shift5,
     /// Three bytes, shifted by 6 each, 16 bits: zlib with memory level 9.
     Shift6,
-    /// CRC-32C of three bytes, 15 bits: Chromium's and so Node's zlib from level 6.
+    /// Four bytes, multiplied, 15 bits: Chromium's zlib, which is also Node's.
+    Four15,
+    /// CRC-32C of three bytes, 15 bits: Chromium's zlib of 2014 to 2022 from level 6.
     Crc3,
-    /// CRC-32C of four bytes, 15 bits: the same at lower levels.
+    /// CRC-32C of four bytes, 15 bits: the same below level 6.
     Crc4,
     /// Four bytes, multiplied, 17 bits: Go's `compress/flate`.
     Four17,
@@ -33,15 +39,15 @@ const fn crc_tables() -> [[u32; 256]; 4] {
     let mut tables = [[0u32; 256]; 4];
     let mut place = 0;
     while place < 4 {
-        let mut byte = 0;
+        let mut byte = 0u32;
         while byte < 256 {
-            let mut value = byte as u32;
+            let mut value = byte;
             let mut bit = 0;
             while bit < 8 * (4 - place) {
                 value = (value >> 1) ^ (0x82F6_3B78 * (value & 1));
                 bit += 1;
             }
-            tables[place][byte] = value;
+            tables[place][byte as usize] = value;
             byte += 1;
         }
         place += 1;
@@ -50,37 +56,21 @@ const fn crc_tables() -> [[u32; 256]; 4] {
 }
 
 impl Hash {
-    /// Bytes that are hashed: fewer at the end of the text, and a position is not found.
-    const fn bytes(self) -> usize {
-        match self {
-            Self::Shift5 | Self::Shift6 | Self::Crc3 => 3,
-            Self::Crc4 | Self::Four17 => 4,
-        }
-    }
-
     const fn bits(self) -> u32 {
         match self {
-            Self::Shift5 | Self::Crc3 | Self::Crc4 => 15,
+            Self::Shift5 | Self::Four15 | Self::Crc3 | Self::Crc4 => 15,
             Self::Shift6 => 16,
             Self::Four17 => 17,
         }
     }
+}
 
-    /// The hash of the front of `bytes`, which are at least [`Hash::bytes`].
-    fn of(self, bytes: &[u8]) -> usize {
-        let at = |place: usize| usize::from(bytes[place]);
-        let crc = |place: usize| CRC_TABLES[place][at(place)];
-        match self {
-            Self::Shift5 => (at(0) << 10 ^ at(1) << 5 ^ at(2)) & 0x7fff,
-            Self::Shift6 => (at(0) << 12 ^ at(1) << 6 ^ at(2)) & 0xffff,
-            Self::Crc3 => ((crc(0) ^ crc(1) ^ crc(2)) & 0x7fff) as usize,
-            Self::Crc4 => ((crc(0) ^ crc(1) ^ crc(2) ^ crc(3)) & 0x7fff) as usize,
-            Self::Four17 => {
-                let word = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                (word.wrapping_mul(0x1e35_a7bd) >> 15) as usize
-            }
-        }
-    }
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().zip(&CRC_TABLES).fold(0, |crc, (&byte, table)| crc ^ table[usize::from(byte)])
+}
+
+fn word_le(bytes: &[u8; 4]) -> u32 {
+    u32::from_le_bytes(*bytes)
 }
 
 /// The chains of all hashes.
@@ -88,7 +78,8 @@ impl Hash {
 pub(crate) struct Chains {
     hash: Hash,
     heads: Vec<u32>,
-    before: Vec<u32>,
+    /// Distance of each position of the window to the one before it in its chain, or [`END`].
+    links: Box<Links>,
     /// The first position that is in no chain yet.
     next: u32,
 }
@@ -100,7 +91,7 @@ impl Chains {
         Self {
             hash,
             heads: vec![NONE; 1 << hash.bits()],
-            before: vec![NONE; WINDOW_BYTES as usize],
+            links: vec![END; WINDOW_BYTES as usize].try_into().expect("it is a window long"),
             next: (next & 0xffff_ffff) as u32,
         }
     }
@@ -112,14 +103,41 @@ impl Chains {
         if count > u32::MAX / 2 {
             return;
         }
-        let bytes = text.bytes();
-        for _ in 0..count {
-            let index = text.index(self.next);
-            let Some(front) = bytes.get(index..index + self.hash.bytes()) else { break };
-            let head = &mut self.heads[self.hash.of(front)];
-            self.before[(self.next & MASK) as usize] = *head;
-            *head = self.next;
-            self.next = self.next.wrapping_add(1);
+        let rest = &text.bytes()[text.index(self.next)..];
+        match self.hash {
+            Hash::Shift5 => self.insert_with(rest, count, |&[a, b, c]| {
+                (u32::from(a) << 10 ^ u32::from(b) << 5 ^ u32::from(c)) & 0x7fff
+            }),
+            Hash::Shift6 => self.insert_with(rest, count, |&[a, b, c]| {
+                (u32::from(a) << 12 ^ u32::from(b) << 6 ^ u32::from(c)) & 0xffff
+            }),
+            Hash::Four15 => self.insert_with(rest, count, |bytes| {
+                word_le(bytes).wrapping_mul(66521).wrapping_add(66521) >> 16 & 0x7fff
+            }),
+            Hash::Crc3 => self.insert_with(rest, count, |bytes: &[u8; 3]| crc(bytes) & 0x7fff),
+            Hash::Crc4 => self.insert_with(rest, count, |bytes: &[u8; 4]| crc(bytes) & 0x7fff),
+            Hash::Four17 => self.insert_with(rest, count, |bytes| {
+                u32::from_be_bytes(*bytes).wrapping_mul(0x1e35_a7bd) >> 15
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn insert_with<const N: usize>(
+        &mut self,
+        rest: &[u8],
+        count: u32,
+        hash: impl Fn(&[u8; N]) -> u32,
+    ) {
+        let fronts = rest.windows(N).filter_map(|front| front.first_chunk());
+        for front in fronts.take(count as usize) {
+            let at = self.next;
+            let head = &mut self.heads[hash(front) as usize];
+            let distance = if *head == NONE { 0 } else { at.wrapping_sub(*head) };
+            let near = distance.wrapping_sub(1) < WINDOW_BYTES;
+            self.links[(at & MASK) as usize] = if near { (distance & 0xffff) as u16 } else { END };
+            *head = at;
+            self.next = at.wrapping_add(1);
         }
     }
 
@@ -138,42 +156,37 @@ impl Chains {
         }
     }
 
-    /// Positions in the chain of `at` before it, newest first, up to `distance_max`.
-    pub(crate) fn walk(&self, at: u32, distance_max: u32) -> Walk<'_> {
+    /// Distances from `at` to the positions before it in its chain, nearest first.
+    pub(crate) fn walk(&self, at: u32) -> Walk<'_> {
         // A position that is in no chain yet has none.
         let held = self.next.wrapping_sub(at).wrapping_sub(1) < WINDOW_BYTES;
-        let distance_max = if held { distance_max } else { 0 };
-        Walk { before: &self.before, at, last: at, distance: 0, distance_max }
+        Walk { links: &self.links, at, distance: if held { 0 } else { WINDOW_BYTES } }
     }
 }
 
 /// See [`Chains::walk`].
 #[derive(Clone, Debug)]
 pub(crate) struct Walk<'c> {
-    before: &'c [u32],
+    links: &'c Links,
     at: u32,
-    last: u32,
     distance: u32,
-    distance_max: u32,
 }
 
-impl Iterator for Walk<'_> {
-    /// The distance.
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        let next = self.before[(self.last & MASK) as usize];
-        let distance = self.at.wrapping_sub(next);
-        // A slot that was taken by a newer position leads back to smaller distances.
-        if next == NONE || distance <= self.distance || distance > self.distance_max {
-            return None;
-        }
-        (self.last, self.distance) = (next, distance);
-        Some(distance)
+impl Walk<'_> {
+    /// The next distance if it is at most `max`, which is at most a window. After `None` the walk
+    /// is over.
+    #[inline(always)]
+    pub(crate) fn next(&mut self, max: u32) -> Option<u32> {
+        let slot = (self.at.wrapping_sub(self.distance) & MASK) as usize;
+        // The slot of the farthest position is that of `at` itself: its link leads out of the
+        // window, as does the end of a chain.
+        self.distance += u32::from(self.links[slot]);
+        (self.distance <= max).then_some(self.distance)
     }
 }
 
 /// Bytes from `at` on that are the same as those `distance` before, up to `max`.
+#[inline]
 pub(crate) fn common(text: &[u8], at: usize, distance: u32, max: usize) -> usize {
     let back = at - distance as usize;
     let (here, there) = (&text[at..at + max], &text[back..back + max]);

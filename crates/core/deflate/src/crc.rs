@@ -4,15 +4,15 @@ const TABLES: [[u32; 256]; 8] = tables();
 
 const fn tables() -> [[u32; 256]; 8] {
     let mut tables = [[0u32; 256]; 8];
-    let mut index = 0;
+    let mut index = 0u32;
     while index < 256 {
-        let mut value = index as u32;
+        let mut value = index;
         let mut bit = 0;
         while bit < 8 {
             value = (value >> 1) ^ (0xEDB8_8320 * (value & 1));
             bit += 1;
         }
-        tables[0][index] = value;
+        tables[0][index as usize] = value;
         index += 1;
     }
     let mut table = 1;

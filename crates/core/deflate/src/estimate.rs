@@ -4,59 +4,69 @@ use alloc::vec::Vec;
 
 use crate::correct::expected;
 use crate::predict::Predictor;
-use crate::presets::PRESETS;
+use crate::presets::{ORDER, PRESETS};
 use crate::text::Text;
 use crate::token::Token;
 
-/// Tokens of each round and how many presets, the best so far, take part in it.
-const ROUNDS: [(usize, usize); 3] = [(2048, PRESETS.len()), (8192, 7), (SAMPLE_TOKENS, 3)];
 /// Tokens that tell enough.
 pub(crate) const SAMPLE_TOKENS: usize = 48 << 10;
 /// Plain bytes that tell enough.
 pub(crate) const SAMPLE_BYTES: u64 = 1 << 20;
+/// Tokens of each round, and how many presets, the best so far, take part in it.
+const ROUNDS: [(usize, usize); 3] = [(2048, PRESETS.len()), (8192, 7), (SAMPLE_TOKENS, 3)];
 
-/// The preset that predicts most of these tokens, the first of which is at `at` and has `before`
-/// plain bytes before it.
-pub(crate) fn estimate(text: &Text, at: u32, before: u64, tokens: &[Token]) -> u8 {
-    let mut field: Vec<(usize, u8)> = (0u8..).take(PRESETS.len()).map(|n| (0, n)).collect();
-    // Of those that do the same, the usual ones first.
-    field.sort_by_key(|&(_, number)| (number / 9, [5, 8, 0, 6, 7, 4, 3, 2, 1][usize::from(number % 9)]));
+/// The beginning of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample<'a> {
+    pub(crate) text: &'a Text,
+    /// Position of the first token.
+    pub(crate) at: u32,
+    /// Plain bytes before it.
+    pub(crate) before: u64,
+    pub(crate) tokens: &'a [Token],
+}
+
+/// The preset that predicts most of these tokens.
+pub(crate) fn estimate(sample: Sample<'_>) -> u8 {
+    // Most streams come from an encoder that is known, and then one preset makes no mistake. Others
+    // give themselves away soon.
+    if let Some(exact) = ORDER.into_iter().find(|&number| sample.misses(number, 1) == 0) {
+        return exact;
+    }
+    let mut field: Vec<(usize, u8)> = ORDER.into_iter().map(|number| (0, number)).collect();
     for (count, places) in ROUNDS {
         field.truncate(places);
+        let tokens = &sample.tokens[..sample.tokens.len().min(count)];
+        let part = Sample { tokens, ..sample };
         let mut best = usize::MAX;
-        let sample = &tokens[..tokens.len().min(count)];
-        for (wrong, number) in &mut field {
-            *wrong = misses(text, at, before, sample, *number, best);
-            best = best.min(*wrong);
+        for (misses, number) in &mut field {
+            *misses = part.misses(*number, best.saturating_add(16).saturating_mul(2));
+            best = best.min(*misses);
         }
-        field.sort_by_key(|&(wrong, _)| wrong);
-        if sample.len() == tokens.len() {
+        field.sort_by_key(|&(misses, _)| misses);
+        if tokens.len() == sample.tokens.len() {
             break;
         }
     }
     field[0].1
 }
 
-/// How many tokens the preset predicts wrongly; counting ends well beyond `best`.
-fn misses(
-    text: &Text,
-    at: u32,
-    before: u64,
-    tokens: &[Token],
-    number: u8,
-    best: usize,
-) -> usize {
-    let mut predictor = Predictor::new(PRESETS[usize::from(number)], before);
-    let (mut at, mut wrong) = (at, 0);
-    for &token in tokens {
-        if !text.is_ready(at) || wrong / 2 > best.saturating_add(16) {
-            break;
+impl Sample<'_> {
+    /// How many tokens the preset predicts wrongly; counting ends at `max`.
+    fn misses(self, number: u8, max: usize) -> usize {
+        let mut predictor = Predictor::new(PRESETS[usize::from(number)], self.before);
+        let (mut at, mut misses) = (self.at, 0);
+        for &token in self.tokens {
+            if !self.text.is_ready(at) || misses >= max {
+                break;
+            }
+            if !token.is_stored() {
+                let guess = predictor.guess(self.text, at);
+                misses += usize::from(expected(guess, self.text, at) != token);
+            }
+            predictor.pass(self.text, at, token);
+            at = at.wrapping_add(token.plain_len());
         }
-        if !token.is_stored() {
-            wrong += usize::from(expected(predictor.guess(text, at), text, at) != token);
-        }
-        predictor.pass(text, at, token);
-        at = at.wrapping_add(token.plain_len());
+        misses
     }
-    wrong
 }

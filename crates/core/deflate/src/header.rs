@@ -55,7 +55,7 @@ impl Step {
         let run = lens[at..end].iter().take_while(|&&next| next == len).count();
         let step = |symbol: u8, least: usize, most: usize| Self {
             symbol,
-            extra: ((run.min(most) - least) & 0xff) as u8,
+            extra: u8::try_from(run.min(most) - least).expect("a run is short"),
         };
         match run {
             0..3 => Self { symbol: len, extra: 0 },

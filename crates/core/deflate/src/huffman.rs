@@ -102,10 +102,10 @@ impl Decoder {
     pub(crate) fn set(&mut self, lens: &[u8]) -> bool {
         let Some((firsts, counts)) = first_codes(lens) else { return false };
         (self.firsts, self.counts) = (firsts, counts);
-        let mut start = 0;
-        for width in 1..WIDTHS {
-            self.starts[width] = start;
-            start += counts[width];
+        let mut end = 0;
+        for (start, count) in self.starts.iter_mut().zip(counts) {
+            *start = end;
+            end += count;
         }
         self.fast.fill(0);
         let (mut next, mut codes) = (self.starts, firsts);
@@ -132,7 +132,11 @@ impl Decoder {
         let fast = self.fast[(bits & ((1 << FAST_BITS) - 1)) as usize];
         if fast != 0 {
             let len = u32::from(fast & 15);
-            return if len <= count { Found::Symbol(usize::from(fast >> 4), len) } else { Found::More };
+            return if len <= count {
+                Found::Symbol(usize::from(fast >> 4), len)
+            } else {
+                Found::More
+            };
         }
         let mut code = 0;
         for width in 1..=CODE_BITS_MAX {
@@ -166,14 +170,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_found() {
-        let mut lens = [0u8; 288];
-        for (at, len) in lens.iter_mut().enumerate().take(30) {
-            *len = if at < 14 { 1 + (at as u8) } else { 15 };
-        }
-        lens[14] = 0;
-        for at in 15..30 {
-            lens[at] = if at < 17 { 15 } else { 0 };
-        }
+        // One code of each length, and two of the longest.
+        let lens: [u8; 17] = core::array::from_fn(|at| match at {
+            0..14 => u8::try_from(at + 1).unwrap(),
+            14 => 0,
+            _ => 15,
+        });
         let (encoder, mut decoder) = (Encoder::new(&lens).unwrap(), Decoder::new());
         assert!(decoder.set(&lens));
         for symbol in (0..14).chain(15..17) {

@@ -45,9 +45,15 @@ enum State {
     /// Before a block.
     Block,
     /// In a stored block.
-    Stored { left: u32, last: bool },
+    Stored {
+        left: u32,
+        last: bool,
+    },
     /// In a span of tokens.
-    Tokens { start: Start, span: Span },
+    Tokens {
+        start: Start,
+        span: Span,
+    },
     Done,
 }
 
@@ -198,7 +204,11 @@ impl Joiner {
         self.bits.align(out, padding);
         self.bits.put(out, len | (!len & 0xffff) << 16, 32);
         self.bits.align(out, 0);
-        if len == 0 { Ok(self.after(start.last, out)) } else { Ok(State::Stored { left: len, last: start.last }) }
+        if len == 0 {
+            Ok(self.after(start.last, out))
+        } else {
+            Ok(State::Stored { left: len, last: start.last })
+        }
     }
 
     fn after(&mut self, last: bool, out: &mut Vec<u8>) -> State {
@@ -214,7 +224,8 @@ impl Joiner {
         let len = left.min(self.text.ahead(self.at));
         let index = self.text.index(self.at);
         out.extend_from_slice(&self.text.bytes()[index..index + len as usize]);
-        let len = u16::try_from(len).map_err(|_| self.damaged("a stored block that is too long"))?;
+        let len =
+            u16::try_from(len).map_err(|_| self.damaged("a stored block that is too long"))?;
         if len > 0 {
             self.predictor.pass(&self.text, self.at, Token::stored(len));
             self.at = self.at.wrapping_add(len.into());

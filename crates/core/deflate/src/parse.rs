@@ -2,9 +2,7 @@
 
 use crate::Error;
 use crate::bits::BitReader;
-use crate::header::{
-    Header, LITERALS_MIN, Step, WIDTH_ORDER, WIDTHS_MIN, fixed_lens,
-};
+use crate::header::{Header, LITERALS_MIN, Step, WIDTH_ORDER, WIDTHS_MIN, fixed_lens};
 use crate::huffman::{Decoder, Found};
 use crate::text::Text;
 use crate::token::{END_OF_BLOCK, Token, distance_base, length_base};
@@ -13,6 +11,8 @@ use crate::token::{END_OF_BLOCK, Token, distance_base, length_base};
 pub(crate) trait Sink {
     /// A block of stored bytes, with the bits before its length.
     fn stored(&mut self, last: bool, padding: u8, len: u16);
+    /// The next bytes of it are there.
+    fn stored_bytes(&mut self, len: u16);
     /// A block of tokens begins.
     fn begin(&mut self, last: bool, dynamic: bool);
     /// A token of it.
@@ -92,7 +92,7 @@ impl Parser {
             let next = match self.state {
                 State::Block => self.block(sink)?,
                 State::StoredLen { last } => self.stored_len(last, sink)?,
-                State::Stored { left, last } => self.stored(left, last, input, text),
+                State::Stored { left, last } => self.stored(left, last, input, text, sink),
                 State::Counts { last } => self.counts(last)?,
                 State::Widths { last, at } => self.width(last, at)?,
                 State::Lens { last, at } => self.lens(last, at, sink)?,
@@ -150,7 +150,9 @@ impl Parser {
         last: bool,
         input: &mut &[u8],
         text: &mut Text,
+        sink: &mut impl Sink,
     ) -> Option<State> {
+        let before = left;
         let mut left = left;
         while left > 0 {
             let Some(byte) = self.bits.byte() else { break };
@@ -163,6 +165,9 @@ impl Parser {
             self.bits.skip(bytes.len());
             *input = rest;
             left -= u16::try_from(bytes.len()).expect("no more than were left");
+        }
+        if left < before {
+            sink.stored_bytes(before - left);
         }
         self.state = State::Stored { left, last };
         (left == 0).then(|| Self::after(last))
@@ -199,10 +204,11 @@ impl Parser {
         sink: &mut impl Sink,
     ) -> Result<Option<State>, Error> {
         let (symbol, len) = match self.widths.find(self.bits.peek(), self.bits.count()) {
-            Found::Symbol(symbol, len) => ((symbol & 31) as u8, len),
+            Found::Symbol(symbol, len) => (symbol, len),
             Found::More => return Ok(None),
             Found::Nothing => return Err(self.invalid("a header with bits that mean nothing")),
         };
+        let symbol = u8::try_from(symbol).expect("there are 19 symbols");
         let extra_bits = Step::extra_bits(symbol);
         if len + extra_bits > self.bits.count() {
             return Ok(None);
@@ -253,9 +259,8 @@ impl Parser {
                 Found::More => return Ok(None),
                 Found::Nothing => return Err(self.invalid("bits that mean no symbol")),
             };
-            if symbol < END_OF_BLOCK {
+            if let Ok(byte) = u8::try_from(symbol) {
                 self.bits.drop(len);
-                let byte = (symbol & 0xff) as u8;
                 text.push(byte);
                 sink.token(Token::literal(byte), &self.header);
                 continue;
@@ -278,19 +283,14 @@ impl Parser {
     }
 
     /// The match whose length has this symbol, and the bits that it takes behind it.
-    fn matched(
-        &self,
-        symbol: usize,
-        bits: u64,
-        count: u32,
-    ) -> Result<Option<(Token, u32)>, Error> {
+    fn matched(&self, symbol: usize, bits: u64, count: u32) -> Result<Option<(Token, u32)>, Error> {
         let Some((base, extra)) = length_base(symbol) else {
             return Err(self.invalid("a length symbol that means nothing"));
         };
         if extra > count {
             return Ok(None);
         }
-        let length = base + (bits & ((1 << extra) - 1)) as u32;
+        let length = base + low_bits(bits, extra);
         let (bits, left) = (bits >> extra, count - extra);
         let (symbol_at, len) = match self.distances.find(bits, left) {
             Found::Symbol(symbol, len) => (symbol, len),
@@ -303,7 +303,7 @@ impl Parser {
         if len + more > left {
             return Ok(None);
         }
-        let distance = base + (bits >> len & ((1 << more) - 1)) as u32;
+        let distance = base + low_bits(bits >> len, more);
         let long_way = length == 258 && symbol < 285;
         let code = if long_way { 259 } else { (length & 0x1ff) as u16 };
         let token = Token::matched(code, (distance & 0xffff) as u16);
@@ -311,3 +311,7 @@ impl Parser {
     }
 }
 
+/// The lowest bits, up to 32.
+fn low_bits(bits: u64, count: u32) -> u32 {
+    (bits & 0xffff_ffff & ((1 << count) - 1)) as u32
+}

@@ -6,8 +6,8 @@
 
 use crate::chain::{Chains, common, match_max};
 use crate::presets::{Params, Style};
-use crate::text::Text;
-use crate::token::{MATCH_MIN, Token};
+use crate::text::{Text, WINDOW_BYTES};
+use crate::token::Token;
 
 /// Steps of searches that a plain byte pays for, on average.
 const STEPS_PER_BYTE: i64 = 256;
@@ -68,10 +68,10 @@ impl Predictor {
     pub(crate) fn guess(&mut self, text: &Text, at: u32) -> Guess {
         let found = match self.ahead.take() {
             Some(found) => found,
-            None => self.search(text, at, MATCH_MIN - 1),
+            None => self.search(text, at, self.params.shortest - 1),
         };
         let lazy = self.params.style == Style::Lazy;
-        if !lazy || found.len < MATCH_MIN || found.len >= self.params.lazy {
+        if !lazy || found.len == 0 || found.len >= self.params.lazy {
             return Guess { found, put_off: false };
         }
         let next = self.search(text, at.wrapping_add(1), found.len);
@@ -89,7 +89,8 @@ impl Predictor {
             self.chains.skip_far(end);
             return;
         }
-        self.steps_saved = (self.steps_saved + STEPS_PER_BYTE * i64::from(len)).min(STEPS_SAVED_MAX);
+        self.steps_saved =
+            (self.steps_saved + STEPS_PER_BYTE * i64::from(len)).min(STEPS_SAVED_MAX);
         if !token.is_literal() {
             self.ahead = None;
             if self.params.style == Style::Fast && len > self.params.lazy {
@@ -119,18 +120,17 @@ impl Predictor {
         let nice = (self.params.nice as usize).min(max);
         let bytes = text.bytes();
         let index = text.index(at);
-        let here = &bytes[index..index + max];
         let mut found = Match::default();
         let mut left = steps;
-        for distance in self.chains.walk(at, self.params.distance) {
-            // zlib looks at its farthest distance only if it is the first.
-            if left == 0 || (distance == self.params.distance && left < steps) {
-                break;
-            }
+        let mut tail = Tail::new(bytes, index, best);
+        let mut walk = self.chains.walk(at);
+        // zlib looks at its farthest distance only if it is the first.
+        let mut limit = self.params.distance;
+        while left > 0 {
+            let Some(distance) = walk.next(limit) else { break };
+            limit = self.params.distance - 1;
             left -= 1;
-            let back = index - distance as usize;
-            let there = &bytes[back..back + max];
-            if there[best] != here[best] || there[best - 1] != here[best - 1] {
+            if !tail.is_at(bytes, distance) {
                 continue;
             }
             let len = common(bytes, index, distance, max);
@@ -140,11 +140,12 @@ impl Predictor {
                 if len >= nice {
                     break;
                 }
+                tail = Tail::new(bytes, index, best);
             }
         }
         self.steps_saved -= i64::from(steps - left);
         let far = self.params.style == Style::Lazy && found.distance > self.params.far;
-        if found.len == MATCH_MIN && far { Match::default() } else { found }
+        if found.len == self.params.shortest && far { Match::default() } else { found }
     }
 
     /// How many nearer matches of `len` bytes at `at` were passed over for that at `distance`.
@@ -173,10 +174,9 @@ impl Predictor {
         let steps = if self.steps_saved <= 0 { STEPS_POOR } else { HOPS_STEPS_MAX };
         let (mut hops, mut left) = (0, steps);
         let mut found = None;
-        for distance in self.chains.walk(at, crate::text::WINDOW_BYTES) {
-            if left == 0 {
-                break;
-            }
+        let mut walk = self.chains.walk(at);
+        while left > 0 {
+            let Some(distance) = walk.next(WINDOW_BYTES) else { break };
             left -= 1;
             if common(text.bytes(), text.index(at), distance, len) < len {
                 continue;
@@ -194,4 +194,84 @@ impl Predictor {
 
 fn u32_of(len: usize) -> u32 {
     u32::try_from(len).expect("a match is short")
+}
+
+/// The last bytes of those that a match must have to be longer than the best so far.
+#[derive(Clone, Copy)]
+struct Tail {
+    at: u32,
+    word: u32,
+    mask: u32,
+}
+
+impl Tail {
+    #[inline(always)]
+    fn new(bytes: &[u8], index: usize, best: usize) -> Self {
+        let at = index + best.max(3) - 3;
+        let mask = if at + 4 > bytes.len() {
+            // At the very end of the text there is no whole word: all bytes are compared at once.
+            0
+        } else if best < 3 {
+            0xff_ffff
+        } else {
+            u32::MAX
+        };
+        let at = u32::try_from(at).expect("the text that is held is short");
+        Self { at, word: word(bytes, at) & mask, mask }
+    }
+
+    /// Whether they are also `distance` before.
+    #[inline(always)]
+    fn is_at(self, bytes: &[u8], distance: u32) -> bool {
+        word(bytes, self.at.wrapping_sub(distance)) & self.mask == self.word
+    }
+}
+
+#[inline(always)]
+fn word(bytes: &[u8], at: u32) -> u32 {
+    let word = bytes.get(at as usize..at as usize + 4).and_then(|word| word.first_chunk());
+    word.map_or(0, |word| u32::from_le_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::crc::Crc;
+    use crate::presets::PRESETS;
+
+    const PLAIN: &[u8] = include_bytes!("../tests/it/golden/plain");
+
+    /// Checksum of the tokens that the predictor would write by itself.
+    fn tokens(params: Params, steps_saved: i64) -> u32 {
+        let mut text = Text::new();
+        text.extend(PLAIN);
+        text.finish();
+        let mut predictor = Predictor::new(params, 0);
+        predictor.steps_saved = steps_saved;
+        let (mut at, mut crc) = (0, Crc::new());
+        while text.ahead(at) > 0 {
+            let guess = predictor.guess(&text, at);
+            let token = crate::correct::expected(guess, &text, at);
+            crc.update(&token.length_code().to_le_bytes());
+            crc.update(&token.distance().to_le_bytes());
+            predictor.pass(&text, at, token);
+            at += token.plain_len();
+        }
+        crc.value()
+    }
+
+    /// Stored corrections rely on every one of these.
+    #[test]
+    fn predictions_never_change() {
+        let lines = PRESETS.iter().enumerate().map(|(number, &params)| {
+            let (rich, poor) = (tokens(params, STEPS_SAVED_MAX), tokens(params, -100_000));
+            format!("{number} {rich:08x} {poor:08x}\n")
+        });
+        expect_file!["../tests/it/golden/predictions"]
+            .assert_eq(&lines.collect::<alloc::string::String>());
+    }
 }

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use crate::correct::TokenModels;
 use crate::crc::Crc;
-use crate::estimate::{SAMPLE_BYTES, SAMPLE_TOKENS, estimate};
+use crate::estimate::{SAMPLE_BYTES, SAMPLE_TOKENS, Sample, estimate};
 use crate::header::Header;
 use crate::parse::{Parser, Pause, Sink};
 use crate::predict::Predictor;
@@ -226,9 +226,10 @@ impl Sink for Blocks {
         self.models.start(&mut self.coder, start);
         self.models.padding(&mut self.coder, padding);
         self.models.stored_len(&mut self.coder, start, len.into());
-        if len > 0 {
-            self.queue.push(Token::stored(len));
-        }
+    }
+
+    fn stored_bytes(&mut self, len: u16) {
+        self.queue.push(Token::stored(len));
     }
 
     fn begin(&mut self, last: bool, dynamic: bool) {
@@ -282,10 +283,12 @@ impl Tokens {
         if self.predictor.is_none() {
             done = self.pass_stored(queue);
             let sample = &queue[done..];
-            let full = sample.len() >= SAMPLE_TOKENS || u64::from(text.ahead(self.at)) >= SAMPLE_BYTES;
+            let full =
+                sample.len() >= SAMPLE_TOKENS || u64::from(text.ahead(self.at)) >= SAMPLE_BYTES;
             if !sample.is_empty() && (full || text.is_ended()) {
                 let before = text.len() - u64::from(text.ahead(self.at));
-                let preset = estimate(text, self.at, before, sample);
+                let sample = Sample { text, at: self.at, before, tokens: sample };
+                let preset = estimate(sample);
                 let predictor = Predictor::new(PRESETS[usize::from(preset)], before);
                 self.predictor = Some((preset, predictor));
             }

@@ -100,9 +100,10 @@ impl Text {
     pub(crate) fn trim(&mut self, at: u32) {
         let drop = self.index(at).saturating_sub(WINDOW_BYTES as usize);
         if drop >= DROP_BYTES_MIN {
+            let dropped = u32::try_from(drop).expect("the text that is held is short");
             self.bytes.copy_within(drop.., 0);
             self.bytes.truncate(self.bytes.len() - drop);
-            self.base = self.base.wrapping_add((drop & 0xffff_ffff) as u32);
+            self.base = self.base.wrapping_add(dropped);
         }
     }
 }

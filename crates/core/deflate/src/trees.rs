@@ -65,8 +65,7 @@ impl Heap {
 /// Writes the lengths of a code for symbols of these frequencies to `lens`, and returns how many
 /// symbols there are up to the last with a code. A code has at least two symbols.
 pub(crate) fn code_lengths(freqs: &[u32], bits_max: u32, lens: &mut [u8]) -> usize {
-    let mut heap =
-        Heap { items: [0; NODES], len: 0, weights: [0; NODES], heights: [0; NODES] };
+    let mut heap = Heap { items: [0; NODES], len: 0, weights: [0; NODES], heights: [0; NODES] };
     let mut count = 0;
     lens.fill(0);
     for (symbol, &freq) in (0u16..).zip(freqs) {
@@ -179,6 +178,9 @@ impl Freqs {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn lengths(freqs: &[u32], bits_max: u32) -> (Vec<u8>, usize) {
@@ -206,7 +208,7 @@ mod tests {
         for limit in [7, 9, 15] {
             let (lens, count) = lengths(&freqs, limit);
             assert_eq!(count, 28);
-            assert_eq!(lens.iter().copied().max(), Some(limit as u8));
+            assert_eq!(lens.iter().copied().max(), u8::try_from(limit).ok());
             let sum: u32 = lens[..28].iter().map(|&len| 1 << (limit - u32::from(len))).sum();
             assert_eq!(sum, 1 << limit);
             assert!(lens[..28].is_sorted_by(|a, b| a >= b));

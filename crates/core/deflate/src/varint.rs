@@ -27,6 +27,8 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     #[test]
     fn values_come_back_in_their_shortest_form_only() {
         for value in [0, 1, 127, 128, 300, 1 << 32] {
