@@ -22,6 +22,8 @@ use crate::store::Blocks;
 
 /// So many entries wait at most for their registration: what a crash of the writer throws away.
 const REGISTER_ENTRIES: usize = 64 * 1024;
+/// So many bytes of packs wait at most for theirs, and one pack more that is being uploaded.
+const REGISTER_BYTES: u64 = 128 << 20;
 /// A lease is renewed at least this often while packs are written.
 const RENEW_EVERY: Duration = Duration::from_secs(240);
 /// This many runs of one size class are merged into one.
@@ -76,6 +78,8 @@ struct State {
     uploading: Option<oneshot::Receiver<Result<(), Error>>>,
     /// Entries of the pack that is being uploaded, then of uploaded packs: ready to be registered.
     written: Vec<IndexEntry>,
+    /// Bytes of the packs of those entries.
+    written_bytes: u64,
     /// Claimed and not yet registered.
     claimed: BTreeSet<ChunkId>,
     failed: Option<(String, cairn_base::ErrorKind)>,
@@ -186,7 +190,8 @@ impl Session {
         state.stats.content_bytes += u64::from(at);
         if full {
             self.rotate(state).await?;
-            if state.written.len() >= REGISTER_ENTRIES {
+            let many = state.written.len() >= REGISTER_ENTRIES;
+            if many || state.written_bytes >= REGISTER_BYTES {
                 self.settle(state).await?;
                 self.register(state).await?;
             }
@@ -285,6 +290,7 @@ impl Session {
         let bytes = pack.finish();
         state.stats.packs += 1;
         state.stats.stored_bytes += bytes.len() as u64;
+        state.written_bytes += bytes.len() as u64;
         let filled = std::mem::take(&mut state.filling);
         state.written.extend(filled);
         let (sender, receiver) = oneshot::channel();
@@ -332,7 +338,9 @@ impl Session {
                 state.claimed.remove(&entry.id);
             }
         }
-        self.merge(state).await
+        state.written_bytes = 0;
+        // A session that wrote nothing has no lease to merge under.
+        if state.leased_at.is_some() { self.merge(state).await } else { Ok(()) }
     }
 
     async fn run_write(

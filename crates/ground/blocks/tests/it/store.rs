@@ -1,9 +1,15 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use cairn_base::ErrorKind;
 use cairn_blocks::frame::FRAME_CHUNKS_MAX;
 use cairn_blocks::{Blocks, Error, Frame, OpenFrame, Options, Secret, Want};
 use cairn_bucket::Bucket;
+use cairn_bucket::faulty::{Faults, Faulty};
 
 use crate::support::*;
+
+const LATENCY: Duration = Duration::from_millis(2);
 
 #[test]
 fn what_is_stored_reads_back_from_another_handle() {
@@ -60,6 +66,34 @@ fn many_small_runs_are_merged() {
         }
         assert!(blocks.usage().runs < 16, "{:?}", blocks.usage());
         read_all(&reopened(&blocks, None).await.unwrap(), 0..400).await.unwrap();
+    });
+}
+
+/// A writer that dies between its registration and the merge leaves that to the next one that writes.
+#[test]
+fn runs_that_nobody_merged_stop_nobody() {
+    run(|env| async move {
+        let mut most = 0;
+        for cut_ms in 0..100 {
+            let faults = Faults { latency_min: LATENCY, latency_max: LATENCY, ..Faults::default() };
+            let slow = Faulty::new(Bucket::memory(&env).store(), faults, &env);
+            let bucket = Bucket::from_store(Arc::new(slow), "memory:///slow", &env);
+            let blocks = Blocks::init(bucket, None, Options::default(), &env).await.unwrap();
+            for round in 0..7 {
+                store(&blocks, round * 10..round * 10 + 10).await;
+            }
+            let session = blocks.session().await.unwrap();
+            add(&session, &blocks, 70..80).await;
+            let cut = Duration::from_millis(cut_ms);
+            drop(tokio::time::timeout(cut, session.flush()).await);
+            let other = reopened(&blocks, None).await.unwrap();
+            most = most.max(other.usage().runs);
+            assert_eq!(store(&other, 0..70).await, 0, "a push of nothing new, {cut_ms}");
+            collect(&other, 0..70, Duration::ZERO).await.unwrap();
+            store(&other, 80..90).await;
+            assert!(other.usage().runs < 8, "{cut_ms}: {:?}", other.usage());
+        }
+        assert_eq!(most, 8, "no try was cut off between the registration and the merge");
     });
 }
 
