@@ -61,7 +61,9 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Prepare a bucket (a first push does it too)
+    /// Start a node
+    Up(Up),
+    /// Prepare a bucket (a first push or `up` does it too)
     Init(Init),
     /// Push a directory, a file, standard input (-) or the members of an archive
     Push(Push),
@@ -87,6 +89,11 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Apply the retention rules and remove what nothing refers to any more
     Gc(Gc),
+    /// Check this machine, the bucket and the node, and say what to do
+    Doctor,
+    /// Keep addresses and tokens under names
+    #[command(subcommand)]
+    Profile(Profile),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -94,6 +101,48 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  \
+    cairn up --demo                                 try it\n  \
+    cairn up --bucket s3://my-bucket/cairn          serve a bucket\n  \
+    cairn up --listen 0.0.0.0:7400                  beyond this machine (behind a TLS proxy)\n\n\
+    At its first start a node prints one token for `root`. It is stored as a hash only.")]
+pub(crate) struct Up {
+    /// Where to listen; repeat for several addresses
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
+    pub(crate) listen: Vec<std::net::SocketAddr>,
+    /// Where the bucket is kept when --bucket is not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Push a tree in several versions, pull it back, and say what to try
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Do not collect in the background
+    #[arg(long)]
+    pub(crate) no_gc: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Profile {
+    /// Make or change a profile; the token is read from CAIRN_TOKEN or --token-file
+    Set {
+        /// Its name
+        name: String,
+    },
+    /// List profiles; tokens are not shown
+    Ls,
+    /// Use this profile when none is named
+    Use {
+        /// Its name
+        name: String,
+    },
+    /// Remove a profile
+    Rm {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -9,9 +9,27 @@ use cairn_blocks::{Blocks, Options, Secret};
 use cairn_bucket::Bucket;
 use cairn_datasets::{Browser, Dataset, Datasets, Store, Target};
 use cairn_env::Env;
+use cairn_http::client::Node;
 
 use crate::cli::Global;
 use crate::exit::Usage;
+use crate::profile::{Profile, Profiles};
+
+/// Where a node is when nothing says otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:7400";
+
+/// Where a command works.
+pub(crate) enum Place {
+    /// On a bucket, in this process.
+    Bucket(String),
+    /// On a node.
+    Node {
+        /// Its address.
+        url: String,
+        /// The token for it.
+        token: Option<String>,
+    },
+}
 
 pub(crate) struct Context {
     pub(crate) global: Global,
@@ -37,15 +55,58 @@ impl Context {
         Ok(passphrase.map(|text| Secret::Passphrase(text.into())))
     }
 
-    /// The bucket of `--bucket`.
-    pub(crate) async fn bucket(&self) -> anyhow::Result<Bucket> {
-        let url = self.global.bucket.as_deref().ok_or_else(|| {
-            Usage("this command works on a bucket: give --bucket URL or CAIRN_BUCKET".to_owned())
-        })?;
-        Ok(Bucket::open(&bucket_url(url)?, cairn_bucket::Options::default(), &self.env).await?)
+    /// The token that was given for a node, if any.
+    pub(crate) fn given_token(&self) -> anyhow::Result<Option<String>> {
+        match &self.global.token_file {
+            Some(file) => Ok(Some(read_line(file)?)),
+            None => Ok(std::env::var("CAIRN_TOKEN").ok().filter(|token| !token.is_empty())),
+        }
     }
 
-    /// The datasets of `--bucket`. Writers prepare an empty bucket; readers do not.
+    /// Where this command works: what was typed or set wins over a profile.
+    pub(crate) fn place(&self) -> anyhow::Result<Place> {
+        let token = self.given_token()?;
+        if let Some(url) = &self.global.bucket {
+            return Ok(Place::Bucket(bucket_url(url)?));
+        }
+        if let Some(url) = &self.global.url {
+            return Ok(Place::Node { url: url.clone(), token });
+        }
+        let profiles = Profiles::load()?;
+        match profiles.choose(self.global.profile.as_deref())? {
+            Some(Profile { bucket: Some(url), .. }) => Ok(Place::Bucket(bucket_url(url)?)),
+            Some(Profile { url: Some(url), token: kept, .. }) => {
+                Ok(Place::Node { url: url.clone(), token: token.or_else(|| kept.clone()) })
+            }
+            _ => Ok(Place::Node { url: DEFAULT_URL.to_owned(), token }),
+        }
+    }
+
+    /// The bucket that this command works on directly.
+    pub(crate) async fn bucket(&self) -> anyhow::Result<Bucket> {
+        match self.place()? {
+            Place::Bucket(url) => {
+                Ok(Bucket::open(&url, cairn_bucket::Options::default(), &self.env).await?)
+            }
+            Place::Node { .. } => Err(Usage(
+                "this command works on a bucket: give --bucket URL or CAIRN_BUCKET".to_owned(),
+            )
+            .into()),
+        }
+    }
+
+    /// The node that this command talks to.
+    pub(crate) fn node(&self) -> anyhow::Result<Node> {
+        match self.place()? {
+            Place::Node { url, token } => Ok(Node::new(&url, token.as_deref(), &self.env)?),
+            Place::Bucket(_) => Err(Usage(
+                "this command talks to a node: give --url or CAIRN_URL, and no --bucket".to_owned(),
+            )
+            .into()),
+        }
+    }
+
+    /// The datasets of the bucket. Writers prepare an empty one; readers do not.
     pub(crate) async fn datasets(&self, prepare: bool) -> anyhow::Result<Datasets> {
         let (bucket, secret) = (self.bucket().await?, self.secret()?);
         let options = Options::default();
@@ -55,16 +116,38 @@ impl Context {
         Ok(Datasets::new(Blocks::open(bucket, secret.as_ref(), options, &self.env).await?))
     }
 
-    /// The store that a reference is in.
+    /// The store that a reference is in. A host in it wins over everything.
     pub(crate) async fn store(
         &self,
         reference: Option<&Reference>,
         prepare: bool,
     ) -> anyhow::Result<Arc<dyn Store>> {
         if let Some(host) = reference.and_then(|reference| reference.host.as_ref()) {
-            return Err(Usage(format!("cannot reach {host}: give --bucket")).into());
+            return Ok(Arc::new(self.host(host)?));
         }
-        Ok(Arc::new(self.datasets(prepare).await?))
+        match self.place()? {
+            Place::Bucket(_) => Ok(Arc::new(self.datasets(prepare).await?)),
+            Place::Node { .. } => Ok(Arc::new(self.node()?)),
+        }
+    }
+
+    /// The node on a host of a reference, with the token of the profile for it.
+    fn host(&self, host: &str) -> anyhow::Result<Node> {
+        let at =
+            |url: &str| url.split("://").nth(1).map(|rest| rest.trim_end_matches('/').to_owned());
+        let profiles = Profiles::load()?;
+        let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:7400") };
+        let known = profiles.profile.values().find(|profile| {
+            let place = profile.url.as_deref().and_then(at);
+            place.is_some_and(|place| place == host || place == with_port)
+        });
+        let given = self.given_token()?;
+        match known {
+            Some(Profile { url: Some(url), token, .. }) => {
+                Ok(Node::new(url, given.or_else(|| token.clone()).as_deref(), &self.env)?)
+            }
+            _ => Ok(Node::new(&format!("http://{with_port}"), given.as_deref(), &self.env)?),
+        }
     }
 
     /// A browser of the dataset that a reference names.
@@ -75,7 +158,7 @@ impl Context {
 }
 
 /// A plain path is a directory of this machine.
-fn bucket_url(text: &str) -> anyhow::Result<String> {
+pub(crate) fn bucket_url(text: &str) -> anyhow::Result<String> {
     if text.contains("://") {
         return Ok(text.to_owned());
     }
@@ -123,6 +206,16 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(below_home)))
         .map(|path| path.join("cairn"))
+}
+
+/// Where the profiles are.
+pub(crate) fn config_dir() -> Option<PathBuf> {
+    xdg("XDG_CONFIG_HOME", ".config")
+}
+
+/// Where a node without a `--data-dir` keeps its bucket.
+pub(crate) fn data_dir() -> Option<PathBuf> {
+    xdg("XDG_DATA_HOME", ".local/share")
 }
 
 /// Where caches go that may be deleted at any time.

@@ -44,6 +44,9 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         if let Some(error) = cause.downcast_ref::<cairn_bucket::Error>() {
             return error.kind();
         }
+        if let Some(error) = cause.downcast_ref::<cairn_node::Error>() {
+            return error.kind();
+        }
         if let Some(error) = cause.downcast_ref::<cairn_base::name::Error>() {
             return error.kind();
         }

@@ -10,6 +10,7 @@ mod command;
 mod context;
 mod exit;
 mod output;
+mod profile;
 mod progress;
 
 use std::process::ExitCode;

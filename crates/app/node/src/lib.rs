@@ -1,1 +1,166 @@
-//! Placeholder.
+//! A node: a process in front of a bucket, with doors. It holds nothing that must last; any number of
+//! nodes may work on one bucket, and each can be killed at any time.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "the application wires the real runtime")]
+
+mod seal;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_access::{Access, PlainToken};
+use cairn_base::ErrorKind;
+use cairn_bucket::Bucket;
+use cairn_datasets::{CollectOptions, Datasets, Secret, Uploads};
+use cairn_env::Env;
+use cairn_http::{Door, DoorBuilder};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How often a node collects. Several nodes on a bucket do not disturb each other.
+pub const COLLECT_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// The bucket's URL.
+    pub bucket: String,
+    /// What opens it when it is encrypted.
+    pub secret: Option<Secret>,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Whether the node collects in the background.
+    pub collect: bool,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(#[from] cairn_bucket::Error),
+    /// The datasets on it.
+    #[error(transparent)]
+    Datasets(#[from] cairn_datasets::Error),
+    /// Who may do what.
+    #[error(transparent)]
+    Access(#[from] cairn_access::Error),
+    /// The door.
+    #[error(transparent)]
+    Door(#[from] cairn_http::Error),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Bucket(error) => error.kind(),
+            Self::Datasets(error) => error.kind(),
+            Self::Access(error) => error.kind(),
+            Self::Door(error) => error.kind(),
+            Self::Listen { source, .. } => match source.kind() {
+                std::io::ErrorKind::AddrInUse => ErrorKind::Conflict,
+                std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                _ => ErrorKind::Invalid,
+            },
+        }
+    }
+}
+
+/// A node that answers.
+pub struct Node {
+    /// Where it listens, with the ports that were chosen.
+    pub addresses: Vec<SocketAddr>,
+    /// The first token of a fresh bucket: to be shown once.
+    pub first_token: Option<PlainToken>,
+    /// The engine, for whoever shares the process.
+    pub datasets: Datasets,
+    stop: watch::Sender<bool>,
+    served: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Node {
+    /// Opens the bucket, preparing an empty one, and starts the doors.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing runs then.
+    pub async fn start(options: NodeOptions, env: &Env) -> Result<Self, Error> {
+        let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
+        let datasets = Datasets::open_or_init(
+            bucket.clone(),
+            options.secret.as_ref(),
+            cairn_blocks::Options::default(),
+            env,
+        )
+        .await?;
+        let sealer = datasets.blocks().sealer().clone();
+        let seal = Arc::new(seal::BucketSeal { sealer, env: env.clone() });
+        let mut listeners = Vec::new();
+        for address in &options.listen {
+            let bound = TcpListener::bind(address).await;
+            listeners.push(bound.map_err(|source| Error::Listen { address: *address, source })?);
+        }
+        let (access, token) = Access::bootstrap(bucket, env.clone(), seal).await?;
+        let uploads = Uploads::new(datasets.clone());
+        let door = DoorBuilder::new(datasets.clone(), uploads, access).build()?;
+        let (stop, stopped) = watch::channel(false);
+        let addresses = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let served = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(serve(door.clone(), listener, stopped.clone())))
+            .collect();
+        if options.collect {
+            tokio::spawn(collect(datasets.clone(), stopped));
+        }
+        let first_token = token.map(|token| token.token);
+        Ok(Self { addresses, first_token, datasets, stop, served })
+    }
+
+    /// Stops taking requests and waits for those under way.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for served in self.served {
+            if let Err(error) = served.await {
+                tracing::warn!(%error, "a door did not end well");
+            }
+        }
+    }
+}
+
+async fn serve(door: Door, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let until = async move {
+        while !*stopped.borrow_and_update() {
+            if stopped.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if let Err(error) = door.serve(listener, until).await {
+        tracing::error!(%error, "a door stopped");
+    }
+}
+
+/// Collects now and then. What fails is said and tried again the next time.
+async fn collect(datasets: Datasets, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep(COLLECT_EVERY) => {}
+        }
+        match datasets.collect(CollectOptions::default()).await {
+            Ok(collected) => tracing::info!(?collected, "collected"),
+            Err(error) => tracing::error!(%error, "the collection failed"),
+        }
+    }
+}

@@ -1,8 +1,13 @@
 mod browse;
+mod demo;
+mod doctor;
 mod maintain;
+mod profile;
 mod transfer;
+mod up;
 mod versions;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -16,6 +21,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(cli.global);
     let json = context.global.json;
     match cli.command {
+        Command::Up(args) => up::up(&context, &args).await?,
         Command::Init(args) => maintain::init(&context, &args).await?,
         Command::Push(args) => return transfer::push(&context, &args).await,
         Command::Pull(args) => transfer::pull(&context, &args).await?,
@@ -29,8 +35,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Retain(args) => versions::retain(&context, &args).await?,
         Command::Verify(args) => return maintain::verify(&context, &args).await,
         Command::Gc(args) => maintain::gc(&context, &args).await?,
+        Command::Doctor => return doctor::doctor(&context).await,
+        Command::Profile(args) => profile::profile(&context, &args)?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "cairn", &mut std::io::stdout());
+            // It panics when it cannot write, so it writes to memory.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cairn", &mut script);
+            std::io::stdout().lock().write_all(&script)?;
         }
         Command::Version => version(json)?,
     }

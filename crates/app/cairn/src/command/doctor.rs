@@ -1,0 +1,193 @@
+//! `cairn doctor`: looks at what a command would need, and says what to do.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use cairn_blocks::Blocks;
+use cairn_datasets::Store as _;
+use serde::Serialize;
+
+use crate::context::{Context, cache_dir, state_dir};
+use crate::output;
+use crate::profile::Profiles;
+
+/// The exit code when something is wrong.
+const WRONG: u8 = 1;
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Good,
+    Note,
+    Wrong,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    verdict: Verdict,
+    what: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+struct Report(Vec<Finding>);
+
+impl Report {
+    fn good(&mut self, what: &'static str, detail: impl Into<String>) {
+        self.0.push(Finding { verdict: Verdict::Good, what, detail: detail.into(), advice: None });
+    }
+
+    fn add(&mut self, verdict: Verdict, what: &'static str, detail: String, advice: &str) {
+        let advice = (!advice.is_empty()).then(|| advice.to_owned());
+        self.0.push(Finding { verdict, what, detail, advice });
+    }
+}
+
+pub(crate) async fn doctor(context: &Context) -> anyhow::Result<ExitCode> {
+    let mut report = Report(Vec::new());
+    machine(&mut report);
+    match context.place()? {
+        crate::context::Place::Bucket(_) => bucket(context, &mut report).await,
+        crate::context::Place::Node { url, .. } => node(context, &url, &mut report).await,
+    }
+    for finding in &report.0 {
+        if context.global.json {
+            output::json(finding)?;
+            continue;
+        }
+        let sign = match finding.verdict {
+            Verdict::Good => "ok   ",
+            Verdict::Note => "note ",
+            Verdict::Wrong => "WRONG",
+        };
+        output::line(&format!("{sign} {:<16} {}", finding.what, finding.detail))?;
+        if let Some(advice) = &finding.advice {
+            output::line(&format!("      {:<16} {advice}", ""))?;
+        }
+    }
+    let wrong = report.0.iter().any(|finding| finding.verdict == Verdict::Wrong);
+    Ok(if wrong { ExitCode::from(WRONG) } else { ExitCode::SUCCESS })
+}
+
+fn machine(report: &mut Report) {
+    for (what, directory) in [("cache directory", cache_dir()), ("state directory", state_dir())] {
+        let made = directory.as_ref().map(std::fs::create_dir_all);
+        match (directory, made) {
+            (Some(path), Some(Ok(()))) => report.good(what, path.display().to_string()),
+            (Some(path), Some(Err(error))) => {
+                let detail = format!("{}: {error}", path.display());
+                report.add(
+                    Verdict::Note,
+                    what,
+                    detail,
+                    "pushes and pulls read all files without it",
+                );
+            }
+            _ => report.add(Verdict::Note, what, "HOME is not set".to_owned(), ""),
+        }
+    }
+    match Profiles::load() {
+        Ok(profiles) => report.good("profiles", format!("{}", profiles.profile.len())),
+        Err(error) => report.add(Verdict::Wrong, "profiles", error.to_string(), "mend the file"),
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match limit.current {
+        Some(count) if count < 1024 => {
+            let detail = format!("{count} files may be open");
+            report.add(Verdict::Note, "open files", detail, "raise it with `ulimit -n 4096`");
+        }
+        _ => report.good("open files", "enough may be open"),
+    }
+}
+
+async fn bucket(context: &Context, report: &mut Report) {
+    let bucket = match context.bucket().await {
+        Ok(bucket) => bucket,
+        Err(error) => {
+            report.add(Verdict::Wrong, "bucket", format!("{error:#}"), "");
+            return;
+        }
+    };
+    let start = Instant::now();
+    match bucket.probe().await {
+        Ok(()) => {
+            let took = start.elapsed().as_millis();
+            let detail = format!("{}: conditional writes hold ({took} ms)", bucket.url());
+            report.good("bucket", detail);
+        }
+        Err(error) => {
+            report.add(Verdict::Wrong, "bucket", error.to_string(), "");
+            return;
+        }
+    }
+    let secret = match context.secret() {
+        Ok(secret) => secret,
+        Err(error) => {
+            report.add(Verdict::Wrong, "secret", format!("{error:#}"), "");
+            return;
+        }
+    };
+    let options = cairn_blocks::Options::default();
+    match Blocks::open(bucket, secret.as_ref(), options, &context.env).await {
+        Ok(blocks) => contents(context, &blocks, report).await,
+        Err(cairn_blocks::Error::NotInitialised { .. }) => {
+            let detail = "there is nothing in it yet".to_owned();
+            report.add(Verdict::Note, "contents", detail, "a first push prepares it");
+        }
+        Err(error) => report.add(Verdict::Wrong, "contents", error.to_string(), ""),
+    }
+}
+
+async fn contents(context: &Context, blocks: &Blocks, report: &mut Report) {
+    let usage = blocks.usage();
+    let how = if blocks.is_encrypted() { "encrypted" } else { "not encrypted" };
+    let detail = format!("{how}, {} packs, {} chunks", usage.packs, usage.chunks);
+    report.good("contents", detail);
+    if usage.sessions > 0 {
+        let detail = format!("{} pushes are under way or were cut off", usage.sessions);
+        report.add(
+            Verdict::Note,
+            "sessions",
+            detail,
+            "a collection ends silent ones after an hour",
+        );
+    }
+    if usage.condemned > 0 {
+        let detail = format!("{} packs wait for their deletion", usage.condemned);
+        report.add(Verdict::Note, "garbage", detail, "`cairn gc` deletes them after a day");
+    }
+    let datasets = cairn_datasets::Datasets::new(blocks.clone());
+    match datasets.list(&cairn_base::ProjectName::default()).await {
+        Ok(list) => report.good("datasets", format!("{} in the project main", list.len())),
+        Err(error) => {
+            report.add(Verdict::Wrong, "datasets", error.to_string(), "run `cairn verify`")
+        }
+    }
+    let skew = context.env.clock.wall_ns() < 1_577_836_800_000_000_000;
+    if skew {
+        let detail = "this machine's clock is before 2020".to_owned();
+        report.add(Verdict::Wrong, "clock", detail, "set it: ages of versions depend on it");
+    }
+}
+
+async fn node(context: &Context, url: &str, report: &mut Report) {
+    let start = Instant::now();
+    let node = match context.node() {
+        Ok(node) => node,
+        Err(error) => {
+            report.add(Verdict::Wrong, "node", format!("{error:#}"), "");
+            return;
+        }
+    };
+    match node.list(&cairn_base::ProjectName::default()).await {
+        Ok(list) => {
+            let took = start.elapsed().as_millis();
+            report.good("node", format!("{url} answers ({took} ms)"));
+            report.good("datasets", format!("{} that you may read", list.len()));
+        }
+        Err(error) => {
+            report.add(Verdict::Wrong, "node", error.to_string(), "start one with `cairn up`");
+        }
+    }
+}

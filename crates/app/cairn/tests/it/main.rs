@@ -1,0 +1,19 @@
+//! The real binary: what it promises to people and scripts, and what survives when it is killed, when
+//! the power fails and when the disk is full.
+//!
+//! Every test starts `cairn` as a process, with an environment and directories of its own.
+
+#![allow(clippy::disallowed_methods, reason = "tests of processes measure real time")]
+
+mod contract;
+mod full;
+mod help;
+mod json;
+mod kill;
+mod lab;
+mod mount;
+mod power;
+mod process;
+mod streams;
+mod together;
+mod tree;
