@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cairn_base::ProjectName;
+use cairn_base::{ErrorKind, ProjectName};
 use cairn_blocks::{CollectOptions, CollectReport, Collection, Finding, VerifyReport, Want};
 use cairn_chunk::{ChunkId, ChunkKey};
 use cairn_tree::{DirectoryPage, Entry, Kind, MapPage, Reference, Root, Step, Stream, Totals};
@@ -16,6 +16,8 @@ use crate::refs::RefState;
 
 /// References marked or looked up with one call, and pages read with one.
 const WAVE: usize = 512;
+/// How often a collection starts again because another one ran beside it.
+const COLLECT_ATTEMPTS_MAX: u32 = 4;
 const NS_PER_S: i64 = 1_000_000_000;
 
 /// What a collection did.
@@ -52,8 +54,28 @@ impl Datasets {
     /// [`Error::Blocks`] with a corrupt kind when a published version misses a chunk: then nothing is
     /// deleted.
     pub async fn collect(&self, options: CollectOptions) -> Result<Collected, Error> {
-        let mut collected = Collected::default();
-        self.retain(options, &mut collected).await?;
+        let mut before = Collected::default();
+        self.retain(options, &mut before).await?;
+        for attempt in 1.. {
+            match self.sweep(options, before).await {
+                // Another collection replaced a run that this one was reading.
+                Err(error)
+                    if error.kind() == ErrorKind::NotFound && attempt < COLLECT_ATTEMPTS_MAX =>
+                {
+                    tracing::info!(%error, "collecting again");
+                }
+                other => return other,
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// Collects what no version reaches, and goes on counting in `collected`.
+    async fn sweep(
+        &self,
+        options: CollectOptions,
+        mut collected: Collected,
+    ) -> Result<Collected, Error> {
         // The roots are read after the collection has begun: that order is what BLOCKS-4 rests on.
         let mut collection = self.blocks.collect(options).await?;
         let states = self.refs.all(None, None).await?;

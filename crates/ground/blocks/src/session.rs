@@ -381,10 +381,11 @@ impl Session {
                 Ok(catalog.swap_runs(&chosen, vec![merged.clone()]))
             })
             .await?;
-        let gone = if swapped { chosen } else { vec![merged.name] };
         self.blocks.refresh().await?;
-        for name in gone {
-            self.blocks.inner.bucket.delete(&run_key(&name)).await?;
+        // Runs that were merged stay for a collection that is under way and reads by an older
+        // catalog. The next collection removes them with what else nobody names.
+        if !swapped {
+            self.blocks.inner.bucket.delete(&run_key(&merged.name)).await?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use cairn_base::ErrorKind;
 use cairn_blocks::{CollectOptions, Error, Standing};
+use futures::StreamExt as _;
 
 use crate::support::*;
 
@@ -24,6 +25,31 @@ fn garbage_goes_after_the_grace_and_the_living_stay() {
         let other = reopened(&blocks, None).await.unwrap();
         read_all(&other, 0..2000).await.unwrap();
         assert_eq!(other.usage().packs, 1);
+    });
+}
+
+/// Runs that are merged while a collection reads them stay until the next one.
+#[test]
+fn a_collection_goes_on_while_runs_are_merged() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        for round in 0..7 {
+            store(&blocks, round * 10..round * 10 + 10).await;
+        }
+        let collector = reopened(&blocks, None).await.unwrap();
+        let options = CollectOptions { grace: DAY, ..CollectOptions::default() };
+        let mut collection = collector.collect(options).await.unwrap();
+        for round in 7..20 {
+            store(&blocks, round * 10..round * 10 + 10).await;
+        }
+        collection.mark(&ids(&blocks, 0..200)).await.unwrap();
+        let report = collection.finish().await.unwrap();
+        assert_eq!((report.chunks, report.packs_condemned), (70, 0), "{report:?}");
+        read_all(&blocks, 0..200).await.unwrap();
+        collect(&blocks, 0..200, DAY).await.unwrap();
+        let runs = blocks.bucket().list("index").count().await;
+        assert_eq!(runs as u64, blocks.usage().runs, "merged runs are gone");
+        read_all(&reopened(&blocks, None).await.unwrap(), 0..200).await.unwrap();
     });
 }
 
