@@ -66,7 +66,15 @@ impl Blocks {
         entries: &[IndexEntry],
     ) -> Result<Vec<Bytes>, Error> {
         let frames = self.frames(entries.iter().map(|entry| entry.frame)).await?;
-        entries.iter().map(|entry| chunk_of(key, entry, &frames[&entry.frame])).collect()
+        let chunk = |entry: &IndexEntry| {
+            let chunk = chunk_of(key, entry, &frames[&entry.frame]);
+            if chunk.is_err() {
+                // It may have been damaged on the way only: the next read asks the bucket again.
+                self.inner.frames.remove(&entry.frame);
+            }
+            chunk
+        };
+        entries.iter().map(chunk).collect()
     }
 
     /// The decoded contents of frames, from the cache or the bucket.

@@ -147,7 +147,9 @@ impl Blocks {
         Ok(())
     }
 
-    /// Every stored chunk must be found, and where the index names this pack it must name this place.
+    /// Where the index names this pack for a chunk it must name this place. A chunk that it does not
+    /// name is a second copy that a merge of runs dropped, whose first has been collected: nothing
+    /// refers to it, or the walk of the versions finds it missing.
     async fn verify_places(
         &self,
         pack: PackId,
@@ -163,7 +165,7 @@ impl Blocks {
         let frame = FramePlace { pack, offset: row.offset, len: row.len };
         let (mut at, mut lost) = (0, 0);
         for (chunk, found) in chunks.iter().zip(found) {
-            let right = found.is_some_and(|found| {
+            let right = found.is_none_or(|found| {
                 let entry = found.entry;
                 let here = entry.frame == frame && entry.at == at && entry.len == chunk.len;
                 entry.frame.pack != pack

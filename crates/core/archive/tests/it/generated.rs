@@ -16,6 +16,7 @@ fn recoded(plan: &cairn_archive::Plan) -> usize {
     plan.recipe.segments().iter().filter(|s| !matches!(s, Segment::Copy { .. })).count()
 }
 
+/// ARCHIVE-3
 #[test]
 fn a_plain_tar_is_its_own_inner_stream() {
     let archive = tar_of(&files());

@@ -17,7 +17,7 @@ fn small_archives() -> Vec<Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Any bytes: an answer, and never a wrong one.
+    /// ARCHIVE-2, for any bytes: an answer, and never a wrong one.
     #[test]
     fn any_bytes_have_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
         open(&bytes);
@@ -44,7 +44,8 @@ proptest! {
         open(&bytes);
     }
 
-    /// A recipe that lies, with a checksum that is right: an error or other bytes, in bounded time.
+    /// ARCHIVE-4, for a recipe that lies under a checksum that is right: an error or other bytes, in
+    /// bounded time.
     #[test]
     fn recipes_that_lie_do_no_harm(
         which in 0..4usize,
@@ -98,6 +99,7 @@ fn the_inner_stream_has_to_be_of_the_right_length() {
     assert!(rebuild(&plan.recipe, other.as_slice(), &mut out).is_err() || out != archive);
 }
 
+/// ARCHIVE-5: what would grow without end is not opened.
 #[test]
 fn bombs_are_left_alone() {
     let bomb = gzip(&vec![0; 300 << 20], 9);

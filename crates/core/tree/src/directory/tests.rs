@@ -176,6 +176,7 @@ fn names_made_to_cut_everywhere_make_no_endless_tree() {
     assert!(pages.values().all(|page| page.len() <= PAGE_BYTES_MAX));
 }
 
+/// TREE-5
 #[test]
 fn a_child_is_checked_against_its_page() {
     let entries: Vec<_> = (0..3000).map(|n| file(&format!("{n:05}"), 1)).collect();

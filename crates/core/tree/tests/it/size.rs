@@ -48,6 +48,7 @@ fn entries_of_a_package_are_small() {
     assert!(each < 64.0, "{each} bytes per entry");
 }
 
+/// TREE-3
 #[test]
 fn pages_of_a_large_directory_are_as_long_as_intended() {
     let mut numbers = Numbers(12);

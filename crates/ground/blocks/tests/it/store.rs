@@ -57,6 +57,27 @@ fn blocks_2_a_dropped_session_leaves_only_what_it_registered() {
     });
 }
 
+/// BLOCKS-5: whatever happens later, an object that was written is not written again.
+#[test]
+fn blocks_5_objects_are_written_once() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        let mut versions = std::collections::BTreeMap::new();
+        for round in 0..30 {
+            store(&blocks, round * 10..round * 10 + 10).await;
+            collect(&blocks, 0..round * 5 + 1, std::time::Duration::ZERO).await.unwrap();
+            for prefix in ["packs", "index"] {
+                let heads: Vec<cairn_bucket::Head> =
+                    futures::TryStreamExt::try_collect(blocks.bucket().list(prefix)).await.unwrap();
+                for head in heads {
+                    let known = versions.entry(head.key.clone()).or_insert(head.version.clone());
+                    assert_eq!(*known, head.version, "{} was written twice", head.key);
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn many_small_runs_are_merged() {
     run(|env| async move {

@@ -154,8 +154,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// BUCKET-5
 #[test]
-fn creates_of_four_processes_have_one_winner_each() {
+fn bucket_5_creates_of_four_processes_have_one_winner_each() {
     if is_child() {
         return block_on(child_creates());
     }
