@@ -36,6 +36,8 @@ impl Blocks {
         for tries in 0.. {
             let entries = self.locate_all(ids, tries > 0).await?;
             match self.read_entries(key, &entries).await {
+                // It may have been damaged on its way or in the cache: the bucket is asked once more.
+                Err(error) if error.kind() == ErrorKind::Corrupt && tries == 0 => {}
                 // A collection moved a pack: the index knows where to.
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < MOVED_RETRIES_MAX => {}
                 answer => return answer,
@@ -69,7 +71,6 @@ impl Blocks {
         let chunk = |entry: &IndexEntry| {
             let chunk = chunk_of(key, entry, &frames[&entry.frame]);
             if chunk.is_err() {
-                // It may have been damaged on the way only: the next read asks the bucket again.
                 self.inner.frames.remove(&entry.frame);
             }
             chunk

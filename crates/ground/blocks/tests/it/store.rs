@@ -65,7 +65,7 @@ fn blocks_5_objects_are_written_once() {
         let mut versions = std::collections::BTreeMap::new();
         for round in 0..30 {
             store(&blocks, round * 10..round * 10 + 10).await;
-            collect(&blocks, 0..round * 5 + 1, std::time::Duration::ZERO).await.unwrap();
+            collect(&blocks, 0..1, std::time::Duration::ZERO).await.unwrap();
             for prefix in ["packs", "index"] {
                 let heads: Vec<cairn_bucket::Head> =
                     futures::TryStreamExt::try_collect(blocks.bucket().list(prefix)).await.unwrap();

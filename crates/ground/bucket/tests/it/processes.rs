@@ -161,7 +161,8 @@ fn bucket_5_creates_of_four_processes_have_one_winner_each() {
         return block_on(child_creates());
     }
     let dir = tempfile::tempdir().unwrap();
-    let said = run("processes::creates_of_four_processes_have_one_winner_each", dir.path(), 4);
+    let said =
+        run("processes::bucket_5_creates_of_four_processes_have_one_winner_each", dir.path(), 4);
     let mut winners = BTreeMap::new();
     for (name, lines) in said.iter().enumerate() {
         for index in lines.iter().filter_map(|line| line.strip_prefix("won ")) {
