@@ -47,26 +47,267 @@ fn every_document_has_its_fields() {
     lab.write("src/a.txt", "alpha ".repeat(2000));
     lab.write("src/deep/b.txt", "beta");
     std::os::unix::fs::symlink("a.txt", lab.path("src/link")).unwrap();
-    check(&lab, "init", &expect![[r#""#]]);
-    check(&lab, "push src d:v1 -m first --expire 8w", &expect![[r#""#]]);
+    check(
+        &lab,
+        "init",
+        &expect![[r#"
+        bucket: string
+        encrypted: bool
+        id: string
+    "#]],
+    );
+    check(
+        &lab,
+        "push src d:v1 -m first --expire 8w",
+        &expect![[r#"
+        files_read: number
+        new_bytes: number
+        skipped: []
+        stored_bytes: number
+        unstable: []
+        version.by: string
+        version.bytes: number
+        version.expires_ns: number
+        version.files: number
+        version.message: string
+        version.new_bytes: number
+        version.root: string
+        version.stored_bytes: number
+        version.time_ns: number
+    "#]],
+    );
     lab.write("src/a.txt", "alpha");
-    check(&lab, "push src d:v1", &expect![[r#""#]]);
-    check(&lab, "push src d:v2", &expect![[r#""#]]);
-    check(&lab, "pull d:v1 out", &expect![[r#""#]]);
-    check(&lab, "ls", &expect![[r#""#]]);
-    check(&lab, "ls d:v1", &expect![[r#""#]]);
-    check(&lab, "log d:v1", &expect![[r#""#]]);
-    check(&lab, "stat d:v1", &expect![[r#""#]]);
-    check(&lab, "retain d --tags-keep 5 --tags-age 1d", &expect![[r#""#]]);
-    check(&lab, "tag d:v1 d:old", &expect![[r#""#]]);
-    check(&lab, "rm d:old", &expect![[r#""#]]);
-    check(&lab, "verify", &expect![[r#""#]]);
-    check(&lab, "gc --dry-run", &expect![[r#""#]]);
-    check(&lab, "version", &expect![[r#""#]]);
+    check(
+        &lab,
+        "push src d:v1",
+        &expect![[r#"
+        files_read: number
+        new_bytes: number
+        skipped: []
+        stored_bytes: number
+        unstable: []
+        version.by: string
+        version.bytes: number
+        version.files: number
+        version.new_bytes: number
+        version.root: string
+        version.stored_bytes: number
+        version.time_ns: number
+    "#]],
+    );
+    check(
+        &lab,
+        "push src d:v2",
+        &expect![[r#"
+        files_read: number
+        new_bytes: number
+        skipped: []
+        stored_bytes: number
+        unstable: []
+        version.by: string
+        version.bytes: number
+        version.files: number
+        version.new_bytes: number
+        version.root: string
+        version.stored_bytes: number
+        version.time_ns: number
+    "#]],
+    );
+    check(
+        &lab,
+        "pull d:v1 out",
+        &expect![[r#"
+        deleted: number
+        fetched_bytes: number
+        files_kept: number
+        files_written: number
+        reused_bytes: number
+        version.by: string
+        version.bytes: number
+        version.files: number
+        version.new_bytes: number
+        version.root: string
+        version.stored_bytes: number
+        version.time_ns: number
+        warnings: []
+    "#]],
+    );
+    check(
+        &lab,
+        "ls",
+        &expect![[r#"
+        name: string
+        newest.by: string
+        newest.bytes: number
+        newest.files: number
+        newest.new_bytes: number
+        newest.root: string
+        newest.stored_bytes: number
+        newest.time_ns: number
+        project: string
+        tags[]: string
+    "#]],
+    );
+    check(
+        &lab,
+        "ls d:v1",
+        &expect![[r#"
+        files: number
+        gid: number
+        kind: string
+        mode: number
+        mtime: number
+        mtime_ns: number
+        path: string
+        size: number
+        target: string
+        uid: number
+    "#]],
+    );
+    check(
+        &lab,
+        "log d:v1",
+        &expect![[r#"
+        by: string
+        bytes: number
+        current: bool
+        expires_ns: number
+        files: number
+        message: string
+        new_bytes: number
+        root: string
+        stored_bytes: number
+        tag: string
+        time_ns: number
+    "#]],
+    );
+    check(
+        &lab,
+        "stat d:v1",
+        &expect![[r#"
+        advice: []
+        archives_closed: number
+        archives_opened: number
+        bytes: number
+        compared_with: string
+        files[].bytes: number
+        files[].name: string
+        files[].new_bytes: number
+        new_bytes: number
+        repeated_bytes: number
+        reused_bytes: number
+        types[].bytes: number
+        types[].name: string
+        types[].new_bytes: number
+        version.by: string
+        version.bytes: number
+        version.files: number
+        version.new_bytes: number
+        version.root: string
+        version.stored_bytes: number
+        version.time_ns: number
+    "#]],
+    );
+    check(
+        &lab,
+        "retain d --tags-keep 5 --tags-age 1d",
+        &expect![[r#"
+        history_keep: number
+        history_seconds: number
+        tags_keep: number
+        tags_seconds: number
+    "#]],
+    );
+    check(
+        &lab,
+        "tag d:v1 d:old",
+        &expect![[r#"
+        by: string
+        bytes: number
+        files: number
+        new_bytes: number
+        root: string
+        stored_bytes: number
+        time_ns: number
+    "#]],
+    );
+    check(
+        &lab,
+        "rm d:old",
+        &expect![[r#"
+        removed: string
+    "#]],
+    );
+    check(
+        &lab,
+        "verify",
+        &expect![[r#"
+        bytes: number
+        chunks: number
+        findings: []
+        findings_left_out: number
+        frames: number
+        packs: number
+        references: number
+        versions: number
+    "#]],
+    );
+    check(
+        &lab,
+        "gc --dry-run",
+        &expect![[r#"
+        bytes: number
+        bytes_live: number
+        chunks: number
+        chunks_live: number
+        orphans_deleted: number
+        packs_condemned: number
+        packs_deleted: number
+        packs_rescued: number
+        packs_rewritten: number
+        sessions_expired: number
+        tags_removed: number
+        versions: number
+        versions_removed: number
+    "#]],
+    );
+    check(
+        &lab,
+        "version",
+        &expect![[r#"
+        name: string
+        version: string
+    "#]],
+    );
     lab.write("src/a.txt", "alpha, changed");
     std::fs::remove_file(lab.path("src/deep/b.txt")).unwrap();
     lab.ok("push src d:v3");
-    check(&lab, "diff d:v2 d:v3", &expect![[r#""#]]);
+    check(
+        &lab,
+        "diff d:v2 d:v3",
+        &expect![[r#"
+        change: string
+        new.files: number
+        new.gid: number
+        new.kind: string
+        new.mode: number
+        new.mtime: number
+        new.mtime_ns: number
+        new.path: string
+        new.size: number
+        new.uid: number
+        old.files: number
+        old.gid: number
+        old.kind: string
+        old.mode: number
+        old.mtime: number
+        old.mtime_ns: number
+        old.path: string
+        old.size: number
+        old.uid: number
+        path: string
+    "#]],
+    );
 }
 
 #[test]
