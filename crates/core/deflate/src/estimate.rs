@@ -9,9 +9,11 @@ use crate::text::Text;
 use crate::token::Token;
 
 /// Tokens that tell enough.
-pub(crate) const SAMPLE_TOKENS: usize = 48 << 10;
+const SAMPLE_TOKENS: usize = 48 << 10;
 /// Plain bytes that tell enough.
-pub(crate) const SAMPLE_BYTES: u64 = 1 << 20;
+const SAMPLE_BYTES: u32 = 1 << 20;
+/// Tokens or bytes behind the sample, so that all predictions in it see what they look at.
+const BEHIND: usize = 1024;
 /// Tokens of each round, and how many presets, the best so far, take part in it.
 const ROUNDS: [(usize, usize); 3] = [(2048, PRESETS.len()), (8192, 7), (SAMPLE_TOKENS, 3)];
 
@@ -26,32 +28,33 @@ pub(crate) struct Sample<'a> {
     pub(crate) tokens: &'a [Token],
 }
 
-/// The preset that predicts most of these tokens.
-pub(crate) fn estimate(sample: Sample<'_>) -> u8 {
-    // Most streams come from an encoder that is known, and then one preset makes no mistake. Others
-    // give themselves away soon.
-    if let Some(exact) = ORDER.into_iter().find(|&number| sample.misses(number, 1) == 0) {
-        return exact;
-    }
-    let mut field: Vec<(usize, u8)> = ORDER.into_iter().map(|number| (0, number)).collect();
-    for (count, places) in ROUNDS {
-        field.truncate(places);
-        let tokens = &sample.tokens[..sample.tokens.len().min(count)];
-        let part = Sample { tokens, ..sample };
-        let mut best = usize::MAX;
-        for (misses, number) in &mut field {
-            *misses = part.misses(*number, best.saturating_add(16).saturating_mul(2));
-            best = best.min(*misses);
-        }
-        field.sort_by_key(|&(misses, _)| misses);
-        if tokens.len() == sample.tokens.len() {
-            break;
-        }
-    }
-    field[0].1
-}
-
 impl Sample<'_> {
+    /// The preset that predicts most of the tokens; `None` if there are too few to tell.
+    ///
+    /// Depends on the stream alone, not on how much more of it is there already.
+    pub(crate) fn estimate(&self) -> Option<u8> {
+        let tokens = self.tokens.len() >= SAMPLE_TOKENS + BEHIND;
+        let bytes = self.text.ahead(self.at) as usize >= SAMPLE_BYTES as usize + BEHIND;
+        if self.tokens.is_empty() || !(tokens || bytes || self.text.is_ended()) {
+            return None;
+        }
+        let mut len = 0u32;
+        let starts = self.tokens.iter().take(SAMPLE_TOKENS).take_while(|token| {
+            let inside = len < SAMPLE_BYTES;
+            len += token.plain_len();
+            inside
+        });
+        let count = starts.count();
+        Some(Self { tokens: &self.tokens[..count], ..*self }.best())
+    }
+
+    fn best(self) -> u8 {
+        // Most streams come from an encoder that is known, and then one preset makes no mistake.
+        // Others give themselves away soon.
+        let exact = ORDER.into_iter().find(|&number| self.misses(number, 1) == 0);
+        exact.unwrap_or_else(|| best_of_all(self))
+    }
+
     /// How many tokens the preset predicts wrongly; counting ends at `max`.
     fn misses(self, number: u8, max: usize) -> usize {
         let mut predictor = Predictor::new(PRESETS[usize::from(number)], self.before);
@@ -69,4 +72,24 @@ impl Sample<'_> {
         }
         misses
     }
+}
+
+/// The preset that misses least, in rounds of which each takes fewer of them and looks longer.
+fn best_of_all(sample: Sample<'_>) -> u8 {
+    let mut field: Vec<(usize, u8)> = ORDER.into_iter().map(|number| (0, number)).collect();
+    for (count, places) in ROUNDS {
+        field.truncate(places);
+        let tokens = &sample.tokens[..sample.tokens.len().min(count)];
+        let part = Sample { tokens, ..sample };
+        let mut best = usize::MAX;
+        for (misses, number) in &mut field {
+            *misses = part.misses(*number, best.saturating_add(16).saturating_mul(2));
+            best = best.min(*misses);
+        }
+        field.sort_by_key(|&(misses, _)| misses);
+        if tokens.len() == sample.tokens.len() {
+            break;
+        }
+    }
+    field[0].1
 }

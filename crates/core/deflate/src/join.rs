@@ -16,6 +16,7 @@ use crate::{Error, VERSION};
 
 /// Plain bytes that are taken in at once.
 const TAKE_BYTES: usize = 64 << 10;
+const TOO_MANY: &str = "more blocks than were written";
 /// Version, preset and checksum.
 const PREFIX_BYTES: usize = 6;
 
@@ -181,9 +182,6 @@ impl Joiner {
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<State, Error> {
-        if self.records.is_overrun() {
-            return Err(self.damaged("more blocks than were written"));
-        }
         let any = Start { last: false, kind: Kind::Stored };
         let start = self.record_models.start(&mut self.records, any);
         let start = start.ok_or_else(|| self.damaged("an unknown kind of block"))?;
@@ -192,8 +190,7 @@ impl Joiner {
             self.block.tokens.clear();
             self.block.freqs = Freqs::new();
             self.block.codes = None;
-            let any = Span { tokens: 0, more: false };
-            let span = self.record_models.span(&mut self.records, start, any);
+            let span = self.span(start)?;
             if span.more {
                 self.block.codes = Some(self.codes(start, None, out)?);
             }
@@ -201,6 +198,7 @@ impl Joiner {
         }
         let padding = self.record_models.padding(&mut self.records, 0);
         let len = self.record_models.stored_len(&mut self.records, start, 0);
+        let len = len.ok_or_else(|| self.damaged(TOO_MANY))?;
         self.bits.align(out, padding);
         self.bits.put(out, len | (!len & 0xffff) << 16, 32);
         self.bits.align(out, 0);
@@ -209,6 +207,12 @@ impl Joiner {
         } else {
             Ok(State::Stored { left: len, last: start.last })
         }
+    }
+
+    fn span(&mut self, start: Start) -> Result<Span, Error> {
+        let any = Span { tokens: 0, more: false };
+        let span = self.record_models.span(&mut self.records, start, any);
+        span.ok_or_else(|| self.damaged(TOO_MANY))
     }
 
     fn after(&mut self, last: bool, out: &mut Vec<u8>) -> State {
@@ -285,8 +289,7 @@ impl Joiner {
         }
         self.block.tokens.clear();
         if span.more {
-            let any = Span { tokens: 0, more: false };
-            let span = self.record_models.span(&mut self.records, start, any);
+            let span = self.span(start)?;
             self.block.codes = Some((literals, distances));
             return Ok(State::Tokens { start, span });
         }

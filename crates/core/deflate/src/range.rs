@@ -54,6 +54,11 @@ pub(crate) trait Coder {
 
     /// Up to 24 bits of which nothing is known.
     fn raw(&mut self, count: u32, value: u32) -> u32;
+
+    /// Takes a bit of space that means nothing and is never left out. False for a reader whose
+    /// bytes do not have it: so it can tell decisions that were never written from those that
+    /// cost nothing.
+    fn weigh(&mut self) -> bool;
 }
 
 /// Writes decisions.
@@ -65,11 +70,16 @@ pub(crate) struct Writer {
     /// The last byte, and how many 0xff come after it: a carry may still change them.
     held: Option<u8>,
     held_ones: u64,
+    /// Bytes that were moved out of `low`.
+    shifts: usize,
+    /// Bytes that are stored even if they are zeros.
+    least: usize,
 }
 
 impl Writer {
     pub(crate) const fn new() -> Self {
-        Self { out: Vec::new(), low: 0, range: u32::MAX, held: None, held_ones: 0 }
+        let (low, range, held, held_ones) = (0, u32::MAX, None, 0);
+        Self { out: Vec::new(), low, range, held, held_ones, shifts: 0, least: 0 }
     }
 
     /// Bytes so far, nearly.
@@ -91,7 +101,7 @@ impl Writer {
         for _ in 0..5 {
             self.shift();
         }
-        while self.out.last() == Some(&0) {
+        while self.out.len() > self.least && self.out.last() == Some(&0) {
             self.out.pop();
         }
         self.out
@@ -99,6 +109,7 @@ impl Writer {
 
     /// Moves the highest byte of `low` out.
     fn shift(&mut self) {
+        self.shifts += 1;
         let carry = self.low >> 32 != 0;
         let top = ((self.low >> 24) & 0xff) as u8;
         if top != 0xff || carry {
@@ -151,6 +162,12 @@ impl Coder for Writer {
         }
         value
     }
+
+    fn weigh(&mut self) -> bool {
+        self.raw(1, 0);
+        self.least = self.shifts;
+        true
+    }
 }
 
 /// Reads decisions from bytes, behind which it finds zeros for ever.
@@ -169,11 +186,6 @@ impl Reader {
             reader.code = reader.code << 8 | reader.byte();
         }
         reader
-    }
-
-    /// Whether more bits were read than could have been written, but for ones that cost nothing.
-    pub(crate) fn is_overrun(&self) -> bool {
-        self.next > self.bytes.len() + 8
     }
 
     fn byte(&mut self) -> u32 {
@@ -220,6 +232,12 @@ impl Coder for Reader {
         }
         value
     }
+
+    fn weigh(&mut self) -> bool {
+        self.raw(1, 0);
+        // The reader is as many bytes ahead of the writer as its code is wide.
+        self.next - 4 <= self.bytes.len()
+    }
 }
 
 #[cfg(test)]
@@ -233,8 +251,9 @@ mod tests {
         models[3] = Bit::SELDOM;
         decisions
             .iter()
-            .map(|&(model, bit)| match model % 5 {
+            .map(|&(model, bit)| match model % 6 {
                 4 => coder.raw(3, 2 + u32::from(bit)) == 3,
+                5 => coder.weigh(),
                 model => coder.bit(&mut models[usize::from(model)], bit),
             })
             .collect()
@@ -251,7 +270,6 @@ mod tests {
             let mut writer = Writer::new();
             let given = run(&mut writer, &decisions);
             let bytes = writer.finish();
-            prop_assert_ne!(bytes.last(), Some(&0));
             prop_assert_eq!(given, run(&mut Reader::new(bytes), &decisions));
         }
     }
@@ -276,5 +294,18 @@ mod tests {
         for &bit in &bits {
             assert_eq!(reader.bit(&mut models[0], false), bit);
         }
+    }
+
+    #[test]
+    fn decisions_that_were_never_written_are_found_out() {
+        let mut writer = Writer::new();
+        assert!((0..800).all(|_| writer.weigh()));
+        run(&mut writer, &[(3, false); 100_000]);
+        let bytes = writer.finish();
+        assert_eq!(bytes.len(), 100);
+        let mut reader = Reader::new(bytes);
+        assert!((0..800).all(|_| reader.weigh()));
+        run(&mut reader, &[(3, false); 100_000]);
+        assert!((0..16).any(|_| !reader.weigh()));
     }
 }

@@ -106,27 +106,36 @@ impl RecordModels {
         }
     }
 
-    /// The length of a stored block.
-    pub(crate) fn stored_len<C: Coder>(&mut self, coder: &mut C, start: Start, len: u32) -> u32 {
+    /// The length of a stored block; `None` when a reader finds more blocks than were written.
+    pub(crate) fn stored_len<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        start: Start,
+        len: u32,
+    ) -> Option<u32> {
         let len = if coder.bit(&mut self.stored_len_same, len != self.stored_len_before) {
             self.stored_len.code(coder, len).min(0xffff)
         } else {
             self.stored_len_before
         };
         self.stored_len_before = len;
-        if len == 0 && !start.last {
-            weigh(coder);
-        }
-        len
+        (len > 0 || start.last || coder.weigh()).then_some(len)
     }
 
-    /// The number of tokens up to the end of a block, or of a part of it.
-    pub(crate) fn span<C: Coder>(&mut self, coder: &mut C, start: Start, span: Span) -> Span {
+    /// The number of tokens up to the end of a block, or of a part of it. `None` when a reader finds
+    /// more blocks than were written: those that stand for no plain byte have their
+    /// [weight](Coder::weigh).
+    pub(crate) fn span<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        start: Start,
+        span: Span,
+    ) -> Option<Span> {
         if coder.bit(&mut self.more, span.more) {
-            return Span { tokens: SPAN_TOKENS_MAX, more: true };
+            return Some(Span { tokens: SPAN_TOKENS_MAX, more: true });
         }
         if start.last {
-            return Span { tokens: 0, more: false };
+            return Some(Span { tokens: 0, more: false });
         }
         let tokens = if coder.bit(&mut self.tokens_same, span.tokens != self.tokens_before) {
             self.tokens.code(coder, span.tokens).min(SPAN_TOKENS_MAX)
@@ -134,10 +143,7 @@ impl RecordModels {
             self.tokens_before
         };
         self.tokens_before = tokens;
-        if tokens == 0 {
-            weigh(coder);
-        }
-        Span { tokens, more: false }
+        (tokens > 0 || coder.weigh()).then_some(Span { tokens, more: false })
     }
 
     /// The description of a block's codes, `freqs` telling what is usual if it is known here.
@@ -250,12 +256,6 @@ fn count<C: Coder>(
     }
     let above = u32::try_from(actual - least).expect("a header's numbers are small");
     least + coder.raw(bits, above) as usize
-}
-
-/// Makes a record that stands for no plain byte take a bit of the corrections whatever the models
-/// say, so that a reader can tell that there are no more of them.
-fn weigh<C: Coder>(coder: &mut C) {
-    coder.raw(1, 1);
 }
 
 fn fixed_header() -> Header {

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use crate::correct::TokenModels;
 use crate::crc::Crc;
-use crate::estimate::{SAMPLE_BYTES, SAMPLE_TOKENS, Sample, estimate};
+use crate::estimate::Sample;
 use crate::header::Header;
 use crate::parse::{Parser, Pause, Sink};
 use crate::predict::Predictor;
@@ -186,6 +186,8 @@ struct Blocks {
     /// Tokens of the span.
     count: u32,
     queue: Vec<Token>,
+    /// Whether the last of them is of the stored block that is being read.
+    stored_open: bool,
 }
 
 impl Blocks {
@@ -198,6 +200,7 @@ impl Blocks {
             whole: true,
             count: 0,
             queue: Vec::new(),
+            stored_open: false,
         }
     }
 
@@ -208,7 +211,8 @@ impl Blocks {
             assert_eq!(start, Some(self.start), "a writer gets back what it writes");
         }
         let span = Span { tokens: self.count, more };
-        self.models.span(&mut self.coder, self.start, span);
+        let written = self.models.span(&mut self.coder, self.start, span);
+        assert!(written.is_some(), "a writer gets back what it writes");
         if self.whole && self.start.kind == Kind::Dynamic {
             self.freqs.literals[END_OF_BLOCK] = 1;
             let freqs = (!more).then_some(&self.freqs);
@@ -222,14 +226,22 @@ impl Blocks {
 
 impl Sink for Blocks {
     fn stored(&mut self, last: bool, padding: u8, len: u16) {
+        self.stored_open = false;
         let start = Start { last, kind: Kind::Stored };
         self.models.start(&mut self.coder, start);
         self.models.padding(&mut self.coder, padding);
-        self.models.stored_len(&mut self.coder, start, len.into());
+        let written = self.models.stored_len(&mut self.coder, start, len.into());
+        assert!(written.is_some(), "a writer gets back what it writes");
     }
 
     fn stored_bytes(&mut self, len: u16) {
-        self.queue.push(Token::stored(len));
+        // One token per block, however the block was cut into pushes: the sample counts tokens.
+        let whole = self.queue.last().and_then(|last| last.stored_more(len));
+        match (self.queue.last_mut(), whole) {
+            (Some(last), Some(whole)) if self.stored_open => *last = whole,
+            _ => self.queue.push(Token::stored(len)),
+        }
+        self.stored_open = true;
     }
 
     fn begin(&mut self, last: bool, dynamic: bool) {
@@ -282,14 +294,15 @@ impl Tokens {
         let mut done = 0;
         if self.predictor.is_none() {
             done = self.pass_stored(queue);
-            let sample = &queue[done..];
-            let full =
-                sample.len() >= SAMPLE_TOKENS || u64::from(text.ahead(self.at)) >= SAMPLE_BYTES;
-            if !sample.is_empty() && (full || text.is_ended()) {
-                let before = text.len() - u64::from(text.ahead(self.at));
-                let sample = Sample { text, at: self.at, before, tokens: sample };
-                let preset = estimate(sample);
-                let predictor = Predictor::new(PRESETS[usize::from(preset)], before);
+            let tokens = &queue[done..];
+            let sample = Sample {
+                text,
+                at: self.at,
+                before: text.len() - u64::from(text.ahead(self.at)),
+                tokens,
+            };
+            if let Some(preset) = sample.estimate() {
+                let predictor = Predictor::new(PRESETS[usize::from(preset)], sample.before);
                 self.predictor = Some((preset, predictor));
             }
         }

@@ -40,6 +40,12 @@ impl Token {
         Self { len: STORED, value: len }
     }
 
+    /// Stored bytes with more of them; `None` if it is no such token, or a block has not so many.
+    pub(crate) fn stored_more(self, len: u16) -> Option<Self> {
+        let len = self.value.checked_add(len).filter(|_| self.is_stored())?;
+        Some(Self::stored(len))
+    }
+
     pub(crate) const fn is_stored(self) -> bool {
         self.len == STORED
     }
