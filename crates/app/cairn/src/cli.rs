@@ -89,6 +89,14 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Apply the retention rules and remove what nothing refers to any more
     Gc(Gc),
+    /// Make, list and revoke tokens of a node
+    #[command(subcommand)]
+    Token(Token),
+    /// Give, list and take away roles on datasets of a node
+    #[command(subcommand)]
+    Grant(Grant),
+    /// Show who a node takes you for, and what you may do
+    Whoami,
     /// Check this machine, the bucket and the node, and say what to do
     Doctor,
     /// Keep addresses and tokens under names
@@ -122,6 +130,55 @@ pub(crate) struct Up {
     /// Do not collect in the background
     #[arg(long)]
     pub(crate) no_gc: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token; it is printed once
+    Create {
+        /// Whose it is; a principal of that name is made when there is none
+        principal: String,
+        /// What it is for
+        #[arg(long, default_value = "token")]
+        label: String,
+        /// Limit it to a role on some datasets, as reader:photos*; repeat for more
+        #[arg(long, value_name = "ROLE:PATTERN")]
+        only: Vec<String>,
+        /// After which time it stops working: 12h, 30d, 8w
+        #[arg(long, value_name = "AGE")]
+        expires: Option<String>,
+    },
+    /// List tokens, not what they are
+    Ls,
+    /// Revoke a token: it stops working everywhere within a second
+    Rm {
+        /// Its id, from `token ls`
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Grant {
+    /// Give a role
+    #[command(after_help = "EXAMPLES\n  \
+        cairn grant add alice writer 'photos*'\n  \
+        cairn grant add anonymous reader public     everybody may read it")]
+    Add {
+        /// A principal, `authenticated` or `anonymous`
+        subject: String,
+        /// reader, writer or admin
+        #[arg(value_parser = ["reader", "writer", "admin"])]
+        role: String,
+        /// Datasets: NAME or @PROJECT/NAME, with `*` for any characters
+        pattern: String,
+    },
+    /// List grants
+    Ls,
+    /// Take a role away
+    Rm {
+        /// Its id, from `grant ls`
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -180,11 +180,11 @@ async fn node(context: &Context, url: &str, report: &mut Report) {
             return;
         }
     };
-    match node.list(&cairn_base::ProjectName::default()).await {
-        Ok(list) => {
+    match node.whoami().await {
+        Ok(who) => {
             let took = start.elapsed().as_millis();
             report.good("node", format!("{url} answers ({took} ms)"));
-            report.good("datasets", format!("{} that you may read", list.len()));
+            report.good("you", who.principal.unwrap_or_else(|| "anonymous".to_owned()));
         }
         Err(error) => {
             report.add(Verdict::Wrong, "node", error.to_string(), "start one with `cairn up`");

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cairn_blocks::{Blocks, Options};
-use cairn_datasets::{CollectOptions, Meter, Verified};
+use cairn_datasets::{CollectOptions, Meter};
+use cairn_http::api::{Collect, Collected, Verified};
 
 use crate::cli;
-use crate::context::Context;
+use crate::context::{Context, Place};
 use crate::exit::Usage;
 use crate::output::{self, bytes, shown};
 use crate::progress::Progress;
@@ -44,14 +45,18 @@ pub(crate) async fn init(context: &Context, args: &cli::Init) -> anyhow::Result<
 }
 
 pub(crate) async fn verify(context: &Context, args: &cli::Verify) -> anyhow::Result<ExitCode> {
-    let datasets = context.datasets(false).await?;
     let meter = Arc::new(Meter::default());
     let progress = Progress::start("verifying", &meter, context.global.quiet);
     let seen = Arc::clone(&meter);
     let count = move |read: u64| seen.bytes.add(read.saturating_sub(seen.bytes.get()));
-    let verified = datasets.verify(Arc::new(count)).await;
+    let verified: Verified = match context.place()? {
+        Place::Node { .. } => context.node()?.verify(count).await?,
+        Place::Bucket(_) => {
+            let datasets = context.datasets(false).await?;
+            as_told(&datasets.verify(Arc::new(count)).await?)?
+        }
+    };
     drop(progress);
-    let verified = verified?;
     if let Some(file) = &args.repair_report {
         let report = serde_json::to_vec_pretty(&verified)?;
         std::fs::write(file, report).with_context(|| format!("writing {}", file.display()))?;
@@ -61,21 +66,25 @@ pub(crate) async fn verify(context: &Context, args: &cli::Verify) -> anyhow::Res
     } else {
         show(&verified)?;
     }
-    Ok(if verified.blocks.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+    Ok(if verified.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+/// A report of the engine as a node would tell it: one document, whoever made it.
+fn as_told<T: serde::de::DeserializeOwned>(report: &impl serde::Serialize) -> anyhow::Result<T> {
+    Ok(serde_json::from_value(serde_json::to_value(report)?)?)
 }
 
 fn show(verified: &Verified) -> anyhow::Result<()> {
-    let blocks = &verified.blocks;
     output::line(&format!(
         "{} packs, {} frames, {} chunks, {} read; {} versions with {} references",
-        blocks.packs,
-        blocks.frames,
-        blocks.chunks,
-        bytes(blocks.bytes),
+        verified.packs,
+        verified.frames,
+        verified.chunks,
+        bytes(verified.bytes),
         verified.versions,
         verified.references,
     ))?;
-    for finding in &blocks.findings {
+    for finding in &verified.findings {
         output::line(&format!(
             "damaged: {} at byte {}: {} ({} chunks)",
             shown(&finding.object),
@@ -84,7 +93,7 @@ fn show(verified: &Verified) -> anyhow::Result<()> {
             finding.chunks
         ))?;
     }
-    match (blocks.findings.len(), blocks.findings_left_out) {
+    match (verified.findings.len(), verified.findings_left_out) {
         (0, _) => output::line("all is as it should be"),
         (_, 0) => Ok(()),
         (_, more) => output::line(&format!("and {more} more")),
@@ -92,35 +101,42 @@ fn show(verified: &Verified) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn gc(context: &Context, args: &cli::Gc) -> anyhow::Result<()> {
-    let options = CollectOptions {
-        grace: Duration::from_secs(output::age(&args.grace)?),
-        dry_run: args.dry_run,
-        ..CollectOptions::default()
+    let grace = output::age(&args.grace)?;
+    let collected: Collected = match context.place()? {
+        Place::Node { .. } => {
+            let how = Collect { grace_seconds: Some(grace), dry_run: args.dry_run };
+            context.node()?.collect(&how).await?
+        }
+        Place::Bucket(_) => {
+            let options = CollectOptions {
+                grace: Duration::from_secs(grace),
+                dry_run: args.dry_run,
+                ..CollectOptions::default()
+            };
+            as_told(&context.datasets(false).await?.collect(options).await?)?
+        }
     };
-    let datasets = context.datasets(false).await?;
-    let collected = datasets.collect(options).await?;
     if context.global.json {
         return output::json(&collected);
     }
-    let blocks = &collected.blocks;
     let would = if args.dry_run { "would be " } else { "" };
     output::line(&format!(
         "{} versions reach {} of {} chunks, {} of {}",
         collected.versions,
-        blocks.chunks_live,
-        blocks.chunks,
-        bytes(blocks.bytes_live),
-        bytes(blocks.bytes),
+        collected.chunks_live,
+        collected.chunks,
+        bytes(collected.bytes_live),
+        bytes(collected.bytes),
     ))?;
     output::line(&format!(
         "{would}removed: {} tags, {} superseded versions, {} packs, {} abandoned objects",
         collected.tags_removed,
         collected.versions_removed,
-        blocks.packs_deleted,
-        blocks.orphans_deleted,
+        collected.packs_deleted,
+        collected.orphans_deleted,
     ))?;
     output::line(&format!(
         "{would}condemned: {} packs; rewritten: {}; needed again: {}",
-        blocks.packs_condemned, blocks.packs_rewritten, blocks.packs_rescued,
+        collected.packs_condemned, collected.packs_rewritten, collected.packs_rescued,
     ))
 }

@@ -1,3 +1,4 @@
+mod access;
 mod browse;
 mod demo;
 mod doctor;
@@ -35,6 +36,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Retain(args) => versions::retain(&context, &args).await?,
         Command::Verify(args) => return maintain::verify(&context, &args).await,
         Command::Gc(args) => maintain::gc(&context, &args).await?,
+        Command::Token(args) => access::token(&context, &args).await?,
+        Command::Grant(args) => access::grant(&context, &args).await?,
+        Command::Whoami => access::whoami(&context).await?,
         Command::Doctor => return doctor::doctor(&context).await,
         Command::Profile(args) => profile::profile(&context, &args)?,
         Command::Completions { shell } => {

@@ -1,0 +1,145 @@
+//! Tokens and grants of a node.
+
+use cairn_http::api::{
+    CreateToken, GrantBody, NamedGrant, ScopeBody, ScopesBody, TokenBody, WhoAmIBody,
+};
+use cairn_http::client::Node;
+
+use crate::cli;
+use crate::context::Context;
+use crate::exit::Usage;
+use crate::output::{self, shown, time};
+
+const NS_PER_MS: i64 = 1_000_000;
+
+pub(crate) async fn token(context: &Context, args: &cli::Token) -> anyhow::Result<()> {
+    let node = context.node()?;
+    match args {
+        cli::Token::Create { principal, label, only, expires } => {
+            let only = only.iter().map(|text| scope(text)).collect::<anyhow::Result<Vec<_>>>()?;
+            let expires_in_seconds = expires.as_deref().map(output::age).transpose()?;
+            let scopes = (!only.is_empty()).then_some(ScopesBody::Only(only));
+            known(&node, principal).await?;
+            let (principal, label) = (principal.clone(), label.clone());
+            let made = node
+                .create_token(&CreateToken { principal, label, scopes, expires_in_seconds })
+                .await?;
+            if context.global.json {
+                return output::json(&made);
+            }
+            output::line(&made.token)?;
+            eprintln!("cairn: token {} is shown once; it is kept as a hash", made.info.id);
+            Ok(())
+        }
+        cli::Token::Ls => {
+            for token in node.tokens().await?.tokens {
+                show_token(context, &token)?;
+            }
+            Ok(())
+        }
+        cli::Token::Rm { id } => {
+            node.revoke_token(id).await?;
+            removed(context, id)
+        }
+    }
+}
+
+fn show_token(context: &Context, token: &TokenBody) -> anyhow::Result<()> {
+    if context.global.json {
+        return output::json(token);
+    }
+    let scopes = match &token.scopes {
+        ScopesBody::All => "all grants".to_owned(),
+        ScopesBody::Only(scopes) => {
+            let each = scopes.iter().map(|scope| format!("{}:{}", scope.role, scope.pattern));
+            each.collect::<Vec<_>>().join(" ")
+        }
+    };
+    let expires = match token.expires_ms {
+        Some(at) => format!("until {}", time(at.saturating_mul(NS_PER_MS))),
+        None => "no end".to_owned(),
+    };
+    output::line(&format!(
+        "{:<20} {:<16} {:<16} {expires:<29} {scopes}",
+        token.id,
+        shown(&token.principal),
+        shown(&token.label)
+    ))
+}
+
+pub(crate) async fn grant(context: &Context, args: &cli::Grant) -> anyhow::Result<()> {
+    let node = context.node()?;
+    match args {
+        cli::Grant::Add { subject, role, pattern } => {
+            known(&node, subject).await?;
+            let (subject, role, pattern) = (subject.clone(), role.clone(), scoped(pattern));
+            let made = node.add_grant(&GrantBody { subject, role, pattern }).await?;
+            show_grant(context, &made)
+        }
+        cli::Grant::Ls => {
+            for grant in node.grants().await?.grants {
+                show_grant(context, &grant)?;
+            }
+            Ok(())
+        }
+        cli::Grant::Rm { id } => {
+            node.remove_grant(id).await?;
+            removed(context, id)
+        }
+    }
+}
+
+fn show_grant(context: &Context, named: &NamedGrant) -> anyhow::Result<()> {
+    if context.global.json {
+        return output::json(named);
+    }
+    let GrantBody { subject, role, pattern } = &named.grant;
+    output::line(&format!("{:<20} {subject:<16} {role:<7} {pattern}", named.id))
+}
+
+fn removed(context: &Context, id: &str) -> anyhow::Result<()> {
+    if context.global.json {
+        return output::json(&serde_json::json!({"removed": id}));
+    }
+    output::line(&format!("removed {id}"))
+}
+
+pub(crate) async fn whoami(context: &Context) -> anyhow::Result<()> {
+    let who: WhoAmIBody = context.node()?.whoami().await?;
+    if context.global.json {
+        return output::json(&who);
+    }
+    output::line(who.principal.as_deref().unwrap_or("anonymous"))?;
+    if let Some(token) = &who.token {
+        show_token(context, token)?;
+    }
+    for GrantBody { subject, role, pattern } in &who.grants {
+        output::line(&format!("{role:<7} on {pattern} ({subject})"))?;
+    }
+    Ok(())
+}
+
+/// Makes a principal when there is none of that name.
+async fn known(node: &Node, name: &str) -> anyhow::Result<()> {
+    if matches!(name, "anonymous" | "authenticated") {
+        return Ok(());
+    }
+    let principals = node.principals().await?.principals;
+    if !principals.iter().any(|principal| principal.name == name) {
+        node.create_principal(name).await?;
+    }
+    Ok(())
+}
+
+/// A pattern without a project is of `main`.
+fn scoped(pattern: &str) -> String {
+    if pattern.starts_with('@') { pattern.to_owned() } else { format!("@main/{pattern}") }
+}
+
+/// `ROLE:PATTERN`.
+fn scope(text: &str) -> anyhow::Result<ScopeBody> {
+    let (role, pattern) = text.split_once(':').ok_or_else(|| {
+        Usage(format!("{text:?} is no scope; write ROLE:PATTERN, as reader:photos*"))
+    })?;
+    Ok(ScopeBody { role: role.to_owned(), pattern: scoped(pattern) })
+}
