@@ -33,7 +33,7 @@ pub struct ContentStream {
 }
 
 enum Inner {
-    Plain(Plain),
+    Plain(Box<Plain>),
     Rebuilt { pieces: mpsc::Receiver<Result<Bytes, Error>>, skip: u64 },
 }
 
@@ -50,7 +50,7 @@ impl Browser {
         assert!(range.start <= range.end && range.end <= content.len);
         let left = range.end - range.start;
         let inner = match &content.recipe {
-            None => Inner::Plain(Plain::new(self, &content.stream, range.start)),
+            None => Inner::Plain(Box::new(Plain::new(self, &content.stream, range.start))),
             Some(recipe) => {
                 let recipe = self.whole(recipe, RECIPE_BYTES_MAX).await?;
                 let recipe = Recipe::decode(&recipe)?;

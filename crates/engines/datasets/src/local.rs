@@ -128,7 +128,7 @@ impl Datasets {
             return Err(error);
         }
         for target in targets {
-            self.refs.settle(target, session.id()).await?;
+            self.refs.settle(target, session.id(), version).await?;
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Upload for LocalUpload {
         self.session.flush().await?;
         let stored = self.session.stats().await;
         if let Some(version) = self.unchanged(publication).await? {
-            self.session.end().await?;
+            end(&self.session).await;
             return Ok(Published { version, stored });
         }
         let mut version = self.datasets.version(publication)?;
@@ -249,7 +249,7 @@ impl Upload for LocalUpload {
         self.datasets
             .publish_root(&self.session, &self.project, &self.targets, &version, unproven)
             .await?;
-        self.session.end().await?;
+        end(&self.session).await;
         Ok(Published { version, stored })
     }
 
@@ -317,7 +317,7 @@ impl Store for Datasets {
         };
         let targets = [to.clone()];
         self.publish_root(&session, &from.dataset.project, &targets, &version, None).await?;
-        session.end().await?;
+        end(&session).await;
         Ok(version)
     }
 
@@ -333,6 +333,14 @@ impl Store for Datasets {
     async fn set_rules(&self, dataset: &Dataset, rules: &Rules) -> Result<(), Error> {
         self.refs.tags(dataset).await?;
         self.refs.set_rules(dataset, rules).await
+    }
+}
+
+/// Ends a session whose work is published: nothing that goes wrong here changes that, and the lease
+/// runs out by itself.
+async fn end(session: &Session) {
+    if let Err(error) = session.end().await {
+        tracing::debug!(%error, "a session could not be ended");
     }
 }
 

@@ -441,7 +441,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 MapPage::Index(index) => {
-                    open.extend(index.children().iter().map(|c| (c.page, Some(c.clone()), c.len)));
+                    open.extend(index.children().iter().map(|c| (c.page, Some(*c), c.len)));
                 }
             }
         }

@@ -338,7 +338,7 @@ impl Slices {
             }
             MapPage::Index(map) => {
                 let children = map.children()[index..].iter().rev();
-                self.pages.extend(children.map(|c| (c.page, Expected::Child(c.clone()))));
+                self.pages.extend(children.map(|c| (c.page, Expected::Child(*c))));
             }
         }
     }

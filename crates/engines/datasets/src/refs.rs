@@ -50,9 +50,11 @@ pub(crate) struct RefState {
 }
 
 impl RefState {
-    fn settle(&mut self, session: &str) -> bool {
+    /// Makes an announced version the current one. Done twice it is done once: the answer of the first
+    /// swap may have been lost.
+    fn settle(&mut self, session: &str, version: &Version) -> bool {
         let Some(at) = self.pending.iter().position(|pending| pending.session == session) else {
-            return false;
+            return self.current.iter().chain(&self.history).any(|settled| settled == version);
         };
         let version = self.pending.remove(at).version;
         if let Some(old) = self.current.replace(version) {
@@ -134,7 +136,8 @@ impl Refs {
         Bytes::from(self.blocks.sealer().wrap(kind, key, &payload, rng))
     }
 
-    /// Changes a ref until a compare-and-swap succeeds; the closure's error changes nothing.
+    /// Changes a ref until a compare-and-swap succeeds; the closure's error changes nothing. The
+    /// closure may see its own change: a swap whose answer was lost is tried again.
     pub(crate) async fn update<T>(
         &self,
         target: &Target,
@@ -190,9 +193,14 @@ impl Refs {
     }
 
     /// Moves the ref to the announced root.
-    pub(crate) async fn settle(&self, target: &Target, session: SessionId) -> Result<(), Error> {
+    pub(crate) async fn settle(
+        &self,
+        target: &Target,
+        session: SessionId,
+        version: &Version,
+    ) -> Result<(), Error> {
         let session = session.to_string();
-        let settled = self.update(target, |state| Ok(state.settle(&session))).await?;
+        let settled = self.update(target, |state| Ok(state.settle(&session, version))).await?;
         if settled { Ok(()) } else { Err(cairn_blocks::Error::SessionExpired.into()) }
     }
 
@@ -259,7 +267,13 @@ impl Refs {
     /// Removes a tag with its history.
     pub(crate) async fn remove(&self, target: &Target) -> Result<(), Error> {
         let now = self.now();
+        let mut found = false;
         self.update(target, |state| {
+            // Found before and gone now: this call removed it and lost the answer, or another did.
+            if state.current.is_none() && found {
+                return Ok(());
+            }
+            found = true;
             if state.current.is_none() {
                 return Err(Error::NoTag {
                     dataset: target.dataset.to_string(),

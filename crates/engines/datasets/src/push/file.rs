@@ -100,7 +100,7 @@ impl<'k> Cut<'k> {
 /// The parts of a file that have data, between holes. A file without holes is one part.
 pub(crate) fn data_ranges(file: &File, len: u64, sparse: bool) -> io::Result<Vec<Range<u64>>> {
     if !sparse || len == 0 {
-        return Ok(if len == 0 { Vec::new() } else { vec![0..len] });
+        return Ok(if len == 0 { Vec::new() } else { one(0..len) });
     }
     let mut ranges = Vec::new();
     let mut at = 0;
@@ -109,7 +109,7 @@ pub(crate) fn data_ranges(file: &File, len: u64, sparse: bool) -> io::Result<Vec
             Ok(start) => start.min(len),
             Err(rustix::io::Errno::NXIO) => break,
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) => {
-                return Ok(vec![0..len]);
+                return Ok(one(0..len));
             }
             Err(error) => return Err(error.into()),
         };
@@ -120,6 +120,10 @@ pub(crate) fn data_ranges(file: &File, len: u64, sparse: bool) -> io::Result<Vec
         at = end.max(start + 1);
     }
     Ok(ranges)
+}
+
+fn one(range: Range<u64>) -> Vec<Range<u64>> {
+    std::iter::once(range).collect()
 }
 
 /// Reads a file from start to end and gives its parts to `give`, which says whether to go on.

@@ -131,6 +131,9 @@ fn is_lost_race(error: &Error) -> bool {
     use cairn_blocks::Error as Blocks;
     match error {
         Error::Blocks(Blocks::SessionExpired | Blocks::Swept { .. }) => true,
+        // Perhaps it took effect: then the next attempt finds it so.
+        Error::Blocks(Blocks::Bucket(cairn_bucket::Error::InDoubt { .. }))
+        | Error::Bucket(cairn_bucket::Error::InDoubt { .. }) => true,
         Error::NoUpload { .. } => true,
         Error::Remote { kind: ErrorKind::Retry, .. } => true,
         _ => false,
