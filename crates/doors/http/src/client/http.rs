@@ -179,7 +179,7 @@ impl Node {
         self.json(response).await
     }
 
-    async fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, Error> {
+    pub(super) async fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, Error> {
         let body = self.whole(response, ANSWER_BYTES_MAX).await?;
         serde_json::from_slice(&body)
             .map_err(|error| strange(&format!("its JSON is not what it should be: {error}")))

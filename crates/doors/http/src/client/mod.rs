@@ -8,6 +8,7 @@
 //! asked again, for the node gives a claim once: such a push fails and, pushed again, goes on where
 //! it was. Reads are tried again after any failure of the connection.
 
+mod admin;
 mod http;
 mod store;
 mod upload;

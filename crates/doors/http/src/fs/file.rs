@@ -1,32 +1,161 @@
+//! One file: whole, in ranges, or not at all because the client has it.
+
+use std::ops::Range;
+
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use cairn_datasets::{Browser, ContentStream};
 use cairn_tree::{Content, Entry};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
-use crate::call::{Call, begun, respond};
+use super::conditional::{Validators, Verdict};
+use super::media::media_type;
+use super::range::{Asked, parse};
+use crate::call::{Call, begun};
 use crate::error::Error;
+use crate::limits::RANGES_MAX;
 
 pub(crate) async fn serve(
     call: Call,
     browser: &Browser,
-    _entry: &Entry,
+    entry: &Entry,
     content: &Content,
+    name: &[u8],
 ) -> Result<Response, Error> {
-    let mut response = respond(StatusCode::OK, "application/octet-stream", Body::empty());
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(content.len));
+    let validators = Validators::new(content, entry.meta.mtime);
+    let mut response = Response::new(Body::empty());
+    describe(response.headers_mut(), &validators);
+    match validators.check(&call.headers) {
+        Verdict::Go => {}
+        Verdict::NotModified => {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok(response);
+        }
+        Verdict::Failed => {
+            *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+            return Ok(response);
+        }
+    }
     super::sandbox(response.headers_mut());
+    let media_type = media_type(name);
+    let asked = call.headers.get(header::RANGE).filter(|_| call.method == Method::GET);
+    let asked = asked.filter(|_| validators.range_counts(&call.headers));
+    let asked = asked.map_or(Asked::Whole, |value| parse(value.as_bytes(), content.len));
+    let plan = match asked {
+        Asked::Unsatisfiable => {
+            return Err(Error::Range { len: content.len, max: RANGES_MAX });
+        }
+        Asked::Whole => Plan::one(0..content.len),
+        Asked::Ranges(ranges) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            match <[Range<u64>; 1]>::try_from(ranges) {
+                Ok([range]) => {
+                    let text = format!("bytes {}-{}/{}", range.start, range.end - 1, content.len);
+                    set(response.headers_mut(), header::CONTENT_RANGE, &text);
+                    Plan::one(range)
+                }
+                Err(ranges) => Plan::many(&call, ranges, media_type, content.len),
+            }
+        }
+    };
+    set(response.headers_mut(), header::CONTENT_LENGTH, &plan.len().to_string());
+    set(response.headers_mut(), header::CONTENT_TYPE, plan.media_type(media_type));
     if call.method != Method::HEAD {
-        let stream = browser.content(content, 0..content.len).await?;
-        *response.body_mut() = Body::from_stream(begun(pieces(stream)).await?);
+        *response.body_mut() = Body::from_stream(begun(plan.stream(browser, content)).await?);
     }
     Ok(response)
+}
+
+fn describe(headers: &mut HeaderMap, validators: &Validators) {
+    set(headers, header::ETAG, &validators.etag);
+    if let Some(modified) = validators.last_modified() {
+        set(headers, header::LAST_MODIFIED, &modified);
+    }
+    set(headers, header::ACCEPT_RANGES, "bytes");
+    // Tags move and grants change, so a cache asks each time; with the tag that costs little.
+    set(headers, header::CACHE_CONTROL, "private, no-cache");
+    set(headers, header::VARY, "Authorization");
+}
+
+pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// What a body is made of.
+struct Plan {
+    parts: Vec<Part>,
+    boundary: Option<String>,
+}
+
+enum Part {
+    Text(Bytes),
+    File(Range<u64>),
+}
+
+impl Plan {
+    fn one(range: Range<u64>) -> Self {
+        Self { parts: vec![Part::File(range)], boundary: None }
+    }
+
+    /// `multipart/byteranges`, RFC 9110, section 14.6.
+    fn many(call: &Call, ranges: Vec<Range<u64>>, media_type: &str, len: u64) -> Self {
+        let mut random = [0; 16];
+        call.door.env().rng.fill(&mut random);
+        let boundary = hex::encode(random);
+        let mut parts = Vec::new();
+        for range in ranges {
+            let (first, last) = (range.start, range.end - 1);
+            let head = format!(
+                "\r\n--{boundary}\r\nContent-Type: {media_type}\r\n\
+                 Content-Range: bytes {first}-{last}/{len}\r\n\r\n"
+            );
+            parts.extend([Part::Text(head.into()), Part::File(range)]);
+        }
+        parts.push(Part::Text(format!("\r\n--{boundary}--\r\n").into()));
+        Self { parts, boundary: Some(format!("multipart/byteranges; boundary={boundary}")) }
+    }
+
+    fn len(&self) -> u64 {
+        let len = |part: &Part| match part {
+            Part::Text(text) => text.len() as u64,
+            Part::File(range) => range.end - range.start,
+        };
+        self.parts.iter().map(len).sum()
+    }
+
+    fn media_type<'a>(&'a self, of_file: &'a str) -> &'a str {
+        self.boundary.as_deref().unwrap_or(of_file)
+    }
+
+    fn stream(
+        self,
+        browser: &Browser,
+        content: &Content,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send + use<> {
+        let (browser, content) = (browser.clone(), content.clone());
+        let parts = futures::stream::iter(self.parts).then(move |part| {
+            let (browser, content) = (browser.clone(), content.clone());
+            async move {
+                Ok::<_, Error>(match part {
+                    Part::Text(text) => futures::stream::iter([Ok(text)]).left_stream(),
+                    Part::File(range) => {
+                        pieces(browser.content(&content, range).await?).right_stream()
+                    }
+                })
+            }
+        });
+        parts.try_flatten()
+    }
 }
 
 /// A content stream as the pieces of a body.
 pub(crate) fn pieces(
     stream: ContentStream,
-) -> impl futures::Stream<Item = Result<bytes::Bytes, Error>> + Send + 'static {
+) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
     futures::stream::try_unfold(stream, |mut stream| async move {
         Ok(stream.next().await?.map(|piece| (piece, stream)))
     })

@@ -4,9 +4,17 @@
 //! Files come from strangers. They are served as what their name says, never guessed
 //! (`nosniff`), and in a sandbox without scripts and without our origin.
 
+mod archive;
+mod conditional;
 mod file;
+mod listing;
 mod location;
+mod media;
+mod range;
 mod resolve;
+mod tar;
+mod walk;
+mod zip;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -14,6 +22,7 @@ use cairn_datasets::Browser;
 use cairn_tree::Kind;
 
 pub(crate) use location::Location;
+pub(crate) use walk::{Walker, children, resolve_exact};
 
 use crate::call::{Call, respond};
 use crate::error::Error;
@@ -25,36 +34,97 @@ use crate::route::{self, Route};
 const HTML: &str = "text/html; charset=utf-8";
 
 /// What a page of ours and a file of a stranger may do in a browser: show itself, no more.
-pub(crate) const SANDBOX: &str = "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; \
-     style-src 'self' 'unsafe-inline'; font-src 'self' data:; form-action 'none'; \
-     frame-ancestors 'self'; base-uri 'none'";
+const SANDBOX: &str = "sandbox allow-downloads allow-top-navigation-by-user-activation; \
+                       default-src 'none'; img-src 'self' data:; media-src 'self'; \
+                       style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
+                       form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
+
+const QUERY: &[(&str, &str)] = &[
+    ("format", "`json` or `html` for a listing; else the Accept header decides."),
+    ("limit", "Entries of a page, 1 to 10000."),
+    ("after", "`next` of the page before."),
+    ("download", "`tar.zst` or `zip`: a directory as one file."),
+];
 
 pub(crate) fn routes() -> Vec<Route> {
     let doc = Doc {
         group: "files",
+        query: QUERY,
         answers: BodyDoc::Other("*/*", "A file, or a listing as HTML or JSON."),
         ..Doc::default()
     };
-    vec![route!(GET "/fs/{*path}", browse).permission(route::BROWSE).doc(Doc {
-        summary: "A file, with ranges and conditions; or a directory, a dataset's tags, a \
+    vec![
+        route!(GET "/fs", entrance).permission(route::LOOK).doc(Doc {
+            summary: "Leads to /fs/.",
+            status: 307,
+            group: "files",
+            ..Doc::default()
+        }),
+        route!(GET "/fs/", browse).permission(route::BROWSE).doc(Doc {
+            summary: "The datasets of the project `main` that the caller may read.",
+            ..doc
+        }),
+        route!(GET "/fs/{*path}", browse).permission(route::BROWSE).doc(Doc {
+            summary: "A file, with ranges and conditions; or a directory, a dataset's tags, a \
                       project's datasets.",
-        ..doc
-    })]
+            ..doc
+        }),
+    ]
+}
+
+async fn entrance(_call: Call) -> Result<Response, Error> {
+    Ok(redirect("/fs/"))
 }
 
 async fn browse(call: Call) -> Result<Response, Error> {
     let location = Location::parse(call.args.tail())?;
-    let (Some(dataset), Some(tag)) = (location.dataset(), &location.tag) else {
-        return Err(Error::NoPath { detail: "listings come later".to_owned() });
+    let slash = call.args.ends_with_slash();
+    let Some(dataset) = location.dataset() else {
+        return if slash { listing::datasets(call, location).await } else { add_slash(&call) };
+    };
+    let Some(tag) = location.tag.clone() else {
+        return if slash { listing::tags(call, dataset).await } else { add_slash(&call) };
     };
     let store = std::sync::Arc::new(call.door.datasets().clone());
     let browser = Browser::new(store, dataset);
-    let (_, root) = browser.open(tag).await?;
+    let (_, root) = browser.open(&tag).await?;
     let entry = resolve::resolve(&browser, &root, &location.path).await?;
     match &entry.kind {
-        Kind::File { content } => file::serve(call, &browser, &entry, content).await,
-        _ => Err(Error::NoPath { detail: "listings come later".to_owned() }),
+        Kind::File { .. } if slash => {
+            Err(resolve::no_path(&location.path, "it is a file; ask for it without the last /"))
+        }
+        Kind::File { content } => {
+            let name = location.path.last().map(Vec::as_slice).unwrap_or_default();
+            file::serve(call, &browser, &entry, content, name).await
+        }
+        Kind::Directory { .. } if call.query_bytes("download").is_some() => {
+            archive::download(call, browser, root, entry, &location).await
+        }
+        Kind::Directory { .. } if !slash => add_slash(&call),
+        Kind::Directory { page, .. } => {
+            let page = *page;
+            listing::directory(call, &browser, entry, page, location.path).await
+        }
+        Kind::Symlink { .. } | Kind::Hardlink { .. } => {
+            Err(Error::Internal { detail: "a link was not followed".to_owned() })
+        }
     }
+}
+
+/// Relative links of a listing need the slash.
+fn add_slash(call: &Call) -> Result<Response, Error> {
+    let path = call.uri.path();
+    if !path.starts_with("/fs/") {
+        return Err(Error::Internal { detail: "a path is not below /fs/".to_owned() });
+    }
+    let query = call.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(redirect(&format!("{path}/{query}")))
+}
+
+fn redirect(to: &str) -> Response {
+    let mut response = respond(StatusCode::TEMPORARY_REDIRECT, "text/plain; charset=utf-8", "");
+    file::set(response.headers_mut(), header::LOCATION, to);
+    response
 }
 
 /// An error as a page for people.

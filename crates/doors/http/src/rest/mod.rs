@@ -4,19 +4,30 @@
 //! is one segment that needs no escaping, the project cannot be forgotten or given twice as a query
 //! could be, and the permission of a request is read from the very path that the router matched.
 
+mod access;
 mod chunks;
 mod datasets;
+mod maintenance;
 mod node;
 mod uploads;
+mod versions;
 
 use crate::route::Route;
 
 /// All routes of the REST API.
 pub(crate) fn routes() -> Vec<Route> {
-    [node::routes(), datasets::routes(), chunks::routes(), uploads::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        node::routes(),
+        datasets::routes(),
+        versions::routes(),
+        chunks::routes(),
+        uploads::routes(),
+        maintenance::routes(),
+        access::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A route to an async function.

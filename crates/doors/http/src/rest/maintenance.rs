@@ -1,0 +1,126 @@
+//! What an operator runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use cairn_blocks::CollectOptions;
+use futures::FutureExt as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::route;
+use crate::api::{Collect, Collected, Usage, Verified, VerifyLine};
+use crate::call::{Call, LINES, json, line, parse_json, streamed};
+use crate::error::Error;
+use crate::openapi::{BodyDoc, Doc, shape};
+use crate::route::{self, Route};
+
+/// Progress is told at most so often.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) fn routes() -> Vec<Route> {
+    let doc = Doc { group: "maintenance", ..Doc::default() };
+    vec![
+        route!(POST "/api/v1/maintenance/collect", collect).permission(route::MAINTAIN).doc(Doc {
+            summary: "Applies retention rules and deletes what nothing reaches any more.",
+            takes: BodyDoc::Json(shape::<Collect>),
+            answers: BodyDoc::Json(shape::<Collected>),
+            ..doc
+        }),
+        route!(POST "/api/v1/maintenance/verify", verify).permission(route::MAINTAIN).doc(Doc {
+            summary: "Reads every byte back and walks every version. Progress, then the result.",
+            answers: BodyDoc::Lines(shape::<VerifyLine>),
+            ..doc
+        }),
+        route!(GET "/api/v1/usage", usage).permission(route::METRICS).doc(Doc {
+            summary: "What is stored.",
+            answers: BodyDoc::Json(shape::<Usage>),
+            ..doc
+        }),
+    ]
+}
+
+/// A type of the engine as the API tells it. They have the same fields, which a test holds.
+pub(crate) fn told<T: Serialize, U: DeserializeOwned>(value: &T) -> Result<U, Error> {
+    let internal = |error: serde_json::Error| Error::Internal { detail: error.to_string() };
+    let value = serde_json::to_value(value).map_err(internal)?;
+    serde_json::from_value(value).map_err(internal)
+}
+
+async fn collect(mut call: Call) -> Result<Response, Error> {
+    let body = call.bytes().await?;
+    let asked: Collect = if body.is_empty() { Collect::default() } else { parse_json(&body)? };
+    let default = CollectOptions::default();
+    let grace = asked.grace_seconds.map_or(default.grace, Duration::from_secs);
+    let options = CollectOptions { grace, dry_run: asked.dry_run, ..default };
+    let datasets = call.door.datasets().clone();
+    let collected = call.door.to_its_end(async move { datasets.collect(options).await }).await??;
+    json(StatusCode::OK, &told::<_, Collected>(&collected)?)
+}
+
+/// Ends with its client: it only reads.
+async fn verify(call: Call) -> Result<Response, Error> {
+    let (sender, progress) = watch::channel(0_u64);
+    let report: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(move |bytes| {
+        sender.send_replace(bytes);
+    });
+    let datasets = call.door.datasets().clone();
+    let clock = Arc::clone(&call.door.env().clock);
+    let work = async move { datasets.verify(report).await }.boxed();
+    let state = Some((work, progress));
+    let lines = futures::stream::try_unfold(state, move |state| {
+        let clock = Arc::clone(&clock);
+        async move {
+            let Some((mut work, mut progress)) = state else { return Ok::<_, Error>(None) };
+            let told_of = async {
+                clock.sleep(PROGRESS_PAUSE).await;
+                // Without a change there is nothing to tell; the work itself ends the wait.
+                if progress.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let ended = tokio::select! {
+                ended = &mut work => Some(ended),
+                () = told_of => None,
+            };
+            match ended {
+                None => {
+                    let bytes = *progress.borrow();
+                    let line = line(&VerifyLine::Progress { bytes })?;
+                    Ok(Some((line, Some((work, progress)))))
+                }
+                Some(ended) => Ok(Some((line(&last_line(ended)?)?, None))),
+            }
+        }
+    });
+    streamed(LINES, lines).await
+}
+
+fn last_line(
+    ended: Result<cairn_datasets::Verified, cairn_datasets::Error>,
+) -> Result<VerifyLine, Error> {
+    Ok(match ended {
+        Ok(verified) => VerifyLine::Result(told::<_, Verified>(&verified)?),
+        Err(error) => {
+            let (kind, message) = (error.kind().to_string(), error.to_string());
+            VerifyLine::Error { kind, message }
+        }
+    })
+}
+
+async fn usage(call: Call) -> Result<Response, Error> {
+    let usage = call.door.datasets().blocks().usage();
+    let usage = Usage {
+        packs: usage.packs,
+        chunks: usage.chunks,
+        runs: usage.runs,
+        index_bytes: usage.index_bytes,
+        sessions: usage.sessions,
+        condemned: usage.condemned,
+        uploads: call.door.uploads().count() as u64,
+    };
+    json(StatusCode::OK, &usage)
+}

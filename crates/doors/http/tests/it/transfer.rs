@@ -1,0 +1,91 @@
+//! Push and pull through a node.
+
+use std::sync::Arc;
+
+use cairn_base::ErrorKind;
+use cairn_datasets::{Publication, Store};
+
+use crate::support::{Server, picture, pull, push, target, tree};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_comes_back_as_it_was_and_the_second_push_moves_nothing() {
+    let server = Server::start().await;
+    let token = server.user("ci", &["writer data"]).await;
+    let work = tempfile::tempdir().unwrap();
+    let source = work.path().join("source");
+    tree(&source);
+    let node = server.node(&token);
+    let store: Arc<dyn Store> = Arc::new(node.clone());
+    let pushed = push(&store, &source, &["data:v1", "data:latest"]).await.unwrap();
+    assert_eq!(pushed.version.by, "ci", "HTTP-3: the author is who was authenticated");
+    assert!(node.wire().up() > 3_000_000);
+
+    let again = server.node(&token);
+    let store: Arc<dyn Store> = Arc::new(again.clone());
+    push(&store, &source, &["data:v2"]).await.unwrap();
+    assert!(again.wire().up() < 20_000, "{} bytes went up again", again.wire().up());
+
+    let puller = server.node(&token);
+    let store: Arc<dyn Store> = Arc::new(puller.clone());
+    let copy = work.path().join("copy");
+    pull(&store, "data:v2", &copy).await.unwrap();
+    assert_eq!(picture(&copy), picture(&source));
+    assert!(puller.wire().down() > 3_000_000);
+    let tags = store.tags(&target("data").dataset).await.unwrap();
+    let names: Vec<_> = tags.iter().map(|tag| tag.tag.as_str()).collect();
+    assert_eq!(names, ["latest", "v1", "v2"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_copied_and_removed_in_the_callers_name() {
+    let server = Server::start().await;
+    let token = server.user("ci", &["writer data"]).await;
+    let work = tempfile::tempdir().unwrap();
+    std::fs::write(work.path().join("a"), "a").unwrap();
+    server.fill(work.path(), "data:v1").await;
+    let node = server.node(&token);
+    let moved = node.copy_tag(&target("data:v1"), &target("data:prod"), "a liar").await.unwrap();
+    assert_eq!(moved.by, "ci");
+    let mut rules = node.rules(&target("data").dataset).await.unwrap();
+    rules.history_keep = 3;
+    node.set_rules(&target("data").dataset, &rules).await.unwrap();
+    assert_eq!(node.rules(&target("data").dataset).await.unwrap(), rules);
+    node.remove(&target("data:prod")).await.unwrap();
+    let gone = node.tag(&target("data:prod")).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    assert_eq!(node.list(&"main".parse().unwrap()).await.unwrap().len(), 1);
+    server.stop().await;
+}
+
+/// Defect 9 of the earlier system: a version whose blocks are missing was accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_what_was_not_sent_is_refused() {
+    let server = Server::start().await;
+    let token = server.user("ci", &["writer data"]).await;
+    let node = server.node(&token);
+    let upload = node.upload(&[target("data:v1")]).await.unwrap();
+    let publication = Publication {
+        root: cairn_chunk::ChunkId([9; 32]),
+        totals: cairn_tree::Totals::default(),
+        by: "ci".to_owned(),
+        message: None,
+        expires_ns: None,
+    };
+    let refused = upload.publish(&publication).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    assert_eq!(node.tag(&target("data:v1")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_not_there_is_said_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let env = cairn_env::Env::real();
+    let node = cairn_http::client::Node::new(&url, None, &env).unwrap();
+    let error = node.tag(&target("data:v1")).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot reach {url}: ")), "{error}");
+    assert!(error.ends_with("is the node running? start one with `cairn up`"), "{error}");
+}
