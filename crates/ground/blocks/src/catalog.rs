@@ -98,7 +98,8 @@ impl CatalogStore {
     }
 
     /// Applies `change` to the newest catalog until a compare-and-swap succeeds. `change` may run
-    /// several times; its error ends the attempt and changes nothing.
+    /// several times, but not after a swap that may have taken effect; its error ends the attempt and
+    /// changes nothing.
     pub(crate) async fn update<T>(
         &self,
         mut change: impl FnMut(&mut Catalog) -> Result<T, Error>,
@@ -128,6 +129,9 @@ impl CatalogStore {
         };
         match swapped {
             Ok(_) => Ok(true),
+            // Perhaps it took effect and others built on it: a second try could undo the first, and
+            // its caller must delete nothing.
+            Err(error @ cairn_bucket::Error::InDoubt { .. }) => Err(error.into()),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -2,8 +2,8 @@
 //!
 //! One run of it: (1) packs that were condemned long enough ago become *dying*, in one
 //! compare-and-swap; (2) the caller marks every chunk that a root reaches, reading the roots now;
-//! (3) dying packs that were reached live on, the others leave the index, in one compare-and-swap,
-//! and are deleted; packs that nothing reaches are condemned; packs that are mostly garbage have
+//! (3) dying packs that were reached live on, the others leave the index, in one compare-and-swap
+//! that no other collection's deletion came before, and are deleted; packs that nothing reaches are condemned; packs that are mostly garbage have
 //! their living chunks copied and are condemned; (4) objects of dead sessions that no run names are
 //! deleted.
 //!
@@ -326,18 +326,16 @@ impl Collection {
         self.report.packs_rescued = rescued.len() as u64;
         for _ in 0..crate::catalog::SWAP_ATTEMPTS_MAX {
             let now = self.blocks.refreshed().await?;
-            // Another collection may have decided otherwise since: then its stamp is gone.
-            let dead: BTreeMap<PackId, u64> = before
-                .dying
-                .iter()
-                .filter(|(pack, stamp)| !alive(pack) && now.catalog.dying.get(pack) == Some(*stamp))
-                .map(|(pack, stamp)| (*pack, *stamp))
-                .collect();
+            // Another collection may have deleted or rescued something since, perhaps the very copy
+            // of a chunk that our marks rely on. Then the next collection decides.
+            let current = now.catalog.sweeps == before.sweeps;
+            let dead: BTreeSet<PackId> =
+                before.dying.keys().filter(|pack| current && !alive(pack)).copied().collect();
             if condemn.is_empty() && dead.is_empty() && rescued.is_empty() {
                 return Ok(Vec::new());
             }
             if self.swap_once(session, &dead, &rescued, condemn).await? {
-                return Ok(dead.into_keys().collect());
+                return Ok(dead.into_iter().collect());
             }
         }
         Err(Error::Contended {
@@ -349,7 +347,7 @@ impl Collection {
     async fn swap_once(
         &self,
         session: &Session,
-        dead: &BTreeMap<PackId, u64>,
+        dead: &BTreeSet<PackId>,
         rescued: &[PackId],
         condemn: &[PackId],
     ) -> Result<bool, Error> {
@@ -360,15 +358,14 @@ impl Collection {
             .inner
             .catalog
             .update(|catalog| {
-                let standing =
-                    dead.iter().all(|(pack, stamp)| catalog.dying.get(pack) == Some(stamp));
+                let standing = dead.is_empty() || catalog.sweeps == self.view.catalog.sweeps;
                 if !standing || !catalog.swap_runs(&old, new.clone()) {
                     return Ok(false);
                 }
                 for pack in rescued {
                     catalog.condemned.remove(pack);
                 }
-                for pack in rescued.iter().chain(dead.keys()) {
+                for pack in rescued.iter().chain(dead) {
                     catalog.sweeps += u64::from(catalog.dying.remove(pack).is_some());
                 }
                 for pack in condemn.iter().filter(|pack| !catalog.dying.contains_key(pack)) {
@@ -403,13 +400,13 @@ impl Blocks {
     async fn runs_without(
         &self,
         session: &Session,
-        dead: &BTreeMap<PackId, u64>,
+        dead: &BTreeSet<PackId>,
     ) -> Result<(Vec<String>, Vec<crate::catalog::RunRef>), Error> {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         let view = self.refreshed().await?;
-        for run in view.runs.iter().filter(|run| run.packs.iter().any(|p| dead.contains_key(p))) {
+        for run in view.runs.iter().filter(|run| run.packs.iter().any(|p| dead.contains(p))) {
             let mut entries = self.run_entries(run).await?;
-            entries.retain(|entry| !dead.contains_key(&entry.frame.pack));
+            entries.retain(|entry| !dead.contains(&entry.frame.pack));
             old.push(run.name.clone());
             if !entries.is_empty() {
                 new.push(session.run_put_leased(entries).await?);
