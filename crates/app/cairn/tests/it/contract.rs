@@ -447,16 +447,6 @@ fn what_people_see() {
     );
     check(
         &lab,
-        "gc --dry-run",
-        &expect![[r#"
-        0
-        2 versions reach 8 of 8 chunks, 442 B of 442 B
-        would be removed: 0 tags, 0 superseded versions, 0 packs, 0 abandoned objects
-        would be condemned: 0 packs; rewritten: 0; needed again: 0
-    "#]],
-    );
-    check(
-        &lab,
         "version",
         &expect![[r#"
         0
