@@ -1,6 +1,7 @@
 //! Walking a manifest page by page.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_chunk::ChunkId;
 use cairn_tree::{
@@ -23,17 +24,89 @@ pub struct Browser {
     dataset: Dataset,
     /// Where chunks may be found nearer than in the store.
     seeds: Option<Arc<Seeds>>,
+    /// Directory pages that a walk will want soon.
+    ahead: Option<Arc<Ahead>>,
+}
+
+/// Directory pages read before they are asked for: level by level below the one that is wanted, so
+/// that a walk of a large tree costs a few requests and not one for each directory.
+#[derive(Default)]
+struct Ahead(Mutex<BTreeMap<ChunkId, bytes::Bytes>>);
+
+/// Pages and bytes that one reading ahead fetches, and that wait at most.
+const AHEAD_PAGES: usize = 512;
+const AHEAD_BYTES: usize = 4 * 1024 * 1024;
+const AHEAD_PAGES_MAX: usize = 4 * AHEAD_PAGES;
+
+impl Ahead {
+    fn pages(&self) -> MutexGuard<'_, BTreeMap<ChunkId, bytes::Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches a page and what is below it, as far as the bounds go.
+    async fn fetch(&self, browser: &Browser, id: ChunkId) -> Result<bytes::Bytes, Error> {
+        if self.pages().len() > AHEAD_PAGES_MAX {
+            self.pages().clear();
+        }
+        let (mut wave, mut left, mut bytes) = (vec![id], AHEAD_PAGES, 0);
+        let mut wanted = None;
+        while !wave.is_empty() && bytes < AHEAD_BYTES {
+            wave.truncate(left);
+            left -= wave.len();
+            let read = browser.store.read(&browser.dataset, &wave).await?;
+            let mut below = Vec::new();
+            for (page, content) in wave.into_iter().zip(read) {
+                bytes += content.len();
+                below.extend(directories_below(&content));
+                if page == id {
+                    wanted = Some(content);
+                } else {
+                    self.pages().insert(page, content);
+                }
+            }
+            below.retain(|page| *page != id && !self.pages().contains_key(page));
+            below.sort_unstable();
+            below.dedup();
+            wave = below;
+        }
+        Ok(wanted.expect("the first wave has the page that is wanted"))
+    }
+}
+
+/// The directory pages that a page leads to. One that does not decode leads nowhere: whoever asks for
+/// it learns what is wrong.
+fn directories_below(page: &[u8]) -> Vec<ChunkId> {
+    match DirectoryPage::decode(page) {
+        Err(_) => Vec::new(),
+        Ok(DirectoryPage::Index(index)) => {
+            index.children().iter().map(|child| child.page).collect()
+        }
+        Ok(DirectoryPage::Leaf(leaf)) => leaf
+            .entries()
+            .iter()
+            .filter_map(|entry| match entry.kind {
+                Kind::Directory { page, .. } => page,
+                _ => None,
+            })
+            .collect(),
+    }
 }
 
 impl Browser {
     /// A browser of `dataset`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, dataset: Dataset) -> Self {
-        Self { store, dataset, seeds: None }
+        Self { store, dataset, seeds: None, ahead: None }
     }
 
     pub(crate) fn with_seeds(self, seeds: Arc<Seeds>) -> Self {
         Self { seeds: Some(seeds), ..self }
+    }
+
+    /// For walks of whole trees: directory pages are read ahead.
+    #[must_use]
+    pub fn reading_ahead(self) -> Self {
+        Self { ahead: Some(Arc::default()), ..self }
     }
 
     /// Chunks of file contents, in the order asked for.
@@ -75,6 +148,15 @@ impl Browser {
     /// As [`Browser::root`].
     pub async fn directory(&self, id: ChunkId) -> Result<DirectoryPage, Error> {
         Ok(DirectoryPage::decode(&self.page(id).await?)?)
+    }
+
+    async fn directory_bytes(&self, id: ChunkId) -> Result<bytes::Bytes, Error> {
+        let Some(ahead) = &self.ahead else { return self.page(id).await };
+        let known = ahead.pages().remove(&id);
+        match known {
+            Some(bytes) => Ok(bytes),
+            None => ahead.fetch(self, id).await,
+        }
     }
 
     pub(crate) async fn map(&self, id: ChunkId) -> Result<MapPage, Error> {
@@ -246,6 +328,11 @@ impl Entries {
 
     async fn read_ahead(&mut self) -> Result<(), Error> {
         if self.pages.last().is_none_or(|page| page.bytes.is_some()) {
+            return Ok(());
+        }
+        if self.browser.ahead.is_some() {
+            let last = self.pages.last_mut().expect("it was looked at above");
+            last.bytes = Some(self.browser.directory_bytes(last.page).await?);
             return Ok(());
         }
         let from = self.pages.len().saturating_sub(PAGES_AHEAD);

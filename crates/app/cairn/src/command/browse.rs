@@ -16,7 +16,10 @@ pub(crate) async fn ls(context: &Context, args: &cli::Ls) -> anyhow::Result<()> 
     if reference.tag.is_none() && reference.path.is_empty() && !args.recursive {
         return tags(context, &reference).await;
     }
-    let browser = context.browser(&reference).await?;
+    let mut browser = context.browser(&reference).await?;
+    if args.recursive {
+        browser = browser.reading_ahead();
+    }
     let (_, root) = browser.open(&reference.tag_or_latest()).await?;
     let top = browser.at(&root, &reference.path).await?;
     let json = context.global.json;
@@ -173,7 +176,7 @@ fn show_change(change: &Change, json: bool) -> anyhow::Result<()> {
 
 pub(crate) async fn stat(context: &Context, args: &cli::Stat) -> anyhow::Result<()> {
     let reference = version_reference(&args.reference)?;
-    let browser = context.browser(&reference).await?;
+    let browser = context.browser(&reference).await?.reading_ahead();
     let tag = browser.store().tag(&target(&reference)).await?;
     let older = match &args.against {
         Some(other) => {

@@ -69,7 +69,7 @@ pub async fn pull(
     destination: &Path,
     options: &PullOptions,
 ) -> Result<Pulled, Error> {
-    let browser = Browser::new(Arc::clone(store), target.dataset.clone());
+    let browser = Browser::new(Arc::clone(store), target.dataset.clone()).reading_ahead();
     let (version, root) = browser.open(&target.tag).await?;
     let project = store.project(&target.dataset.project).await?;
     options.meter.files_expected.add(version.files);

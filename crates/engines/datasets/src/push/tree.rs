@@ -474,7 +474,8 @@ async fn live_base(
         let versions =
             tags.iter().flatten().flat_map(|tag| std::iter::once(&tag.current).chain(&tag.history));
         if versions.into_iter().any(|version| version.root == root) {
-            return Ok(Some(Browser::new(Arc::clone(store), target.dataset.clone())));
+            let browser = Browser::new(Arc::clone(store), target.dataset.clone());
+            return Ok(Some(browser.reading_ahead()));
         }
     }
     Ok(None)
