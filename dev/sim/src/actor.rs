@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use cairn_base::ErrorKind;
 use cairn_blocks::{CollectOptions, OpenFrame};
-use cairn_datasets::{
-    Error, Publication, PushOptions, Rules, Source, Target, Upload, push,
-};
+use cairn_datasets::{Error, Publication, PushOptions, Rules, Source, Target, Upload, push};
 use cairn_env::{Rng as _, SeededRng};
 
 use crate::check::read_whole;

@@ -182,6 +182,19 @@ pub(crate) async fn pages_load(
     if let Some(pages) = cached.iter().cloned().collect::<Option<Vec<Page>>>() {
         return Ok(pages);
     }
+    let pages = pages_fetch(inner, run, span).await?;
+    for (page, entries) in span.clone().zip(&pages) {
+        inner.pages.insert((run.name.clone(), page), Arc::clone(entries));
+    }
+    Ok(pages)
+}
+
+/// The pages of `span` as they are in the bucket now.
+pub(crate) async fn pages_fetch(
+    inner: &Inner,
+    run: &RunHead,
+    span: &Range<u32>,
+) -> Result<Vec<Page>, Error> {
     let range = run.page_bytes(span);
     let stored = inner.bucket.get_range(&run_key(&run.name), range.clone()).await?;
     let mut pages = Vec::with_capacity(span.len());
@@ -189,9 +202,7 @@ pub(crate) async fn pages_load(
         let part = run.page_bytes(&(page..page + 1));
         let at = |offset: u64| usize::try_from(offset - range.start).expect("a span is small");
         let part = &stored[at(part.start)..at(part.end)];
-        let entries = Arc::new(run.page_decode(page, part, inner.master.as_ref())?);
-        inner.pages.insert((run.name.clone(), page), Arc::clone(&entries));
-        pages.push(entries);
+        pages.push(Arc::new(run.page_decode(page, part, inner.master.as_ref())?));
     }
     Ok(pages)
 }

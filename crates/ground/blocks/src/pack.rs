@@ -40,7 +40,7 @@ pub const PACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most chunks in one pack, so that its footer stays small.
 pub const PACK_CHUNKS_MAX: usize = 64 * 1024;
 
-const MAGIC: &[u8; 8] = b"CRNPACK1";
+pub(crate) const MAGIC: &[u8; 8] = b"CRNPACK1";
 const MAGIC_END: &[u8; 8] = b"CRNPEND1";
 const HEADER_BYTES: usize = 24;
 const TRAILER_BYTES: usize = 56;

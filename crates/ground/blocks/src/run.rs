@@ -38,7 +38,7 @@ use crate::wire::Reader;
 pub(crate) const PAGE_ENTRIES: usize = 64;
 const ENTRY_BYTES: usize = ID_BYTES + 20;
 const PAGE_STORED_BYTES: u64 = (PAGE_ENTRIES * ENTRY_BYTES + TAG_BYTES) as u64;
-const MAGIC: &[u8; 8] = b"CRNRUN01";
+pub(crate) const MAGIC: &[u8; 8] = b"CRNRUN01";
 const MAGIC_END: &[u8; 8] = b"CRNREND1";
 pub(crate) const TRAILER_BYTES: u64 = 72;
 const HEAD_POSITION: u64 = u64::MAX;

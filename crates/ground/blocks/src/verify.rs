@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::frame::ChunkLen;
-use crate::index::{Want, pages_load};
+use crate::index::{Want, pages_fetch};
 use crate::pack::{Footer, FramePlace, FrameRow, PackId, frame_is_whole};
 use crate::read::frame_decode;
 use crate::store::Blocks;
@@ -90,10 +90,12 @@ impl Blocks {
         let mut packs: Vec<PackId> = Vec::new();
         for run in &view.runs {
             packs.extend(&run.packs);
+            let key = crate::run::run_key(&run.name);
+            self.verify_begin(&key, crate::run::MAGIC, &mut report).await?;
             for page in 0..run.pages() {
-                if let Err(error) = pages_load(&self.inner, run, &(page..page + 1)).await {
+                if let Err(error) = pages_fetch(&self.inner, run, &(page..page + 1)).await {
                     stop_unless_damage(&error)?;
-                    report.failed(crate::run::run_key(&run.name), &error, 64);
+                    report.failed(key.clone(), &error, 64);
                 }
             }
         }
@@ -104,6 +106,28 @@ impl Blocks {
             progress(report.bytes);
         }
         Ok(report)
+    }
+
+    /// The first bytes of an object, which nobody else looks at.
+    async fn verify_begin(
+        &self,
+        key: &str,
+        begin: &[u8],
+        report: &mut VerifyReport,
+    ) -> Result<(), Error> {
+        match self.inner.bucket.get_range(key, 0..begin.len() as u64).await {
+            Ok(found) if found == begin => {}
+            Ok(_) => {
+                let detail = "it does not begin as such an object does".to_owned();
+                report.found(Finding { object: key.to_owned(), offset: 0, detail, chunks: 0 });
+            }
+            Err(error) => {
+                let error = error.into();
+                stop_unless_damage(&error)?;
+                report.failed(key.to_owned(), &error, 0);
+            }
+        }
+        Ok(())
     }
 
     async fn verify_pack(
@@ -121,6 +145,8 @@ impl Blocks {
                 return Ok(());
             }
         };
+        let begin = [crate::pack::MAGIC.as_slice(), &pack.0].concat();
+        self.verify_begin(&pack.key(), &begin, report).await?;
         for (row, chunks) in &footer.frames {
             report.frames += 1;
             report.bytes += u64::from(row.len);

@@ -132,10 +132,8 @@ fn two_collections_that_cross_keep_what_is_reached() {
             push(&second, &gone, &built).await.unwrap();
             first.store.remove(&gone).await.unwrap();
             world.env.clock.sleep(Duration::from_secs(1)).await;
-            let both = futures::join!(
-                first.datasets.collect(greedy()),
-                second.datasets.collect(greedy())
-            );
+            let both =
+                futures::join!(first.datasets.collect(greedy()), second.datasets.collect(greedy()));
             both.0.unwrap();
             both.1.unwrap();
             reads_as(&world, &keep, &kept).await;
@@ -159,7 +157,8 @@ fn a_collection_that_was_overtaken_deletes_nothing() {
         world.env.clock.sleep(Duration::from_secs(1)).await;
         let blocks = handle.datasets.blocks();
         let slow = blocks.collect(greedy()).await.unwrap();
-        let mut fast = world.open().await.unwrap().datasets.blocks().collect(greedy()).await.unwrap();
+        let mut fast =
+            world.open().await.unwrap().datasets.blocks().collect(greedy()).await.unwrap();
         // The faster one saw somebody reach it again: it lives.
         let ids = cairn_sim::names_of(&built);
         fast.mark(&ids).await.unwrap();
@@ -207,7 +206,8 @@ fn a_collection_does_not_destroy_a_push_that_is_under_way() {
         let world = World::new(5);
         let (pusher, collector) = (world.open().await.unwrap(), world.open().await.unwrap());
         let to = target("data:new");
-        let built = made(&world, &pusher, &tree(&[("a", &[1, 2, 3]), ("d/b", &[4, 5, 6, 7, 8, 9])]));
+        let built =
+            made(&world, &pusher, &tree(&[("a", &[1, 2, 3]), ("d/b", &[4, 5, 6, 7, 8, 9])]));
         let upload = pusher.store.upload(std::slice::from_ref(&to)).await.unwrap();
         let (first, second) = built.chunks.split_at(built.chunks.len() / 2);
         for half in [first, second] {
