@@ -58,7 +58,7 @@ pub enum Error {
         /// Plain bytes that were given.
         found: u64,
     },
-    /// What was made is not the stream that was split: the plain bytes or the corrections are others.
+    /// What was made is not the stream that was split: plain bytes or corrections are others.
     #[error("the stream that was made has checksum {found:#010x}, the original {expected:#010x}")]
     Mismatch {
         /// CRC-32 of the original stream.

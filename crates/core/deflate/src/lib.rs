@@ -15,10 +15,10 @@
 //!
 //! - DEFLATE-1 What a joiner has made when `finish` returns `Ok` is the stream that was split, but
 //!   for a collision of CRC-32: corrections or plain bytes that were changed give an error.
-//! - DEFLATE-2 A prediction depends on the preset, on the plain bytes up to a fixed number ahead, and
-//!   on the tokens before; never on how the bytes were cut into pushes.
-//! - DEFLATE-3 Corrections of a version mean the same for ever. Tests hold predictions of all presets
-//!   and corrections of real streams against their checksums. What may change is which corrections
+//! - DEFLATE-2 A prediction depends on the preset, on the plain bytes up to a fixed number ahead,
+//!   and on the tokens before; never on how the bytes were cut into pushes.
+//! - DEFLATE-3 Corrections of a version mean the same for ever. Tests pin the predictions of all
+//!   presets and the corrections of real streams. What may change is which corrections
 //!   a splitter finds.
 //! - DEFLATE-4 Memory is bounded by constants, time by the bytes that go in and come out: searches
 //!   have a budget of steps per plain byte, and records that stand for no plain byte have a weight.
@@ -34,9 +34,9 @@
 //! | n | records of blocks, range coded |
 //! | rest | corrections of tokens, range coded |
 //!
-//! Both coded parts are decisions of an adaptive binary range coder (`range`), with zeros at the end
-//! left out. Symbols and numbers are made of decisions (`model`). What the decisions are is said
-//! once, for writing and for reading, in `record` and in `correct`:
+//! Both coded parts are decisions of an adaptive binary range coder (`range`), with zeros at the
+//! end left out. Symbols and numbers are made of decisions (`model`). What the decisions are is
+//! said once, for writing and for reading, in `record` and in `correct`:
 //!
 //! - Record of a block: last or not; kind; for stored blocks the padding and the length; for others
 //!   whether the tokens go on in another record (every 2^20), the number of tokens unless the block

@@ -122,8 +122,8 @@ impl RecordModels {
         (len > 0 || start.last || coder.weigh()).then_some(len)
     }
 
-    /// The number of tokens up to the end of a block, or of a part of it. `None` when a reader finds
-    /// more blocks than were written: those that stand for no plain byte have their
+    /// The number of tokens up to the end of a block, or of a part of it. `None` when a reader
+    /// finds more blocks than were written: those that stand for no plain byte have their
     /// [weight](Coder::weigh).
     pub(crate) fn span<C: Coder>(
         &mut self,

@@ -1,7 +1,7 @@
 //! Streams of real encoders, and corrections that are never to be read otherwise.
 //!
-//! `plain` went through each encoder once; `*.corrections` are what version 1 says about the result.
-//! A new version of the splitter may say something else, the joiner may not.
+//! `plain` went through each encoder once; `*.corrections` are what version 1 says about the
+//! result. A new version of the splitter may say something else, the joiner may not.
 
 use std::fs;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ fn golden(name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).unwrap()
 }
 
-/// Joins without trust: the result must be small for what went in, and an error has an offset in it.
+/// Joins without trust: what comes out must be small for what went in.
 fn try_join(corrections: &[u8], plain: &[u8]) -> Result<Vec<u8>, Error> {
     let (mut joiner, mut out) = (Joiner::new(corrections)?, Vec::new());
     let result = joiner.push(plain, &mut out);
