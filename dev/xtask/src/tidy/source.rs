@@ -38,7 +38,9 @@ pub(crate) fn sleeps(tree: &Tree) -> Vec<Finding> {
         let mut above = "";
         for (number, line) in file.tests() {
             let excused = |text: &str| SLEEP_EXCUSES.iter().any(|excuse| text.contains(excuse));
-            let sleeps = FORBIDDEN.iter().any(|call| line.contains(call));
+            // The clock of the seam only passes when a simulation lets it.
+            let sleeps =
+                FORBIDDEN.iter().any(|call| line.contains(call)) && !line.contains("clock.sleep(");
             if sleeps && !is_comment(line) && !excused(line) && !excused(above) {
                 let message = format!(
                     "a test waits for an event, never for time; if it must: `{}` or `{}`",
@@ -132,6 +134,8 @@ mod tests {
         assert_eq!(lines(sleeps, "crates/a/src/x.rs", bad), [] as [usize; 0]);
         let tail = format!("#[cfg(test)]\nmod tests {{\n{bad}}}\n");
         assert_eq!(lines(sleeps, "crates/a/src/x.rs", &tail), [3, 5]);
+        let seam = "env.clock.sleep(Duration::from_secs(1)).await;\n";
+        assert_eq!(lines(sleeps, "crates/a/tests/it/x.rs", seam), [] as [usize; 0]);
         let excused = "time::sleep(x); // tidy: paused time\n// tidy: foreign process\n\
             thread::sleep(x);\n";
         assert_eq!(lines(sleeps, "crates/a/tests/it/x.rs", excused), [] as [usize; 0]);

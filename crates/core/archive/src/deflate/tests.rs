@@ -76,6 +76,7 @@ proptest! {
     }
 }
 
+/// DEFLATE-3: what one side writes, the other reads.
 #[test]
 fn a_stream_that_needs_every_kind_of_block() {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
