@@ -13,7 +13,7 @@ use cairn_env::{Rng as _, SeededRng};
 
 use crate::check::read_whole;
 use crate::model::Suspicion;
-use crate::trees::{Built, Files, below, build};
+use crate::trees::{Built, Files, below, build, one_in};
 use crate::world::{Fate, Handle, World, fate, targets};
 
 /// Attempts of a process to open the bucket.
@@ -58,7 +58,7 @@ impl Actor {
     async fn until_crash(&self, mut life: Running<'_>) -> bool {
         let spread = self.rng.next_u64() % 9;
         let within = 1 + self.rng.next_u64() % (1 << spread);
-        let mut left = if self.rng.next_u64() % 4 == 0 { within } else { u64::MAX };
+        let mut left = if one_in(&self.rng, 4) { within } else { u64::MAX };
         poll_fn(move |context| {
             if left == 0 {
                 return Poll::Ready(false);
@@ -141,7 +141,7 @@ impl Actor {
         let base = {
             let state = world.model.state();
             let count = state.trees.len();
-            let fresh = count == 0 || self.rng.next_u64() % 4 == 0;
+            let fresh = count == 0 || one_in(&self.rng, 4);
             (!fresh).then(|| state.trees[below(&self.rng, count)].clone())
         };
         let tree = world.pool.tree(&self.rng, base.as_ref());
@@ -150,7 +150,7 @@ impl Actor {
         let built = build(&world.pool, &key, &tree);
         let mut all = vec![target.clone()];
         let second = targets()[below(&self.rng, targets().len())].clone();
-        if self.rng.next_u64() % 5 == 0
+        if one_in(&self.rng, 5)
             && second.dataset.project == target.dataset.project
             && second != target
         {
@@ -193,12 +193,12 @@ impl Actor {
             chunks = rest;
             self.add(world, handle, upload.as_ref(), some).await?;
         }
-        if self.rng.next_u64() % 16 == 0 {
+        if one_in(&self.rng, 16) {
             return upload.abandon().await.and(Err(given_up()));
         }
         let fleeting = all.iter().all(|target| fate(&target.dataset) == Fate::Fleeting);
-        let expires = (fleeting && self.rng.next_u64() % 3 == 0)
-            .then(|| world.env.clock.wall_ns() + 200_000_000_000);
+        let expires =
+            (fleeting && one_in(&self.rng, 3)).then(|| world.env.clock.wall_ns() + 200_000_000_000);
         let publication = Publication {
             root: built.root,
             totals: built.totals,
@@ -223,7 +223,7 @@ impl Actor {
         let mut open = OpenFrame::default();
         for ((id, bytes), _) in chunks.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
             open.push(*id, bytes);
-            if open.is_full() || self.rng.next_u64() % 8 == 0 {
+            if open.is_full() || one_in(&self.rng, 8) {
                 let full = std::mem::take(&mut open);
                 upload.add(full.encode(handle.datasets.blocks().level())).await?;
             }
@@ -289,7 +289,7 @@ impl Actor {
         let rules = Rules {
             history_keep: u32::try_from(self.rng.next_u64() % 4).unwrap_or_default(),
             history_seconds: self.rng.next_u64() % 1000,
-            tags_keep: (fleeting && self.rng.next_u64() % 2 == 0).then_some(1),
+            tags_keep: (fleeting && one_in(&self.rng, 2)).then_some(1),
             tags_seconds: fleeting.then_some(300),
         };
         handle.store.set_rules(&target.dataset, &rules).await
@@ -341,7 +341,7 @@ impl Actor {
             grace: Duration::from_secs(pick(&[0, 0, 0, 5, 60])),
             lease: Duration::from_secs(pick(&[60, 600, 3600])),
             rewrite_below_percent: [0, 60, 100][below(&self.rng, 3)],
-            dry_run: self.rng.next_u64() % 12 == 0,
+            dry_run: one_in(&self.rng, 12),
         };
         world.say(&self.name, "collects");
         let collected = handle.datasets.collect(options).await?;

@@ -45,7 +45,7 @@ impl Pool {
         for _ in 0..changes {
             let directory = DIRECTORIES[below(rng, DIRECTORIES.len())];
             let path = format!("{directory}file{}", rng.next_u64() % 12);
-            if rng.next_u64() % 5 == 0 {
+            if one_in(rng, 5) {
                 tree.remove(&path);
                 continue;
             }
@@ -69,6 +69,11 @@ impl Pool {
 /// A random number below `end`.
 pub(crate) fn below(rng: &SeededRng, end: usize) -> usize {
     usize::try_from(rng.next_u64() % end as u64).expect("it is below a usize")
+}
+
+/// True once in so many times.
+pub(crate) fn one_in(rng: &SeededRng, times: u64) -> bool {
+    rng.next_u64().is_multiple_of(times)
 }
 
 /// A manifest with all that it reaches.

@@ -1,15 +1,30 @@
 use cairn_sim::{Counts, Plan, run};
 
 /// Seeds run on every change. `cargo run -p cairn-sim -- --seeds 10000` runs more.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 300;
+const THREADS: u64 = 2;
+
+/// Runs a share of the seeds.
+fn share(first: u64) -> Counts {
+    let mut counts = Counts::default();
+    for seed in (first..SEEDS).step_by(usize::try_from(THREADS).unwrap()) {
+        match run(Plan::of(seed)) {
+            Ok(report) => counts.add(&report.counts),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    counts
+}
 
 #[test]
 fn no_seed_breaks_an_invariant() {
     let mut counts = Counts::default();
-    for seed in 0..SEEDS {
-        match run(Plan::of(seed)) {
-            Ok(report) => counts.add(&report.counts),
-            Err(failure) => panic!("{failure}"),
+    let shares: Vec<_> =
+        (0..THREADS).map(|first| std::thread::spawn(move || share(first))).collect();
+    for share in shares {
+        match share.join() {
+            Ok(share) => counts.add(&share),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
     // The simulation does what it is for.

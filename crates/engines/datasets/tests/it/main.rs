@@ -1,5 +1,8 @@
 //! The engine on real file systems and real buckets: what goes in comes back exactly.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(clippy::large_futures, reason = "a test has few of them")]
+
 mod archives;
 mod browsing;
 mod defects;

@@ -8,6 +8,9 @@ use cairn_datasets::{Error, PullOptions, pull_switch};
 
 use super::support::{World, identity, noise, polled, same, target, touch, walk, write};
 
+/// What is changed, and how.
+type Change<'a> = (&'a str, &'a dyn Fn(&Path));
+
 fn sample(source: &Path) {
     std::fs::create_dir_all(source.join("d/e")).unwrap();
     write(source.join("a"), "a");
@@ -97,7 +100,7 @@ async fn local_changes_are_refused_before_anything_is_changed() {
     symlink("d", source.join("l")).unwrap();
     world.push(&source, "data").await;
 
-    let changes: [(&str, &dyn Fn(&Path)); 6] = [
+    let changes: [Change<'_>; 6] = [
         ("d/b", &|path| write(path, noise(3, 300_000))),
         ("d/b", &|path| {
             let stat = std::fs::metadata(path).unwrap();
