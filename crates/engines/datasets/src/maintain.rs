@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_base::{ErrorKind, ProjectName};
-use cairn_blocks::{CollectOptions, CollectReport, Collection, Finding, VerifyReport, Want};
+use cairn_blocks::{
+    CollectOptions, CollectReport, Collection, Damage, Finding, VerifyReport, Want,
+};
 use cairn_chunk::{ChunkId, ChunkKey};
 use cairn_tree::{DirectoryPage, Entry, Kind, MapPage, Reference, Root, Step, Stream, Totals};
 use serde::Serialize;
@@ -220,12 +222,14 @@ impl Datasets {
         projects.dedup();
         let keys: Vec<ChunkKey> = projects.iter().map(|project| self.key(project)).collect();
         let blocks = self.blocks.verify(&keys, &progress).await?;
+        let damage = blocks.damage.clone();
         let mut verified = Verified { blocks, ..Verified::default() };
         for (target, state) in &states {
             let versions = state.current.iter().chain(&state.history);
             for version in versions {
                 verified.versions += 1;
-                let walked = self.walk(&target.dataset.project, version.root, &[]).await;
+                let project = &target.dataset.project;
+                let walked = self.walk(project, version.root, &[], &damage).await;
                 match walked {
                     Ok(walk) => {
                         verified.references += walk.references;
@@ -233,6 +237,10 @@ impl Datasets {
                             let first = walk.first_missing;
                             let detail = format!("{} chunks are missing, {first:?}", walk.missing);
                             verified.blocks.found(finding(target, version, detail, walk.missing));
+                        }
+                        if walk.damaged > 0 {
+                            let detail = format!("{} chunks are damaged", walk.damaged);
+                            verified.blocks.found(finding(target, version, detail, walk.damaged));
                         }
                     }
                     Err(error) => {
@@ -253,7 +261,8 @@ impl Datasets {
         root: ChunkId,
         base: &[ChunkId],
     ) -> Result<(), Error> {
-        let walk = self.walk(project, root, base).await?;
+        let damage = Damage::default();
+        let walk = self.walk(project, root, base, &damage).await?;
         match walk.first_missing {
             None => Ok(()),
             Some(first) => Err(Error::Incomplete { count: walk.missing, first: first.to_string() }),
@@ -276,13 +285,14 @@ impl Datasets {
 
     /// Walks a version beside the versions it builds on, and looks every chunk up that they do not
     /// share page by page. Pages are checked against what their parents say.
-    async fn walk(
-        &self,
+    async fn walk<'a>(
+        &'a self,
         project: &ProjectName,
         root: ChunkId,
         base: &[ChunkId],
-    ) -> Result<Walk<'_>, Error> {
-        let mut walk = Walk::new(self, project);
+        damage: &'a Damage,
+    ) -> Result<Walk<'a>, Error> {
+        let mut walk = Walk::new(self, project, damage);
         if !walk.look_up(&[root]).await? {
             return Ok(walk);
         }
@@ -309,10 +319,13 @@ struct Walk<'a> {
     references: u64,
     missing: u64,
     first_missing: Option<ChunkId>,
+    /// What is known to be unreadable, and how many of the references lead there.
+    damage: &'a Damage,
+    damaged: u64,
 }
 
 impl<'a> Walk<'a> {
-    fn new(datasets: &'a Datasets, project: &ProjectName) -> Self {
+    fn new(datasets: &'a Datasets, project: &ProjectName, damage: &'a Damage) -> Self {
         Self {
             datasets,
             key: datasets.key(project),
@@ -321,6 +334,8 @@ impl<'a> Walk<'a> {
             references: 0,
             missing: 0,
             first_missing: None,
+            damage,
+            damaged: 0,
         }
     }
 
@@ -334,6 +349,11 @@ impl<'a> Walk<'a> {
                 self.missing += 1;
                 self.first_missing.get_or_insert(*id);
             }
+        }
+        if !self.damage.is_empty() {
+            let places = self.datasets.blocks.locate(ids).await?;
+            let hits = places.iter().flatten().filter(|place| self.damage.hits(place)).count();
+            self.damaged += hits as u64;
         }
         Ok(self.missing == before)
     }

@@ -46,4 +46,4 @@ pub use index::Want;
 pub use run::{IndexEntry, RUN_ENTRIES_MAX};
 pub use session::{CLAIM_IDS_MAX, Session, SessionId, SessionStats, Standing};
 pub use store::{Blocks, Options, Usage};
-pub use verify::{FINDINGS_MAX, Finding, Progress, VerifyReport};
+pub use verify::{Damage, FINDINGS_MAX, Finding, Progress, VerifyReport};

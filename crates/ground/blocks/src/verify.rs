@@ -1,5 +1,6 @@
 //! Reading every stored byte back and comparing it with what it should be.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,10 +13,44 @@ use crate::frame::ChunkLen;
 use crate::index::{Want, pages_fetch};
 use crate::pack::{Footer, FramePlace, FrameRow, PackId, frame_is_whole};
 use crate::read::frame_decode;
+use crate::run::IndexEntry;
 use crate::store::Blocks;
 
 /// The most findings that a report lists; the rest are counted.
 pub const FINDINGS_MAX: usize = 1000;
+
+/// Damaged frames remembered one by one; of further ones the whole pack counts as damaged.
+const DAMAGED_FRAMES_MAX: usize = 64 * 1024;
+
+/// What could not be read, so that it can be said which versions need it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    packs: BTreeSet<PackId>,
+    frames: BTreeSet<(PackId, u32)>,
+}
+
+impl Damage {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.frames.is_empty()
+    }
+
+    /// Whether what the index says of a chunk leads to damage.
+    #[must_use]
+    pub fn hits(&self, entry: &IndexEntry) -> bool {
+        let place = entry.frame;
+        self.packs.contains(&place.pack) || self.frames.contains(&(place.pack, place.offset))
+    }
+
+    fn frame(&mut self, pack: PackId, row: &FrameRow) {
+        if self.frames.len() < DAMAGED_FRAMES_MAX {
+            self.frames.insert((pack, row.offset));
+        } else {
+            self.packs.insert(pack);
+        }
+    }
+}
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +80,9 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// How many more there are.
     pub findings_left_out: u64,
+    /// Where chunks cannot be read.
+    #[serde(skip)]
+    pub damage: Damage,
 }
 
 impl VerifyReport {
@@ -142,6 +180,7 @@ impl Blocks {
             Err(error) => {
                 stop_unless_damage(&error)?;
                 report.failed(pack.key(), &error, 0);
+                report.damage.packs.insert(pack);
                 return Ok(());
             }
         };
@@ -161,11 +200,13 @@ impl Blocks {
                         let detail = "the content is not what its chunk ids say".to_owned();
                         let (object, offset) = (pack.key(), u64::from(row.offset));
                         report.found(Finding { object, offset, detail, chunks: wrong });
+                        report.damage.frame(pack, row);
                     }
                 }
                 Err(error) => {
                     stop_unless_damage(&error)?;
                     report.failed(pack.key(), &error, chunks.len() as u64);
+                    report.damage.frame(pack, row);
                 }
             }
             self.verify_places(pack, row, chunks, report).await?;
