@@ -1,9 +1,12 @@
 //! Races that other stores are known for, one by one, in the order that hurts.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use cairn_base::ErrorKind;
 use cairn_blocks::{CollectOptions, OpenFrame};
+use cairn_bucket::faulty::Kind;
 use cairn_datasets::{Error, Publication, Target, Upload};
 use cairn_sim::check::{progress, read_whole};
 use cairn_sim::{Built, Handle, Numbers, World, block_on, build, target};
@@ -199,6 +202,78 @@ fn a_ref_that_is_made_again_while_it_is_removed_is_one_or_the_other() {
     });
 }
 
+/// Polls a future until something has happened, and stops in the middle of it.
+async fn until<F: Future + Unpin>(future: &mut F, happened: impl Fn() -> bool) {
+    std::future::poll_fn(|context| {
+        if happened() {
+            return Poll::Ready(());
+        }
+        assert!(Pin::new(&mut *future).poll(context).is_pending(), "it ended before that");
+        if happened() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn packs_written(world: &World) -> usize {
+    world.faulty.log().iter().filter(|entry| entry.key.starts_with("packs/")).count()
+}
+
+/// BLOCKS-4: the publisher has announced its root and looked at the catalog; before it moves the ref,
+/// a collection begins, and would delete what it relies on.
+#[test]
+fn an_announced_root_is_marked() {
+    block_on(async {
+        let world = World::new(10);
+        let (pusher, collector) = (world.open().await.unwrap(), world.open().await.unwrap());
+        let (old, to) = (target("data:old"), target("data:new"));
+        let built = made(&world, &pusher, &tree(&[("a", &[1, 2, 3]), ("b", &[4])]));
+        push(&pusher, &old, &built).await.unwrap();
+        let upload = pusher.store.upload(std::slice::from_ref(&to)).await.unwrap();
+        assert_eq!(add(upload.as_ref(), &built).await.unwrap(), 0);
+        collector.store.remove(&old).await.unwrap();
+        assert_eq!(collect(&world, &collector).await.packs_condemned, 1);
+        let mut publishing = Box::pin(publish(upload.as_ref(), &built));
+        let looked = || {
+            let log = world.faulty.log();
+            let announced = log
+                .iter()
+                .position(|entry| entry.key == "refs/main/data/new" && entry.kind == Kind::Create);
+            announced.is_some_and(|at| log[at..].iter().any(|entry| entry.key == "catalog"))
+        };
+        until(&mut publishing, looked).await;
+        let report = collect(&world, &collector).await;
+        assert_eq!((report.packs_rescued, report.packs_deleted), (1, 0));
+        publishing.await.unwrap();
+        for _ in 0..3 {
+            collect(&world, &collector).await;
+        }
+        reads_as(&world, &to, &built).await;
+    });
+}
+
+/// BLOCKS-2: the lease ran out while the pack was on its way, and the pack was collected.
+#[test]
+fn what_was_collected_is_not_registered() {
+    block_on(async {
+        let world = World::new(11);
+        let (pusher, collector) = (world.open().await.unwrap(), world.open().await.unwrap());
+        let to = target("data:new");
+        let built = made(&world, &pusher, &tree(&[("a", &[1, 2, 3])]));
+        let upload = pusher.store.upload(std::slice::from_ref(&to)).await.unwrap();
+        add(upload.as_ref(), &built).await.unwrap();
+        let mut publishing = Box::pin(publish(upload.as_ref(), &built));
+        until(&mut publishing, || packs_written(&world) > 0).await;
+        world.env.clock.sleep(Duration::from_secs(100)).await;
+        assert_eq!(collect(&world, &collector).await.orphans_deleted, 1);
+        let error = publishing.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
+        let fresh = world.open().await.unwrap();
+        assert_eq!(fresh.datasets.blocks().usage().packs, 0, "the index names what is gone");
+        push(&pusher, &to, &built).await.unwrap();
+        reads_as(&world, &to, &built).await;
+    });
+}
+
 /// restic #1141, rustic #144: a prune that begins before a backup ends, and does not know its packs.
 #[test]
 fn a_collection_does_not_destroy_a_push_that_is_under_way() {
@@ -237,20 +312,10 @@ fn a_pack_that_was_never_registered_is_collected_and_stored_again() {
         add(upload.as_ref(), &built).await.unwrap();
         // The process dies after the upload of the pack, before the catalog names it.
         let before = world.faulty.count();
-        let crash = world.faulty.clone();
-        let dying = async {
-            let publishing = publish(upload.as_ref(), &built);
-            let mut publishing = std::pin::pin!(publishing);
-            std::future::poll_fn(|context| {
-                let packs = crash.log().iter().filter(|e| e.key.starts_with("packs/")).count();
-                if packs > 0 {
-                    return std::task::Poll::Ready(());
-                }
-                publishing.as_mut().poll(context).map(|_| ())
-            })
-            .await;
-        };
-        dying.await;
+        let publishing = publish(upload.as_ref(), &built);
+        let mut publishing = Box::pin(publishing);
+        until(&mut publishing, || packs_written(&world) > 0).await;
+        drop(publishing);
         drop(upload);
         assert!(world.faulty.count() > before);
         assert_eq!(collector.datasets.blocks().usage().packs, 0);
@@ -332,7 +397,6 @@ mod xet {
                     collect(&world, &handle).await;
                 }
             }
-            use cairn_bucket::faulty::Kind;
             let mut written = std::collections::BTreeSet::new();
             for entry in world.faulty.log() {
                 let immutable = entry.key.starts_with("packs/") || entry.key.starts_with("index/");

@@ -187,7 +187,7 @@ async fn holes_come_back() {
         8 * MIB,
         &(0..64).map(|n| (n * 128 * 1024, 4096)).collect::<Vec<_>>(),
     );
-    sparse(&source.join("wide"), 5000 * MIB, &[(4000 * MIB, 4096)]);
+    sparse(&source.join("wide"), 300 * MIB, &[(250 * MIB, 4096)]);
     world.comes_back(&source).await;
 }
 
