@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::args::Args;
 use crate::door::Inner;
 use crate::error::Error;
-use crate::limits::{BODY_WAIT_MAX, PAGE_DEFAULT, PAGE_MAX};
+use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
 
 /// Pieces of a request body.
 pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
@@ -122,12 +122,13 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 /// The pieces of a body, of which no more than `max` bytes are taken and none is waited for too long.
 pub(crate) fn pieces(door: &Inner, body: Body, max: usize) -> Pieces {
     let clock = std::sync::Arc::clone(&door.env().clock);
+    let wait = door.options().waits.body;
     let state = (body.into_data_stream(), max as u64, clock);
     Box::pin(futures::stream::try_unfold(state, move |(mut body, left, clock)| async move {
-        let seconds = BODY_WAIT_MAX.as_secs();
+        let seconds = wait.as_secs();
         let next = tokio::select! {
             next = body.next() => next,
-            () = clock.sleep(BODY_WAIT_MAX) => {
+            () = clock.sleep(wait) => {
                 return Err(Error::Stalled { seconds, detail: "nothing came".to_owned() });
             }
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -14,7 +15,10 @@ use futures::channel::oneshot;
 
 use crate::error::Error;
 use crate::guard;
-use crate::limits::REQUESTS_MAX;
+use crate::limits::{
+    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, HEADERS_WAIT_MAX, REQUESTS_MAX,
+    SHUTDOWN_WAIT_MAX, WRITE_WAIT_MAX,
+};
 use crate::metrics::Metrics;
 use crate::route::{Permission, Route, RouteInfo};
 
@@ -25,11 +29,38 @@ pub struct Options {
     pub requests_max: usize,
     /// The version that `/api/v1/version` tells.
     pub version: String,
+    /// How long clients are waited for.
+    pub waits: Waits,
+}
+
+/// How long clients are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// For the headers of a request, and for the next request of a connection.
+    pub headers: Duration,
+    /// For the next piece of a body.
+    pub body: Duration,
+    /// For a client to take the next piece of a response.
+    pub write: Duration,
+    /// For the requests under way when the door is closed.
+    pub shutdown: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            headers: HEADERS_WAIT_MAX,
+            body: BODY_WAIT_MAX,
+            write: WRITE_WAIT_MAX,
+            shutdown: SHUTDOWN_WAIT_MAX,
+        }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { requests_max: REQUESTS_MAX, version: env!("CARGO_PKG_VERSION").to_owned() }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { requests_max: REQUESTS_MAX, version, waits: Waits::default() }
     }
 }
 
@@ -44,6 +75,8 @@ struct Shared {
     options: Options,
     metrics: Metrics,
     requests: Arc<tokio::sync::Semaphore>,
+    chunk_streams: Arc<tokio::sync::Semaphore>,
+    connections: Arc<tokio::sync::Semaphore>,
     routes: Vec<RouteInfo>,
     openapi: String,
 }
@@ -71,6 +104,14 @@ impl Inner {
 
     pub(crate) fn requests(&self) -> &Arc<tokio::sync::Semaphore> {
         &self.0.requests
+    }
+
+    pub(crate) fn connections(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.0.connections
+    }
+
+    pub(crate) fn chunk_streams(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.0.chunk_streams
     }
 
     pub(crate) fn openapi(&self) -> &str {
@@ -159,6 +200,8 @@ impl DoorBuilder {
             access: self.access,
             metrics: Metrics::default(),
             requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
+            connections: Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX)),
+            chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),
             options: self.options,
             routes: infos,
             openapi,
@@ -183,7 +226,6 @@ impl DoorBuilder {
 
 impl Door {
     /// Everything as one axum router, guarded.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }
@@ -192,6 +234,12 @@ impl Door {
     #[must_use]
     pub fn routes(&self) -> &[RouteInfo] {
         &self.inner.0.routes
+    }
+
+    /// Connections that are open, while [`Door::serve`] listens.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        (CONNECTIONS_MAX - self.inner.connections().available_permits()).saturating_sub(1)
     }
 
     /// The OpenAPI document.

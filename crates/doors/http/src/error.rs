@@ -53,6 +53,9 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// A browser sent it for a page of another site.
+    #[error("a page of another site asked for this; open the console of this node instead")]
+    CrossSite,
     /// Too many uploads at a time.
     #[error("the node has {max} uploads open already; try again when one has ended")]
     Uploads {
@@ -123,6 +126,7 @@ impl Error {
             | Self::NoPermission { .. }
             | Self::Route { .. } => ErrorKind::Invalid,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
+            Self::CrossSite => ErrorKind::Denied,
             Self::Busy { .. } | Self::Uploads { .. } => ErrorKind::Retry,
             Self::Worker(_) | Self::Listener(_) | Self::Internal { .. } => ErrorKind::Internal,
         }

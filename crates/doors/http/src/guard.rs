@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_access::{Action, Caller, Reason, Resource, Snapshot};
@@ -113,8 +113,7 @@ impl Place {
         headers.insert("x-request-id", id);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let took = door.env().clock.monotonic().saturating_sub(self.began);
-        let method = if self.pattern == "(none)" { "any" } else { self.method.as_str() };
-        door.metrics().request(self.pattern, method, status.as_u16(), took);
+        door.metrics().request(self.pattern, self.method.as_str(), status.as_u16(), took);
         tracing::debug!(id = %self.id, method = %self.method, uri = %self.uri, %status, ?took, "request");
         response
     }
@@ -194,6 +193,7 @@ async fn let_through(
     if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
         return Err(Error::invalid(format!("the address is longer than {URI_BYTES_MAX} bytes")));
     }
+    same_site(&parts.method, &parts.headers)?;
     let args = Args::parse(route.pattern, parts.uri.path())?;
     let body = counted_in(door, check_length(&parts.headers, body, route.body_max)?);
     let mut call = Call {
@@ -302,6 +302,23 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
         }
         Scope::Body(_) => Err(Error::Internal { detail: "a body was not read".to_owned() }),
     }
+}
+
+/// A browser adds the credentials it was once given to requests that any page makes. So nothing is
+/// changed by a request that a browser says another site made.
+fn same_site(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
+    let fetched = text(HeaderName::from_static("sec-fetch-site"));
+    let foreign = fetched.is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let host = text(header::HOST);
+    let other = text(header::ORIGIN).is_some_and(|origin| {
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        authority.is_none() || authority != host
+    });
+    if foreign || other { Err(Error::CrossSite) } else { Ok(()) }
 }
 
 fn check_length(headers: &HeaderMap, body: Body, max: usize) -> Result<Body, Error> {

@@ -33,10 +33,11 @@ pub mod openapi;
 mod rest;
 pub mod route;
 mod serve;
+mod socket;
 pub mod wire;
 
 pub use args::Args;
 pub use call::Call;
-pub use door::{Door, DoorBuilder, Options};
+pub use door::{Door, DoorBuilder, Options, Waits};
 pub use error::Error;
 pub use guard::{ErrorBody, ErrorDetail};

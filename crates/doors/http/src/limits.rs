@@ -12,6 +12,8 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Streams of one HTTP/2 connection.
 pub const STREAMS_MAX: u32 = 128;
+/// Answers with chunks that are made at a time; each holds a few megabytes, and more wait.
+pub const CHUNK_STREAMS_MAX: usize = 64;
 /// How long a client may take to send the headers of a request, and how long an idle connection is
 /// kept.
 pub const HEADERS_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -11,12 +11,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::door::Door;
+use crate::door::{Door, Waits};
 use crate::error::Error;
-use crate::limits::{
-    CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_MAX, HEADERS_WAIT_MAX, SHUTDOWN_WAIT_MAX,
-    STREAMS_MAX,
-};
+use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX, STREAMS_MAX};
+use crate::socket::Socket;
 
 /// How long accepting pauses when the system has no descriptors left.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -33,9 +31,10 @@ impl Door {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
         let env = self.inner().env().clone();
-        let server = Arc::new(server());
+        let waits = self.inner().options().waits;
+        let server = Arc::new(server(&waits));
         let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::clone(self.inner().connections());
         let service = TowerToHyperService::new(self.router());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -46,8 +45,9 @@ impl Door {
             let Some((stream, place)) = accepted else { continue };
             let (server, service) = (Arc::clone(&server), service.clone());
             let watcher = graceful.watcher();
+            let socket = Socket::new(stream, Arc::clone(&env.clock), &waits);
             env.spawn.task(Box::pin(async move {
-                let connection = server.serve_connection(TokioIo::new(stream), service);
+                let connection = server.serve_connection(TokioIo::new(socket), service);
                 let served = watcher.watch(connection.into_owned()).await;
                 if let Err(error) = served {
                     tracing::debug!(error, "a connection ended early");
@@ -58,7 +58,7 @@ impl Door {
         drop(listener);
         tokio::select! {
             () = graceful.shutdown() => {}
-            () = env.clock.sleep(SHUTDOWN_WAIT_MAX) => {
+            () = env.clock.sleep(waits.shutdown) => {
                 tracing::warn!("requests were cut off by the shutdown");
             }
         }
@@ -86,19 +86,19 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, env: &Env) -> O
     }
 }
 
-fn server() -> auto::Builder<TokioExecutor> {
+fn server(waits: &Waits) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WAIT_MAX)
+        .header_read_timeout(waits.headers)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEADER_BYTES_MAX.max(64 * 1024));
     server
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .keep_alive_interval(HEADERS_WAIT_MAX)
+        .keep_alive_interval(waits.headers)
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("it is 32 KiB"));
     server
 }

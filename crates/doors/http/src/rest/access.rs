@@ -18,10 +18,17 @@ use crate::openapi::{BodyDoc, Doc, shape};
 use crate::route::{self, Permission, Route};
 
 pub(super) fn routes() -> Vec<Route> {
+    who_routes().into_iter().chain(what_routes()).collect()
+}
+
+fn manage(route: Route, doc: Doc) -> Route {
+    route.permission(route::ACCESS).doc(Doc { group: "access", ..doc })
+}
+
+/// Principals, tokens, and who the caller is.
+fn who_routes() -> Vec<Route> {
     let doc = Doc { group: "access", ..Doc::default() };
-    let manage = |route: Route, doc: Doc| route.permission(route::ACCESS).doc(doc);
     let principals = "/api/v1/access/principals";
-    let grants = "/api/v1/access/grants";
     let tokens = "/api/v1/access/tokens";
     vec![
         manage(
@@ -64,6 +71,19 @@ pub(super) fn routes() -> Vec<Route> {
             route!(DELETE "/api/v1/access/tokens/{id}", revoke_token),
             Doc { summary: "Revokes a token.", status: 204, ..doc },
         ),
+        route!(GET "/api/v1/access/whoami", whoami).permission(Permission::SignedIn).doc(Doc {
+            summary: "What the caller may know of itself.",
+            answers: BodyDoc::Json(shape::<WhoAmIBody>),
+            ..doc
+        }),
+    ]
+}
+
+/// Grants, and what they come to.
+fn what_routes() -> Vec<Route> {
+    let doc = Doc::default();
+    let grants = "/api/v1/access/grants";
+    vec![
         manage(
             route!(GET grants, list_grants),
             Doc { summary: "All grants.", answers: BodyDoc::Json(shape::<Grants>), ..doc },
@@ -91,11 +111,6 @@ pub(super) fn routes() -> Vec<Route> {
                 ..doc
             },
         ),
-        route!(GET "/api/v1/access/whoami", whoami).permission(Permission::SignedIn).doc(Doc {
-            summary: "What the caller may know of itself.",
-            answers: BodyDoc::Json(shape::<WhoAmIBody>),
-            ..doc
-        }),
     ]
 }
 

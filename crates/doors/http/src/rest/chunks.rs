@@ -1,6 +1,7 @@
 //! Chunks for pulls.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -53,9 +54,15 @@ async fn chunks(mut call: Call) -> Result<Response, Error> {
     }
     let datasets = call.door.datasets().clone();
     let parts = parts(&datasets, ids).await?;
+    // The place is kept to the end of the answer.
+    let place = Arc::clone(call.door.chunk_streams()).acquire_owned().await;
+    let place = place.map_err(|_| cairn_env::Lost)?;
     let frames = futures::stream::iter(parts)
         .map(move |part| frames(datasets.clone(), dataset.clone(), part))
-        .buffered(PARTS_AHEAD);
+        .buffered(PARTS_AHEAD)
+        .inspect(move |_| {
+            let _kept = &place;
+        });
     streamed(BINARY, frames).await
 }
 

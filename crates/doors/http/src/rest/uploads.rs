@@ -18,9 +18,11 @@ use crate::openapi::{BodyDoc, Doc, shape};
 use crate::route::{self, Permission, Route, Rule, Scope};
 use crate::wire::{BINARY, FrameError, FrameReader, encode_bitmap};
 
-/// To write every target in the body.
-const BEGIN: Permission =
-    Permission::Needs(&[Rule { action: Action::WriteDataset, scope: Scope::Body(resources) }]);
+/// To write every target in the body, which is read only for those who may see something here.
+const BEGIN: Permission = Permission::Needs(&[
+    Rule { action: Action::ListDatasets, scope: Scope::Project },
+    Rule { action: Action::WriteDataset, scope: Scope::Body(resources) },
+]);
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "transfer", ..Doc::default() };

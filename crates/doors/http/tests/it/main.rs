@@ -1,4 +1,10 @@
 //! A real node on a real socket, over a bucket in memory.
 
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "these are tests")]
+
+mod curl;
+mod files;
+mod gate;
+mod hostile;
 mod support;
 mod transfer;

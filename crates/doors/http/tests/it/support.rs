@@ -34,12 +34,25 @@ impl Server {
     }
 
     pub(crate) async fn on(bucket: Bucket, options: Options) -> Self {
-        let env = Env::real();
-        let blocks = cairn_blocks::Options::default();
-        let datasets = Datasets::open_or_init(bucket.clone(), None, blocks, &env).await.unwrap();
+        Self::in_env(Env::real(), bucket, options).await
+    }
+
+    pub(crate) async fn in_env(env: Env, bucket: Bucket, options: Options) -> Self {
         let seal = Arc::new(cairn_access::Plain);
-        let (access, first) = Access::bootstrap(bucket, env.clone(), seal).await.unwrap();
+        let (access, first) = Access::bootstrap(bucket.clone(), env.clone(), seal).await.unwrap();
         let root = first.unwrap().token.expose().to_owned();
+        Self::with(env, bucket, access, root, options).await
+    }
+
+    async fn with(
+        env: Env,
+        bucket: Bucket,
+        access: Access,
+        root: String,
+        options: Options,
+    ) -> Self {
+        let blocks = cairn_blocks::Options::default();
+        let datasets = Datasets::open_or_init(bucket, None, blocks, &env).await.unwrap();
         let uploads = Uploads::new(datasets.clone());
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
             .options(options)
@@ -56,6 +69,15 @@ impl Server {
             end.send(()).unwrap_or_default();
         }));
         Self { url, door, datasets, access, env, root, stop: Some(stop), ended }
+    }
+
+    /// A new node on a bucket that had one, with a new token of its owner.
+    pub(crate) async fn again(bucket: Bucket) -> (Self, String) {
+        let env = Env::real();
+        let seal = Arc::new(cairn_access::Plain);
+        let access = Access::open(bucket.clone(), env.clone(), seal).await.unwrap();
+        let root = access.recover().await.unwrap().token.expose().to_owned();
+        (Self::with(env, bucket, access, root.clone(), Options::default()).await, root)
     }
 
     pub(crate) async fn stop(mut self) {

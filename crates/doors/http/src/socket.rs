@@ -1,0 +1,121 @@
+//! A socket that does not wait for ever, neither for its first bytes nor for its other side to read.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cairn_env::Clock;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::door::Waits;
+
+/// What an HTTP/2 connection begins with. Until it is clear which protocol is spoken, hyper has no
+/// timer of its own.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that fails when its first bytes do not come, and when the other side takes nothing
+/// for a while. Without this, a client that is silent or stops reading keeps its place.
+pub(crate) struct Socket {
+    stream: TcpStream,
+    clock: Arc<dyn Clock>,
+    wait: Duration,
+    /// Runs while a write waits.
+    patience: Option<BoxFuture<'static, ()>>,
+    /// Runs until the protocol is clear.
+    beginning: Option<BoxFuture<'static, ()>>,
+    /// Bytes of the preface that have come.
+    seen: usize,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, clock: Arc<dyn Clock>, waits: &Waits) -> Self {
+        let (timer, first) = (Arc::clone(&clock), waits.headers);
+        let beginning: BoxFuture<'static, ()> = Box::pin(async move { timer.sleep(first).await });
+        let beginning = Some(beginning);
+        Self { stream, clock, wait: waits.write, patience: None, beginning, seen: 0 }
+    }
+
+    /// Looks whether what has come makes the protocol clear.
+    fn look(&mut self, new: &[u8]) {
+        let expected = &PREFACE[self.seen..];
+        let len = new.len().min(expected.len());
+        self.seen += len;
+        if new[..len] != expected[..len] || self.seen == PREFACE.len() {
+            self.beginning = None;
+        }
+    }
+
+    /// What a write came to, or an error when it waited for too long.
+    fn within<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.patience = None;
+            return written;
+        }
+        let (clock, wait) = (Arc::clone(&self.clock), self.wait);
+        let patience =
+            self.patience.get_or_insert_with(|| Box::pin(async move { clock.sleep(wait).await }));
+        match patience.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some(beginning) = &mut self.beginning {
+            if read.is_pending() && beginning.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.look(&buffer.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.within(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.within(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.within(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,310 @@
+//! Clients that mean no good, and clients that go away.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_base::ErrorKind;
+use cairn_blocks::OpenFrame;
+use cairn_chunk::{ChunkId, ChunkKey};
+use cairn_datasets::Store as _;
+use cairn_http::limits::{FRAMES_BYTES_MAX, IDS_BYTES_MAX, JSON_BYTES_MAX};
+use cairn_http::{ErrorBody, Options, wire};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use reqwest::StatusCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{Server, target, tree};
+
+/// Sends bytes as they are, and reads until the other side closes.
+pub(crate) async fn exchange(server: &Server, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    // The server may refuse before it has read everything.
+    let written = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    assert!(!answer.is_empty() || written.is_err() || read.is_err() || read.unwrap() == 0);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+struct Upload {
+    base: String,
+    key: ChunkKey,
+}
+
+async fn begin(server: &Server, token: &str) -> Upload {
+    let url = format!("{}/api/v1/projects/main/uploads", server.url);
+    let body = r#"{"targets":[{"name":"data","tag":"v1"}]}"#;
+    let answer = server.http().post(url).bearer_auth(token).body(body).send().await.unwrap();
+    let opened: cairn_http::api::UploadOpened = answer.json().await.unwrap();
+    let mut key = [0; 32];
+    hex::decode_to_slice(&opened.key, &mut key).unwrap();
+    let base = format!("{}/api/v1/uploads/{}", server.url, opened.id);
+    Upload { base, key: ChunkKey::new(key) }
+}
+
+async fn post(server: &Server, token: &str, url: &str, body: Bytes) -> (StatusCode, Bytes) {
+    let answer = server.http().post(url).bearer_auth(token).body(body).send().await.unwrap();
+    (answer.status(), answer.bytes().await.unwrap())
+}
+
+fn message(body: &[u8]) -> String {
+    serde_json::from_slice::<ErrorBody>(body).unwrap().error.message
+}
+
+/// Defect 6 of the earlier system: uploads were never looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_what_it_says_is_taken() {
+    let server = Server::start().await;
+    let token = server.user("ci", &["writer data"]).await;
+    let upload = begin(&server, &token).await;
+    let (claim, frames) = (format!("{}/claim", upload.base), format!("{}/frames", upload.base));
+    let good = upload.key.id(b"good");
+    let (status, bitmap) = post(&server, &token, &claim, wire::encode_ids(&[good, good])).await;
+    assert_eq!((status, &bitmap[..]), (StatusCode::OK, &[1][..]), "a claim is given once");
+    let frame = |id: ChunkId, content: &[u8]| {
+        let mut open = OpenFrame::default();
+        open.push(id, content);
+        wire::encode_frame(&open.encode(1))
+    };
+    let whole = frame(good, b"good");
+    for (body, said) in [
+        (frame(good, b"evil"), "is not chunk"),
+        (frame(upload.key.id(b"other"), b"other"), "was not claimed"),
+        (whole.slice(..whole.len() - 1), "the body ends within"),
+        (Bytes::from_static(&[255; 64]), "4294967295 chunks"),
+        (Bytes::from_static(&[0; 64]), "0 chunks"),
+    ] {
+        let (status, body) = post(&server, &token, &frames, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(message(&body).contains(said), "{}", message(&body));
+    }
+    let (status, body) = post(&server, &token, &claim, Bytes::from_static(&[1; 33])).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{}", message(&body));
+    assert_eq!(post(&server, &token, &frames, whole).await.0, StatusCode::NO_CONTENT);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_upload_is_none() {
+    let server = Server::start().await;
+    let token = server.user("ci", &["writer data"]).await;
+    let other = server.user("other", &["writer data"]).await;
+    let upload = begin(&server, &token).await;
+    for what in ["claim", "frames", "publish"] {
+        let url = format!("{}/{what}", upload.base);
+        let (status, body) = post(&server, &other, &url, Bytes::new()).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{what}");
+        assert!(message(&body).starts_with("there is no upload"));
+    }
+    let gone = server.http().delete(&upload.base).bearer_auth(&other).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    // A grant that went away takes the upload along.
+    let grants: Vec<_> = server.access.snapshot().await.unwrap().grants().cloned().collect();
+    let grant = grants.iter().find(|grant| grant.subject.as_str() == "ci").unwrap();
+    server.access.remove_grant(&grant.id()).await.unwrap();
+    let url = format!("{}/claim", upload.base);
+    assert_eq!(post(&server, &token, &url, Bytes::new()).await.0, StatusCode::FORBIDDEN);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_have_bounds() {
+    let server = Server::start().await;
+    let token = server.user("ci", &["writer data"]).await;
+    let upload = begin(&server, &token).await;
+    let id = upload.base.rsplit('/').next().unwrap().to_owned();
+    for (path, max) in [
+        (format!("/api/v1/uploads/{id}/frames"), FRAMES_BYTES_MAX),
+        (format!("/api/v1/uploads/{id}/claim"), IDS_BYTES_MAX),
+        ("/api/v1/projects/main/uploads".to_owned(), JSON_BYTES_MAX),
+        ("/api/v1/projects/main/datasets/data/chunks".to_owned(), IDS_BYTES_MAX),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Connection: close\r\n"
+        );
+        let said = format!("{head}Content-Length: {}\r\n\r\n", max + 1);
+        let answer = exchange(&server, said.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{path}: {answer}");
+        assert!(answer.contains("send it in several requests"), "{answer}");
+        if max <= JSON_BYTES_MAX {
+            let mut chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+            chunked.extend_from_slice(format!("{:x}\r\n", max + 1).as_bytes());
+            chunked.resize(chunked.len() + max + 1, b' ');
+            chunked.extend_from_slice(b"\r\n0\r\n\r\n");
+            let answer = exchange(&server, &chunked).await;
+            assert!(answer.starts_with("HTTP/1.1 413"), "{path}: {answer}");
+        }
+    }
+    server.stop().await;
+}
+
+/// HTTP-2: a client that goes away in the middle of a frame leaves whole frames and a usable upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_a_cut_off_body_does_no_harm() {
+    let server = Server::start().await;
+    let token = server.user("ci", &["writer data"]).await;
+    let upload = begin(&server, &token).await;
+    let contents: Vec<Vec<u8>> = (0..4_u8).map(|at| vec![at; 5000]).collect();
+    let ids: Vec<ChunkId> = contents.iter().map(|content| upload.key.id(content)).collect();
+    let claim = format!("{}/claim", upload.base);
+    assert_eq!(post(&server, &token, &claim, wire::encode_ids(&ids)).await.1[0], 15);
+    let frame = |at: usize| {
+        let mut open = OpenFrame::default();
+        open.push(ids[at], &contents[at]);
+        wire::encode_frame(&open.encode(1))
+    };
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    let path = upload.base.trim_start_matches(&server.url);
+    let head = format!(
+        "POST {path}/frames HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: 100000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[frame(0), frame(1).slice(..20)].concat()).await.unwrap();
+    drop(stream);
+    let rest = [frame(1), frame(2), frame(3)].concat();
+    let frames = format!("{}/frames", upload.base);
+    let (status, _) = post(&server, &token, &frames, rest.into()).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let gone = server.http().delete(&upload.base).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_at_once_are_told_to_come_back() {
+    let options = Options { requests_max: 1, ..Options::default() };
+    let env = cairn_env::Env::real();
+    let server = Server::on(cairn_bucket::Bucket::memory(&env), options).await;
+    let token = server.user("ci", &["writer data"]).await;
+    let mut slow = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /api/v1/projects/main/uploads HTTP/1.1\r\nHost: x\r\n\
+         Authorization: Bearer {token}\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut ready = [0; 12];
+    // The door asks for the body: from here on the request has its place.
+    slow.read_exact(&mut ready).await.unwrap();
+    assert_eq!(&ready, b"HTTP/1.1 100");
+    let busy = server.get("/api/v1/version", &[]).await;
+    assert_eq!(busy.status(), 503);
+    assert_eq!(busy.headers()["retry-after"], "1");
+    let alive = server.get("/livez", &[]).await;
+    assert_eq!(alive.status(), 200, "whether it lives can always be asked");
+    drop(slow);
+    let node = server.node(&token);
+    // The client tries again until the place is free.
+    assert_eq!(node.tag(&target("data:v1")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_have_bounds() {
+    let server = Server::start().await;
+    let many: String = (0..200).map(|at| format!("x-{at}: y\r\n")).collect();
+    let long = "y".repeat(500_000);
+    for (request, status) in [
+        (format!("GET /livez HTTP/1.1\r\nHost: x\r\n{many}\r\n"), "HTTP/1.1 431"),
+        (format!("GET /livez HTTP/1.1\r\nHost: x\r\nx: {long}\r\n\r\n"), "HTTP/1.1 431"),
+        ("GET /livez HTTP/1.1\r\nHost: x\r\nx\r\n\r\n".to_owned(), "HTTP/1.1 400"),
+        ("\0\0\0\0\r\n\r\n".to_owned(), "HTTP/1.1 400"),
+    ] {
+        let answer = exchange(&server, request.as_bytes()).await;
+        // Too long a head may end the connection before the answer is read.
+        assert!(answer.starts_with(status) || answer.is_empty(), "{answer}");
+    }
+    assert_eq!(server.get("/livez", &[]).await.status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_headers_and_paths_get_an_answer_and_no_panic() {
+    let server = Server::start().await;
+    let work = tempfile::tempdir().unwrap();
+    tree(work.path());
+    server.fill(work.path(), "data:v1").await;
+    let mut runner = TestRunner::deterministic();
+    let value = "[ -~\\x80-\\xff]{0,40}";
+    let names = ["range", "if-range", "if-none-match", "if-modified-since", "accept", "cookie"];
+    let strategy = (0..names.len(), value, "[!-~]{0,30}", any::<bool>());
+    for _ in 0..150 {
+        let (name, value, path, authorized) = strategy.new_tree(&mut runner).unwrap().current();
+        let credential = match authorized {
+            true => format!("Bearer {}", server.root),
+            false => value.clone(),
+        };
+        let request = format!(
+            "GET /fs/data/v1/{path} HTTP/1.1\r\nHost: x\r\n{}: {value}\r\n\
+             Authorization: {credential}\r\nConnection: close\r\n\r\n",
+            names[name]
+        );
+        let answer = exchange(&server, request.as_bytes()).await;
+        let status = answer.split(' ').nth(1).unwrap_or("none").to_owned();
+        let fine = ["200", "206", "304", "307", "400", "401", "404", "412", "416"];
+        assert!(fine.contains(&status.as_str()), "{status} for {request:?}");
+    }
+    let store: Arc<dyn cairn_datasets::Store> = Arc::new(server.node(&server.root));
+    assert!(store.tag(&target("data:v1")).await.is_ok());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_that_are_not_there_are_said_so() {
+    let server = Server::start().await;
+    let node = server.node(&server.root);
+    let unknown = [ChunkId([1; 32])];
+    let error = node.read(&target("data").dataset, &unknown).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("is not in the bucket"), "{error}");
+    assert!(node.read(&target("data").dataset, &[]).await.unwrap().is_empty());
+    server.stop().await;
+}
+
+/// Slow clients lose their connection, each kind of slowness by its own wait. The test waits for the
+/// door to close, never for a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_not_waited_for_for_ever() {
+    let short = std::time::Duration::from_millis(100);
+    let waits = cairn_http::Waits { headers: short, body: short, write: short, shutdown: short };
+    let env = cairn_env::Env::real();
+    let options = Options { waits, ..Options::default() };
+    let server = Server::on(cairn_bucket::Bucket::memory(&env), options).await;
+    let work = tempfile::tempdir().unwrap();
+    std::fs::write(work.path().join("big"), crate::support::noise(64_000_000, 5)).unwrap();
+    server.fill(work.path(), "data:v1").await;
+
+    let cut = exchange(&server, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    assert!(!cut.contains("200 OK"), "half a head is no request: {cut}");
+    let idle = exchange(&server, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(idle.starts_with("HTTP/1.1 200"), "an idle connection ends after its answer: {idle}");
+    let silent = exchange(&server, b"").await;
+    assert!(silent.is_empty() || silent.starts_with("HTTP/1.1 408"), "{silent}");
+    let head = format!("Host: x\r\nAuthorization: Bearer {}\r\n", server.root);
+    let stalled = exchange(
+        &server,
+        format!("POST /api/v1/access/explain HTTP/1.1\r\n{head}Content-Length: 10\r\n\r\n{{")
+            .as_bytes(),
+    )
+    .await;
+    assert!(stalled.starts_with("HTTP/1.1 408"), "{stalled}");
+
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    let request = format!("GET /fs/data/v1/big HTTP/1.1\r\n{head}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).await.unwrap();
+    // Nothing more is read until the door has given up: then its connection is gone.
+    let open = |server: &Server| server.door.connections();
+    while open(&server) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut got = Vec::new();
+    let ended = stream.read_to_end(&mut got).await;
+    assert!(ended.is_err() || got.len() < 64_000_000, "{} bytes came", got.len());
+    server.stop().await;
+}
