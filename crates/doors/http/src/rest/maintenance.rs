@@ -124,3 +124,28 @@ async fn usage(call: Call) -> Result<Response, Error> {
     };
     json(StatusCode::OK, &usage)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn fields(value: &impl Serialize) -> BTreeSet<String> {
+        let value = serde_json::to_value(value).unwrap();
+        value.as_object().unwrap().keys().cloned().collect()
+    }
+
+    /// What the engine tells comes through whole: a field that the API does not know would be lost.
+    #[test]
+    fn the_api_has_every_field_of_the_engine() {
+        let engine = fields(&cairn_datasets::Collected::default());
+        assert_eq!(engine, fields(&Collected::default()));
+        let mut verified = cairn_datasets::Verified::default();
+        assert_eq!(fields(&verified), fields(&Verified::default()));
+        let (object, detail) = ("packs/x".to_owned(), "bad".to_owned());
+        verified.blocks.found(cairn_blocks::Finding { object, offset: 7, detail, chunks: 3 });
+        let told: Verified = told(&verified).unwrap();
+        assert_eq!((told.findings[0].offset, told.findings[0].chunks), (7, 3));
+    }
+}
