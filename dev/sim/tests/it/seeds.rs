@@ -1,7 +1,7 @@
 use cairn_sim::{Counts, Plan, run};
 
 /// Seeds run on every change. `cargo run -p cairn-sim -- --seeds 10000` runs more.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 const THREADS: u64 = 2;
 
 /// Runs a share of the seeds.
