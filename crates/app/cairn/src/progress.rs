@@ -49,18 +49,18 @@ impl Drop for Progress {
 
 fn line(label: &str, meter: &Meter, elapsed: Duration) -> String {
     let (files, done, moved) = (meter.files.get(), meter.bytes.get(), meter.moved.get());
-    let seconds = elapsed.as_secs_f64().max(0.001);
-    let rate = bytes((done as f64 / seconds) as u64);
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = done.saturating_mul(1000) / millis;
     let mut text = format!("{label} {files} files, {}", bytes(done));
     let expected = meter.bytes_expected.get();
-    if expected > 0 {
-        let percent = (done * 100 / expected).min(100);
-        text = format!("{text} of {} ({percent} %)", bytes(expected));
+    if let Some(percent) = done.saturating_mul(100).checked_div(expected) {
+        text = format!("{text} of {} ({} %)", bytes(expected), percent.min(100));
     }
-    text = format!("{text}, {rate}/s, moved {}", bytes(moved));
-    if expected > done && done > 0 {
-        let left = (expected - done) as f64 / (done as f64 / seconds);
-        text = format!("{text}, {} left", duration(left as u64));
+    text = format!("{text}, {}/s, moved {}", bytes(rate), bytes(moved));
+    if let Some(left) = expected.saturating_sub(done).checked_div(rate)
+        && left > 0
+    {
+        text = format!("{text}, {} left", duration(left));
     }
     text
 }
