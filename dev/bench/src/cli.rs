@@ -1,0 +1,102 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Measures Cairn beside its peers.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Versions of real packages: stored bytes, push, unchanged push, restore
+    Datasets(Datasets),
+    /// A tree of many small files: push, pull, memory, listing one path
+    Million(Million),
+    /// A node: start, idle memory, bytes on the wire
+    Node(Common),
+    /// Durable puts and random reads of the local bucket: io_uring beside threads
+    Io(Io),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// How often each measurement is made
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Write the section of docs/BENCHMARKS.md
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Say in it that the machine was busy and the figures will be measured again
+    #[arg(long)]
+    pub(crate) provisional: bool,
+    /// Write all samples as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Where the work is done; its disk is what is measured
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The binary to measure; built when not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cairn: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Datasets {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The data
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["a", "b"])]
+    pub(crate) set: Vec<Set>,
+    /// Who takes part
+    #[arg(long, value_enum, value_delimiter = ',', default_values = TOOLS)]
+    pub(crate) tools: Vec<ToolName>,
+}
+
+const TOOLS: [&str; 6] = ["cairn", "cairn-encrypted", "casync", "restic", "restic-max", "borg"];
+
+#[derive(Debug, Args)]
+pub(crate) struct Million {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How many files
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) files: u64,
+    /// Who takes part
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["cairn", "casync", "restic", "borg"])]
+    pub(crate) tools: Vec<ToolName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Io {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The length of one measurement
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) seconds: f64,
+}
+
+/// Real data with several versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Set {
+    /// Six releases of the npm package next, unpacked
+    A,
+    /// Five releases of the Python package numpy, unpacked
+    B,
+}
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ToolName {
+    Cairn,
+    CairnEncrypted,
+    Casync,
+    Restic,
+    ResticMax,
+    Borg,
+}

@@ -1,0 +1,66 @@
+//! Directories: sizes, counts, removal.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// All regular files below a directory.
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        let entries = std::fs::read_dir(&dir).with_context(|| format!("reading {dir:?}"))?;
+        for entry in entries {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// How many files are below a directory, and how long they are together.
+pub(crate) fn usage(dir: &Path) -> Result<(u64, u64)> {
+    let (mut count, mut bytes) = (0, 0);
+    for file in files(dir)? {
+        count += 1;
+        bytes += std::fs::metadata(file)?.len();
+    }
+    Ok((count, bytes))
+}
+
+/// An empty directory in the place of whatever was there.
+pub(crate) fn fresh(dir: &Path) -> Result<()> {
+    remove(dir)?;
+    std::fs::create_dir_all(dir).with_context(|| format!("making {dir:?}"))
+}
+
+pub(crate) fn remove(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {dir:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether two trees hold the same files.
+pub(crate) fn same(left: &Path, right: &Path) -> Result<bool> {
+    let (ours, theirs) = (files(left)?, files(right)?);
+    if ours.len() != theirs.len() {
+        return Ok(false);
+    }
+    for (our, their) in ours.iter().zip(&theirs) {
+        if our.strip_prefix(left)? != their.strip_prefix(right)?
+            || std::fs::read(our)? != std::fs::read(their)?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
