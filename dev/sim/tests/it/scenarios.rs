@@ -218,8 +218,8 @@ fn packs_written(world: &World) -> usize {
     world.faulty.log().iter().filter(|entry| entry.key.starts_with("packs/")).count()
 }
 
-/// DATASETS-1 and BLOCKS-4: the publisher has announced its root and looked at the catalog; before it moves the ref,
-/// a collection begins, and would delete what it relies on.
+/// DATASETS-1 and BLOCKS-4: the publisher has announced its root and looked at the catalog; before it
+/// moves the ref, a collection begins, and would delete what it relies on.
 #[test]
 fn an_announced_root_is_marked() {
     block_on(async {
