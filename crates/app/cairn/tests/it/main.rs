@@ -4,6 +4,8 @@
 //! Every test starts `cairn` as a process, with an environment and directories of its own.
 
 #![allow(clippy::disallowed_methods, reason = "tests of processes measure real time")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
 mod contract;
 mod full;
