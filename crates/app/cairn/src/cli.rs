@@ -218,7 +218,7 @@ pub(crate) struct Init {
 pub(crate) struct Push {
     /// What to push; `-` is standard input
     pub(crate) source: PathBuf,
-    /// Where to: NAME[:TAG], one or more
+    /// Where to, one or more
     #[arg(required = true, value_name = "NAME[:TAG]")]
     pub(crate) targets: Vec<String>,
     /// Push the members of a tar (plain, gzip, zstd) or zip as files
@@ -250,7 +250,7 @@ pub(crate) struct Push {
     cairn pull data ./data --delete             and delete what the version has not\n  \
     cairn pull data ./current --switch --follow keep a link on the newest version")]
 pub(crate) struct Pull {
-    /// What to pull: NAME[:TAG]
+    /// What to pull
     #[arg(value_name = "NAME[:TAG]")]
     pub(crate) source: String,
     /// Where to

@@ -2,9 +2,9 @@
 //!
 //! A dataset that holds archives would find nothing twice in them: one changed member changes all
 //! compressed bytes after it, and the padding of a tar moves all cuts. So an archive is opened when
-//! it is pushed. [`plan`] reads it and says what its **inner stream** is made of ([`Pieces`]: members
+//! it is pushed. [`plan()`] reads it and says what its **inner stream** is made of ([`Pieces`]: members
 //! in plain bytes, and the layout between them) and how the archive is made from it again
-//! ([`Recipe`]). [`Inner`] reads the inner stream, [`rebuild`] is the way back. Where an exact way
+//! ([`Recipe`]). [`Inner`] reads the inner stream, [`rebuild()`] is the way back. Where an exact way
 //! back cannot be proved, the answer is `None`, and the archive is stored as it is.
 //!
 //! Pure: bytes come and go through `Read`, `Seek` and `Write`; no files, no clock, no threads.
@@ -17,7 +17,7 @@
 //! | zip | headers, members, directory | `deflate/cairn-1` for each member where it can be proved |
 //!
 //! - ARCHIVE-1 A plan that compresses was carried out before it is given: the archive was read as
-//!   [`Inner`] reads it, made again as [`rebuild`] makes it, and compared in every byte.
+//!   [`Inner`] reads it, made again as [`rebuild()`] makes it, and compared in every byte.
 //! - ARCHIVE-2 Nothing in an archive's bytes is an error or a panic: what is damaged, odd or too
 //!   large is `None`.
 //! - ARCHIVE-3 The pieces of a plan are its inner stream: their lengths add up to it.

@@ -17,7 +17,7 @@ pub(crate) const LAYOUT_RUN_BYTES_MAX: u64 = 64 << 10;
 /// Lengths in a recipe stay below this, so that their sums cannot overflow.
 pub(crate) const LEN_MAX: u64 = 1 << 60;
 
-/// What [`plan`](crate::plan) is willing to do for one archive.
+/// What [`plan`](crate::plan()) is willing to do for one archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest archive with compressed parts that is opened. A plain tar has no such limit.

@@ -16,7 +16,7 @@ pub enum Guess {
 pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Guesses from the first 512 bytes of a file, or all if it has fewer, whether it is worth a
-/// [`plan`](crate::plan). Cheap: no more than a sum over them.
+/// [`plan`](crate::plan()). Cheap: no more than a sum over them.
 #[must_use]
 pub fn sniff(head: &[u8]) -> Option<Guess> {
     const ZIP_HEADS: [&[u8]; 4] = [b"PK\x03\x04", b"PK\x05\x06", b"MZ", b"#!"];
