@@ -114,9 +114,10 @@ fn watched(command: &mut std::process::Command) -> Result<(Cost, Course)> {
     let mut course = Course::new();
     let cost = process::measure_watched(command, &mut |pid| {
         let at = start.elapsed();
+        // At its very begin it has no memory yet.
         let due = WATCH_EVERY * u32::try_from(course.len()).unwrap_or(u32::MAX);
         if at >= due
-            && let Some(rss) = process::status_bytes(pid, "VmRSS")
+            && let Some(rss @ 1..) = process::status_bytes(pid, "VmRSS")
         {
             course.push((at.as_secs_f64(), rss));
         }

@@ -24,9 +24,7 @@ pub(crate) fn main(args: &Datasets, command_line: &str) -> Result<()> {
         let versions = data::prepare(*set, &bench.cache)?;
         let mut samples = vec![Samples::default(); tools.len()];
         for run in 0..args.common.runs as usize {
-            for position in 0..tools.len() {
-                // Everybody is the first once, and nobody always follows the same neighbour.
-                let index = (position * (1 + run % 2 * (tools.len() - 1)) + run) % tools.len();
+            for index in order(run, tools.len()) {
                 let tool = &tools[index];
                 eprintln!("set {set:?}, run {}: {}", run + 1, tool.name.label());
                 one_run(tool, &versions, &mut samples[index], &bench.work, run == 0)?;
@@ -48,6 +46,13 @@ pub(crate) fn main(args: &Datasets, command_line: &str) -> Result<()> {
         data: json!(data),
     }
     .publish(&args.common)
+}
+
+/// Who comes when: everybody is the first once, and every other run goes backwards, so that nobody
+/// always follows the same neighbour.
+fn order(run: usize, count: usize) -> impl Iterator<Item = usize> {
+    let step = if run % 2 == 0 { 1 } else { count - 1 };
+    (0..count).map(move |position| (position * step + run) % count)
 }
 
 /// All versions into a fresh repository, the last one once more, and back.
@@ -179,4 +184,21 @@ fn how(tools: &[Tool]) -> Result<String> {
         ));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_takes_part_in_every_run() {
+        for count in 1..7 {
+            for run in 0..12 {
+                let mut who: Vec<usize> = order(run, count).collect();
+                assert_eq!(who[0], run % count);
+                who.sort_unstable();
+                assert_eq!(who, (0..count).collect::<Vec<_>>());
+            }
+        }
+    }
 }
