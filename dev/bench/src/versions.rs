@@ -51,7 +51,7 @@ pub(crate) fn main(args: &Datasets, command_line: &str) -> Result<()> {
 /// Who comes when: everybody is the first once, and every other run goes backwards, so that nobody
 /// always follows the same neighbour.
 fn order(run: usize, count: usize) -> impl Iterator<Item = usize> {
-    let step = if run % 2 == 0 { 1 } else { count - 1 };
+    let step = if run.is_multiple_of(2) { 1 } else { count - 1 };
     (0..count).map(move |position| (position * step + run) % count)
 }
 
