@@ -25,6 +25,8 @@ pub(crate) fn measure(command: &mut Command) -> Result<Cost> {
 
 /// As [`measure`], and calls `watch` with its process id all the time in between.
 pub(crate) fn measure_watched(command: &mut Command, watch: &mut dyn FnMut(u32)) -> Result<Cost> {
+    // What others left to be written would be paid for by whoever syncs next.
+    output(&mut Command::new("sync"))?;
     let log = std::env::temp_dir().join(format!("cairn-bench.{}.log", std::process::id()));
     let out = File::create(&log)?;
     command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);

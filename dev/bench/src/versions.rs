@@ -173,7 +173,8 @@ fn how(tools: &[Tool]) -> Result<String> {
     let mut text = String::from(
         "Medians (lowest–highest). Stored bytes are the lengths of all files of the repository. Each \
          push reads a directory of its own, so no files cache helps but in the unchanged push. Cairn \
-         and borg make a push durable before they report it; casync does not sync.\n\n",
+         and borg make a push durable before they report it; casync does not sync. All that is dirty \
+         is synced before each measured command.\n\n",
     );
     for tool in tools {
         text.push_str(&format!(
