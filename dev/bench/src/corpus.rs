@@ -101,6 +101,7 @@ pub(crate) fn prepare(files: u64, cache: &Path) -> Result<PathBuf> {
         return Ok(dir);
     }
     let staged = dir.with_extension("writing");
+    crate::disk::remove(&staged)?;
     crate::disk::fresh(&staged)?;
     let mut bytes = Vec::new();
     for index in 0..files {

@@ -129,6 +129,7 @@ fn fetch(set: Set, release: &Release, to: &Path) -> Result<PathBuf> {
 /// Unpacks beside, then renames: a directory with the version's name is whole.
 fn unpack(package: &Path, dir: &Path) -> Result<()> {
     let staged = dir.with_extension("unpacking");
+    crate::disk::remove(&staged)?;
     crate::disk::fresh(&staged)?;
     if package.extension().is_some_and(|extension| extension == "tgz") {
         output(Command::new("tar").arg("-xzf").arg(package).arg("-C").arg(&staged))?;

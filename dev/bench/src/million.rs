@@ -97,7 +97,7 @@ fn one_run(
         let same = disk::same(tree, &to)?;
         ensure!(same, "{} gave back something else", tool.name.label());
     }
-    disk::remove(&to)?;
+    disk::set_aside(&to)?;
     if tool.name == ToolName::Cairn {
         lookup::measure(&tool.bucket(), files, run, samples)?;
         let day = corpus::path(u64::from(run) * 1009 % files);
@@ -105,7 +105,7 @@ fn one_run(
         let cost = process::measure(tool.cairn().args(["ls", &format!("data:first/{day}")]))?;
         samples.add("ls_ms", cost.wall.as_secs_f64() * 1000.0);
     }
-    disk::remove(&bench.work.join(tool.name.label()))
+    disk::set_aside(&bench.work.join(tool.name.label()))
 }
 
 /// Measures a command and its memory over time.

@@ -124,7 +124,7 @@ fn one_run(bench: &Workbench, versions: &[Version], samples: &mut Samples) -> Re
     anyhow::ensure!(disk::same(&newer.dir, &to)?, "the node gave back something else");
     samples.add("busy_rss", process::status_bytes(node.child.id(), "VmHWM").unwrap_or(0) as f64);
     drop(node);
-    disk::remove(&place)
+    disk::set_aside(&place)
 }
 
 fn body(samples: &Samples) -> String {

@@ -105,7 +105,7 @@ fn one_run(
         let cost = tool.restore(&last.name, &to)?;
         samples.add("restore_cold", cost.wall.as_secs_f64());
     }
-    disk::remove(&to)
+    disk::set_aside(&to)
 }
 
 fn section(set: Set, versions: &[Version], tools: &[Tool], samples: &[Samples]) -> Result<String> {

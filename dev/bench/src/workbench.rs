@@ -26,6 +26,7 @@ impl Workbench {
             Some(dir) => std::path::absolute(dir)?.join("cairn-bench"),
             None => cache.join("work"),
         };
+        disk::remove(&work)?;
         disk::fresh(&work)?;
         let cairn = match &common.cairn {
             Some(file) => std::path::absolute(file)?,

@@ -169,6 +169,28 @@ impl ContentStream {
         Ok(None)
     }
 
+    /// All pieces that can be had without waiting again, about 4 MiB at most; empty at the end.
+    pub(crate) async fn next_batch(&mut self) -> Result<Vec<Piece>, Error> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(piece) = self.next_piece().await? {
+            if let Piece::Bytes(piece) = &piece {
+                bytes += piece.len() as u64;
+            }
+            batch.push(piece);
+            if bytes >= BATCH_BYTES || !self.has_ready() {
+                break;
+            }
+        }
+        Ok(batch)
+    }
+
+    fn has_ready(&self) -> bool {
+        match &self.inner {
+            Inner::Plain(plain) => !plain.ready.is_empty(),
+            Inner::Rebuilt { pieces, .. } => !pieces.is_empty(),
+        }
+    }
+
     /// A rebuilt archive may still have its hash to compare.
     async fn end(&mut self) -> Result<(), Error> {
         if let Inner::Rebuilt { pieces, .. } = &mut self.inner

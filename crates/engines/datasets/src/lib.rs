@@ -27,6 +27,7 @@ mod local;
 mod maintain;
 mod meter;
 mod model;
+mod page_file;
 mod pages;
 mod pull;
 mod push;

@@ -1,16 +1,18 @@
 //! Walking a manifest page by page.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod ahead;
+mod slices;
+
+use std::sync::Arc;
 
 use cairn_chunk::ChunkId;
-use cairn_tree::{
-    DirectoryChild, DirectoryPage, Entry, Find, Kind, MapChild, MapFind, MapPage, Meta, Root,
-    Slice, Stream,
-};
+use cairn_tree::{DirectoryChild, DirectoryPage, Entry, Find, Kind, MapPage, Meta, Root, Stream};
 
+use self::ahead::Ahead;
+pub(crate) use self::slices::Slices;
 use crate::error::Error;
 use crate::model::Dataset;
+use crate::page_file::PageFile;
 use crate::pull::Seeds;
 use crate::store::Store;
 
@@ -24,89 +26,32 @@ pub struct Browser {
     dataset: Dataset,
     /// Where chunks may be found nearer than in the store.
     seeds: Option<Arc<Seeds>>,
-    /// Directory pages that a walk will want soon.
+    /// Pages that a walk will want soon.
     ahead: Option<Arc<Ahead>>,
-}
-
-/// Directory pages read before they are asked for: level by level below the one that is wanted, so
-/// that a walk of a large tree costs a few requests and not one for each directory.
-#[derive(Default)]
-struct Ahead(Mutex<BTreeMap<ChunkId, bytes::Bytes>>);
-
-/// Pages and bytes that one reading ahead fetches, and that wait at most.
-const AHEAD_PAGES: usize = 512;
-const AHEAD_BYTES: usize = 4 * 1024 * 1024;
-const AHEAD_PAGES_MAX: usize = 4 * AHEAD_PAGES;
-
-impl Ahead {
-    fn pages(&self) -> MutexGuard<'_, BTreeMap<ChunkId, bytes::Bytes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Fetches a page and what is below it, as far as the bounds go.
-    async fn fetch(&self, browser: &Browser, id: ChunkId) -> Result<bytes::Bytes, Error> {
-        if self.pages().len() > AHEAD_PAGES_MAX {
-            self.pages().clear();
-        }
-        let (mut wave, mut left, mut bytes) = (vec![id], AHEAD_PAGES, 0);
-        let mut wanted = None;
-        while !wave.is_empty() && bytes < AHEAD_BYTES {
-            wave.truncate(left);
-            left -= wave.len();
-            let read = browser.store.read(&browser.dataset, &wave).await?;
-            let mut below = Vec::new();
-            for (page, content) in wave.into_iter().zip(read) {
-                bytes += content.len();
-                below.extend(directories_below(&content));
-                if page == id {
-                    wanted = Some(content);
-                } else {
-                    self.pages().insert(page, content);
-                }
-            }
-            below.retain(|page| *page != id && !self.pages().contains_key(page));
-            below.sort_unstable();
-            below.dedup();
-            wave = below;
-        }
-        Ok(wanted.expect("the first wave has the page that is wanted"))
-    }
-}
-
-/// The directory pages that a page leads to. One that does not decode leads nowhere: whoever asks for
-/// it learns what is wrong.
-fn directories_below(page: &[u8]) -> Vec<ChunkId> {
-    match DirectoryPage::decode(page) {
-        Err(_) => Vec::new(),
-        Ok(DirectoryPage::Index(index)) => {
-            index.children().iter().map(|child| child.page).collect()
-        }
-        Ok(DirectoryPage::Leaf(leaf)) => leaf
-            .entries()
-            .iter()
-            .filter_map(|entry| match entry.kind {
-                Kind::Directory { page, .. } => page,
-                _ => None,
-            })
-            .collect(),
-    }
+    /// Pages of the last pull.
+    near: Option<Arc<PageFile>>,
 }
 
 impl Browser {
     /// A browser of `dataset`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, dataset: Dataset) -> Self {
-        Self { store, dataset, seeds: None, ahead: None }
+        Self { store, dataset, seeds: None, ahead: None, near: None }
     }
 
     pub(crate) fn with_seeds(self, seeds: Arc<Seeds>) -> Self {
         Self { seeds: Some(seeds), ..self }
     }
 
-    /// For walks of whole trees: directory pages are read ahead.
+    pub(crate) fn with_pages(self, near: Arc<PageFile>) -> Self {
+        Self { near: Some(near), ..self }
+    }
+
+    /// For walks of whole trees: directory pages are read ahead, with `maps` also what says where the
+    /// contents of files are.
     #[must_use]
-    pub fn reading_ahead(self) -> Self {
-        Self { ahead: Some(Arc::default()), ..self }
+    pub fn reading_ahead(self, maps: bool) -> Self {
+        Self { ahead: Some(Arc::new(Ahead::new(maps))), ..self }
     }
 
     /// Chunks of file contents, in the order asked for.
@@ -130,8 +75,25 @@ impl Browser {
     }
 
     async fn page(&self, id: ChunkId) -> Result<bytes::Bytes, Error> {
-        let mut pages = self.store.read(&self.dataset, &[id]).await?;
+        let mut pages = self.read_pages(&[id]).await?;
         Ok(pages.pop().expect("a read answers every id"))
+    }
+
+    /// Pages, from the last pull where it had them, else from the store.
+    async fn read_pages(&self, ids: &[ChunkId]) -> Result<Vec<bytes::Bytes>, Error> {
+        let Some(near) = &self.near else { return self.store.read(&self.dataset, ids).await };
+        let mut pages: Vec<Option<bytes::Bytes>> = ids.iter().map(|id| near.take(*id)).collect();
+        let missing: Vec<usize> = (0..ids.len()).filter(|at| pages[*at].is_none()).collect();
+        let wanted: Vec<ChunkId> = missing.iter().map(|at| ids[*at]).collect();
+        if !wanted.is_empty() {
+            for (at, page) in
+                missing.into_iter().zip(self.store.read(&self.dataset, &wanted).await?)
+            {
+                near.put(ids[at], &page);
+                pages[at] = Some(page);
+            }
+        }
+        Ok(pages.into_iter().flatten().collect())
     }
 
     /// The root of a manifest.
@@ -150,17 +112,24 @@ impl Browser {
         Ok(DirectoryPage::decode(&self.page(id).await?)?)
     }
 
+    fn page_ahead(&self, id: ChunkId) -> Option<bytes::Bytes> {
+        self.ahead.as_ref()?.take(id)
+    }
+
     async fn directory_bytes(&self, id: ChunkId) -> Result<bytes::Bytes, Error> {
-        let Some(ahead) = &self.ahead else { return self.page(id).await };
-        let known = ahead.pages().remove(&id);
-        match known {
-            Some(bytes) => Ok(bytes),
-            None => ahead.fetch(self, id).await,
+        match (self.page_ahead(id), &self.ahead) {
+            (Some(bytes), _) => Ok(bytes),
+            (None, Some(ahead)) => ahead.fetch(self, id).await,
+            (None, None) => self.page(id).await,
         }
     }
 
     pub(crate) async fn map(&self, id: ChunkId) -> Result<MapPage, Error> {
-        Ok(MapPage::decode(&self.page(id).await?)?)
+        let bytes = match self.page_ahead(id) {
+            Some(bytes) => bytes,
+            None => self.page(id).await?,
+        };
+        Ok(MapPage::decode(&bytes)?)
     }
 
     /// The entries of the directory with this top page, in the order of their names.
@@ -341,93 +310,11 @@ impl Entries {
             .take_while(|at| self.pages[*at].bytes.is_none())
             .collect();
         let ids: Vec<ChunkId> = wanted.iter().map(|at| self.pages[*at].page).collect();
-        let read = self.browser.store.read(&self.browser.dataset, &ids).await?;
+        let read = self.browser.read_pages(&ids).await?;
         for (at, bytes) in wanted.into_iter().zip(read) {
             self.pages[at].bytes = Some(bytes);
         }
         Ok(())
-    }
-}
-
-/// The slices of a stream in order.
-pub struct Slices {
-    browser: Browser,
-    ready: Vec<Slice>,
-    pages: Vec<(ChunkId, Expected)>,
-    /// Bytes to skip before the first slice.
-    skip: u64,
-}
-
-enum Expected {
-    Top(u64),
-    Child(MapChild),
-}
-
-impl Slices {
-    fn new(browser: Browser, stream: &Stream, offset: u64) -> Self {
-        let mut slices = Self { browser, ready: Vec::new(), pages: Vec::new(), skip: offset };
-        match stream {
-            Stream::Map { page, len } => slices.pages.push((*page, Expected::Top(*len))),
-            other => {
-                slices.ready = other.inline().unwrap_or_default();
-                slices.ready.reverse();
-            }
-        }
-        slices
-    }
-
-    /// The next slice; the first may begin in the middle of one.
-    ///
-    /// # Errors
-    /// [`Error::Tree`], [`Error::Blocks`].
-    pub async fn next(&mut self) -> Result<Option<Slice>, Error> {
-        loop {
-            while let Some(slice) = self.ready.pop() {
-                if self.skip < slice.len {
-                    return Ok(Some(self.cut(slice)));
-                }
-                self.skip -= slice.len;
-            }
-            let Some((id, expected)) = self.pages.pop() else { return Ok(None) };
-            let page = self.browser.map(id).await?;
-            match &expected {
-                Expected::Top(len) => page.check_len(*len)?,
-                Expected::Child(child) => child.check(&page)?,
-            }
-            self.open(&page);
-        }
-    }
-
-    fn cut(&mut self, mut slice: Slice) -> Slice {
-        let skip = std::mem::take(&mut self.skip);
-        slice.len -= skip;
-        if let cairn_tree::Source::Chunk { skip: at, .. } = &mut slice.source {
-            *at += u32::try_from(skip).expect("a slice of a chunk is below 1 MiB");
-        }
-        slice
-    }
-
-    fn open(&mut self, page: &MapPage) {
-        let (index, start) = match page.find(self.skip) {
-            MapFind::Slice { index, start, .. } | MapFind::Child { index, start, .. } => {
-                (index, start)
-            }
-            MapFind::Beyond => {
-                self.skip = self.skip.saturating_sub(page.byte_count());
-                return;
-            }
-        };
-        self.skip -= start;
-        match page {
-            MapPage::Leaf(leaf) => {
-                self.ready = leaf.slices()[index..].to_vec();
-                self.ready.reverse();
-            }
-            MapPage::Index(map) => {
-                let children = map.children()[index..].iter().rev();
-                self.pages.extend(children.map(|c| (c.page, Expected::Child(*c))));
-            }
-        }
     }
 }
 

@@ -76,10 +76,19 @@ impl CacheFile {
         self.path.with_extension("part")
     }
 
+    /// Where the manifest pages of a pull are kept.
+    pub(crate) fn pages(&self) -> PathBuf {
+        self.path.with_extension("pages")
+    }
+
+    /// Makes the directory that it and its neighbours are in.
+    pub(crate) fn make(&self) -> io::Result<()> {
+        std::fs::create_dir_all(self.path.parent().expect("it was made with a parent"))
+    }
+
     /// Begins a new cache beside the old one. Files touched after `settled` get no row.
     pub(crate) fn create(&self, settled: i64) -> io::Result<CacheWriter> {
-        let parent = self.path.parent().expect("it was made with a parent");
-        std::fs::create_dir_all(parent)?;
+        self.make()?;
         let staged = self.path.with_extension(format!("{}.new", std::process::id()));
         let file = File::create(&staged)?;
         let mut writer = CacheWriter {

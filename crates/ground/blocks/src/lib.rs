@@ -30,6 +30,7 @@ pub mod fuzzing;
 mod index;
 pub mod pack;
 mod read;
+mod reframe;
 mod run;
 mod seal;
 mod session;

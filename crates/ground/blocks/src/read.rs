@@ -15,13 +15,14 @@ use crate::frame;
 use crate::index::Want;
 use crate::pack::{self, FramePlace, PackId};
 use crate::run::IndexEntry;
+use crate::seal::Master;
 use crate::store::Blocks;
 
 /// Frames of a pack this near to each other are read with one request.
 const GAP_BYTES_MAX: u32 = 64 * 1024;
 /// The most bytes of one request.
 const REQUEST_BYTES_MAX: u32 = 4 * 1024 * 1024;
-const REQUESTS_AT_ONCE: usize = 4;
+pub(crate) const REQUESTS_AT_ONCE: usize = 4;
 const DECODES_AT_ONCE: usize = 4;
 const MOVED_RETRIES_MAX: u32 = 3;
 
@@ -33,9 +34,19 @@ impl Blocks {
     /// [`Error::MissingChunk`] for an id that no pack has; [`Error::Corrupt`] when stored bytes are
     /// not what the id says (BUCKET-3).
     pub async fn read(&self, key: &ChunkKey, ids: &[ChunkId]) -> Result<Vec<Bytes>, Error> {
+        self.with_entries(ids, |entries| self.read_entries(key, entries)).await
+    }
+
+    /// Does something with the places of chunks, and does it again with their new places when it found
+    /// them moved or damaged.
+    pub(crate) async fn with_entries<T, W: Future<Output = Result<T, Error>>>(
+        &self,
+        ids: &[ChunkId],
+        work: impl Fn(Vec<IndexEntry>) -> W,
+    ) -> Result<T, Error> {
         for tries in 0.. {
             let entries = self.locate_all(ids, tries > 0).await?;
-            match self.read_entries(key, &entries).await {
+            match work(entries).await {
                 // It may have been damaged on its way or in the cache: the bucket is asked once more.
                 Err(error) if error.kind() == ErrorKind::Corrupt && tries == 0 => {}
                 // A collection moved a pack: the index knows where to.
@@ -65,7 +76,7 @@ impl Blocks {
     async fn read_entries(
         &self,
         key: &ChunkKey,
-        entries: &[IndexEntry],
+        entries: Vec<IndexEntry>,
     ) -> Result<Vec<Bytes>, Error> {
         let frames = self.frames(entries.iter().map(|entry| entry.frame)).await?;
         let chunk = |entry: &IndexEntry| {
@@ -112,18 +123,21 @@ impl Blocks {
     }
 
     async fn load(&self, request: Request) -> Result<Vec<(FramePlace, Bytes)>, Error> {
+        let stored = self.stored(request).await?;
+        let decodes = stored.into_iter().map(|(place, stored)| self.decode(place, stored));
+        let decodes: Vec<_> = decodes.collect();
+        stream::iter(decodes).buffered(DECODES_AT_ONCE).try_collect().await
+    }
+
+    /// The frames of a request as they are stored.
+    pub(crate) async fn stored(&self, request: Request) -> Result<Vec<(FramePlace, Bytes)>, Error> {
         let range = u64::from(request.bytes.start)..u64::from(request.bytes.end);
         let stored = self.inner.bucket.get_range(&request.pack.key(), range).await?;
-        let decodes: Vec<_> = request
-            .frames
-            .into_iter()
-            .map(|place| {
-                let from = (place.offset - request.bytes.start) as usize;
-                let part = stored.slice(from..from + place.len as usize);
-                self.decode(place, part)
-            })
-            .collect();
-        stream::iter(decodes).buffered(DECODES_AT_ONCE).try_collect().await
+        let part = |place: FramePlace| {
+            let from = (place.offset - request.bytes.start) as usize;
+            (place, stored.slice(from..from + place.len as usize))
+        };
+        Ok(request.frames.into_iter().map(part).collect())
     }
 
     async fn decode(&self, place: FramePlace, stored: Bytes) -> Result<(FramePlace, Bytes), Error> {
@@ -140,30 +154,45 @@ impl Blocks {
 
 /// Opens and decodes one stored frame.
 pub(crate) fn frame_decode(
-    master: Option<&crate::seal::Master>,
+    master: Option<&Master>,
     place: FramePlace,
-    stored: &[u8],
+    stored: &Bytes,
 ) -> Result<Bytes, Error> {
-    let corrupt =
-        |detail: String| Error::corrupt(&place.pack.key(), u64::from(place.offset), detail);
-    let content = match master {
-        None => frame::decode(stored),
-        Some(_) => {
-            let plain = pack::open(master, place.pack, u64::from(place.offset), stored, true)
-                .ok_or_else(|| corrupt("frame authentication failed".to_owned()))?;
-            frame::decode(&plain)
-        }
-    };
-    content.map(Bytes::from).map_err(|detail| corrupt(format!("the frame {detail}")))
+    decode_plain(place, &open_plain(master, place, stored)?)
+}
+
+/// The plain form of a stored frame.
+pub(crate) fn open_plain(
+    master: Option<&Master>,
+    place: FramePlace,
+    stored: &Bytes,
+) -> Result<Bytes, Error> {
+    if master.is_none() {
+        return Ok(stored.clone());
+    }
+    pack::open(master, place.pack, u64::from(place.offset), stored, true)
+        .map(Bytes::from)
+        .ok_or_else(|| corrupt(place, "frame authentication failed".to_owned()))
+}
+
+/// The content of a frame's plain form.
+pub(crate) fn decode_plain(place: FramePlace, plain: &[u8]) -> Result<Bytes, Error> {
+    let content = frame::decode(plain);
+    content.map(Bytes::from).map_err(|detail| corrupt(place, format!("the frame {detail}")))
+}
+
+fn corrupt(place: FramePlace, detail: String) -> Error {
+    Error::corrupt(&place.pack.key(), u64::from(place.offset), detail)
 }
 
 /// Cuts a chunk out of its frame and checks it.
-fn chunk_of(key: &ChunkKey, entry: &IndexEntry, content: &Bytes) -> Result<Bytes, Error> {
+pub(crate) fn chunk_of(
+    key: &ChunkKey,
+    entry: &IndexEntry,
+    content: &Bytes,
+) -> Result<Bytes, Error> {
     let (from, to) = (entry.at as usize, entry.at as usize + entry.len as usize);
-    let corrupt = || {
-        let detail = format!("chunk {} is not what its id says", entry.id);
-        Error::corrupt(&entry.frame.pack.key(), u64::from(entry.frame.offset), detail)
-    };
+    let corrupt = || corrupt(entry.frame, format!("chunk {} is not what its id says", entry.id));
     if to > content.len() {
         return Err(corrupt());
     }
@@ -171,14 +200,15 @@ fn chunk_of(key: &ChunkKey, entry: &IndexEntry, content: &Bytes) -> Result<Bytes
     if key.id(&chunk) == entry.id { Ok(chunk) } else { Err(corrupt()) }
 }
 
-struct Request {
+/// Frames of one pack that are read at once.
+pub(crate) struct Request {
     pack: PackId,
     bytes: Range<u32>,
     frames: Vec<FramePlace>,
 }
 
 /// Joins sorted frames of the same pack that lie near each other.
-fn requests(frames: &[FramePlace]) -> Vec<Request> {
+pub(crate) fn requests(frames: &[FramePlace]) -> Vec<Request> {
     let mut requests: Vec<Request> = Vec::new();
     for place in frames {
         let end = place.offset.saturating_add(place.len);

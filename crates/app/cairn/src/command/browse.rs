@@ -18,7 +18,7 @@ pub(crate) async fn ls(context: &Context, args: &cli::Ls) -> anyhow::Result<()> 
     }
     let mut browser = context.browser(&reference).await?;
     if args.recursive {
-        browser = browser.reading_ahead();
+        browser = browser.reading_ahead(false);
     }
     let (_, root) = browser.open(&reference.tag_or_latest()).await?;
     let top = browser.at(&root, &reference.path).await?;
@@ -176,7 +176,7 @@ fn show_change(change: &Change, json: bool) -> anyhow::Result<()> {
 
 pub(crate) async fn stat(context: &Context, args: &cli::Stat) -> anyhow::Result<()> {
     let reference = version_reference(&args.reference)?;
-    let browser = context.browser(&reference).await?.reading_ahead();
+    let browser = context.browser(&reference).await?.reading_ahead(false);
     let tag = browser.store().tag(&target(&reference)).await?;
     let older = match &args.against {
         Some(other) => {

@@ -22,7 +22,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(cli.global);
     let json = context.global.json;
     match cli.command {
-        Command::Up(args) => up::up(&context, &args).await?,
+        Command::Up(args) => Box::pin(up::up(&context, &args)).await?,
         Command::Init(args) => maintain::init(&context, &args).await?,
         Command::Push(args) => return transfer::push(&context, &args).await,
         Command::Pull(args) => transfer::pull(&context, &args).await?,

@@ -1,14 +1,12 @@
 //! Chunks for pulls.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use cairn_blocks::OpenFrame;
 use cairn_chunk::ChunkId;
-use cairn_datasets::{Dataset, Datasets, Store as _};
+use cairn_datasets::{Dataset, Datasets};
 use futures::StreamExt as _;
 
 use super::route;
@@ -19,8 +17,8 @@ use crate::openapi::{BodyDoc, Doc};
 use crate::route::{self, Route};
 use crate::wire::{BINARY, decode_ids, encode_frame};
 
-/// Chunks travel with the fastest compression: the link is rarely slower than that.
-const LEVEL: i32 = 1;
+/// How frames are compressed that are not sent as they are stored.
+const LEVEL: i32 = 3;
 /// Parts of an answer that are read and compressed while the one before is sent.
 const PARTS_AHEAD: usize = 2;
 
@@ -47,13 +45,11 @@ pub(super) fn ids_of(body: &[u8]) -> Result<Vec<ChunkId>, Error> {
 async fn chunks(mut call: Call) -> Result<Response, Error> {
     let dataset = call.args.dataset()?;
     let asked = ids_of(&call.bytes().await?)?;
-    let mut seen = BTreeSet::new();
-    let ids: Vec<ChunkId> = asked.into_iter().filter(|id| seen.insert(*id)).collect();
-    if ids.is_empty() {
+    if asked.is_empty() {
         return Ok(respond(StatusCode::OK, BINARY, Bytes::new()));
     }
     let datasets = call.door.datasets().clone();
-    let parts = parts(&datasets, ids).await?;
+    let parts = parts(&datasets, &asked).await?;
     // The place is kept to the end of the answer.
     let place = Arc::clone(call.door.chunk_streams()).acquire_owned().await;
     let place = place.map_err(|_| cairn_env::Lost)?;
@@ -66,42 +62,38 @@ async fn chunks(mut call: Call) -> Result<Response, Error> {
     streamed(BINARY, frames).await
 }
 
-/// Cuts a list of chunks so that each part has a few megabytes of content.
-async fn parts(datasets: &Datasets, ids: Vec<ChunkId>) -> Result<Vec<Vec<ChunkId>>, Error> {
-    let places = datasets.blocks().locate(&ids).await.map_err(cairn_datasets::Error::from)?;
+/// Orders chunks as they are stored and cuts the list so that each part has a few megabytes.
+async fn parts(datasets: &Datasets, ids: &[ChunkId]) -> Result<Vec<Vec<ChunkId>>, Error> {
+    let places = datasets.blocks().locate(ids).await.map_err(cairn_datasets::Error::from)?;
+    let mut located = Vec::with_capacity(ids.len());
+    for (id, place) in ids.iter().zip(places) {
+        let missing = || Error::NoPath { detail: format!("chunk {id} is not in the bucket") };
+        located.push(place.ok_or_else(missing)?);
+    }
+    located.sort_unstable_by_key(|entry| (entry.frame, entry.at));
+    located.dedup_by_key(|entry| entry.id);
     let mut parts: Vec<Vec<ChunkId>> = Vec::new();
-    let mut bytes = u64::MAX;
-    for (id, place) in ids.into_iter().zip(places) {
-        let Some(place) = place else {
-            return Err(Error::NoPath { detail: format!("chunk {id} is not in the bucket") });
-        };
-        if bytes >= READ_BYTES {
+    let (mut bytes, mut frame) = (u64::MAX, None);
+    for entry in located {
+        // A part ends with a frame, for whole frames are sent as they are.
+        if bytes >= READ_BYTES && frame != Some(entry.frame) {
             bytes = 0;
             parts.push(Vec::new());
         }
-        bytes += u64::from(place.len);
-        parts.last_mut().expect("one was pushed above").push(id);
+        bytes = bytes.saturating_add(u64::from(entry.len));
+        frame = Some(entry.frame);
+        parts.last_mut().expect("one was pushed above").push(entry.id);
     }
     Ok(parts)
 }
 
-/// Reads the chunks of a part and frames them again.
+/// The frames of a part.
 async fn frames(datasets: Datasets, dataset: Dataset, ids: Vec<ChunkId>) -> Result<Bytes, Error> {
-    let chunks = datasets.read(&dataset, &ids).await?;
-    let framed = datasets.blocks().env().spawn.run(move || {
-        let mut body = Vec::new();
-        let mut open = OpenFrame::default();
-        for (id, chunk) in ids.into_iter().zip(chunks) {
-            open.push(id, &chunk);
-            if open.is_full() {
-                let full = std::mem::take(&mut open);
-                body.extend_from_slice(&encode_frame(&full.encode(LEVEL)));
-            }
-        }
-        if !open.is_empty() {
-            body.extend_from_slice(&encode_frame(&open.encode(LEVEL)));
-        }
-        Bytes::from(body)
-    });
-    Ok(framed.await?)
+    let blocks = datasets.blocks();
+    let key = blocks.chunk_key(&dataset.project);
+    let frames =
+        blocks.read_frames(&key, &ids, LEVEL).await.map_err(cairn_datasets::Error::from)?;
+    let mut body = Vec::new();
+    frames.iter().for_each(|frame| body.extend_from_slice(&encode_frame(frame)));
+    Ok(body.into())
 }

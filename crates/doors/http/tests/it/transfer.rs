@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cairn_base::ErrorKind;
-use cairn_datasets::{Publication, Store};
+use cairn_datasets::{Publication, PullOptions, Store};
 
 use crate::support::{Server, picture, pull, push, target, tree};
 
@@ -34,6 +34,41 @@ async fn a_tree_comes_back_as_it_was_and_the_second_push_moves_nothing() {
     let tags = store.tags(&target("data").dataset).await.unwrap();
     let names: Vec<_> = tags.iter().map(|tag| tag.tag.as_str()).collect();
     assert_eq!(names, ["latest", "v1", "v2"]);
+    server.stop().await;
+}
+
+/// The second pull needs the chunks and pages that changed, in few requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_change_of_many_files_moves_little_in_few_requests() {
+    let server = Server::start().await;
+    let work = tempfile::tempdir().unwrap();
+    let source = work.path().join("source");
+    let file = |number: usize| source.join(format!("{}/{number}", number % 40));
+    for number in 0..2000 {
+        std::fs::create_dir_all(file(number).parent().unwrap()).unwrap();
+        std::fs::write(file(number), format!("{number} ").repeat(20 + number % 7 * 8000)).unwrap();
+    }
+    server.fill(&source, "data:v1").await;
+    for number in (0..2000).step_by(50) {
+        std::fs::write(file(number), format!("changed {number} ").repeat(100)).unwrap();
+    }
+    server.fill(&source, "data:v2").await;
+
+    let token = server.user("ci", &["reader data"]).await;
+    let options = PullOptions { state_dir: Some(work.path().join("state")), ..Default::default() };
+    let copy = work.path().join("copy");
+    let mut wires = Vec::new();
+    for version in ["data:v1", "data:v2"] {
+        let node = server.node(&token);
+        let store: Arc<dyn Store> = Arc::new(node.clone());
+        cairn_datasets::pull(&store, &target(version), &copy, &options).await.unwrap();
+        wires.push((node.wire().down(), node.wire().requests()));
+    }
+    assert_eq!(picture(&copy), picture(&source));
+    let [(_, first), (bytes, requests)] = wires[..] else { unreachable!() };
+    assert!(first < 100, "{first} requests for 2000 files");
+    assert!(requests < 20, "{requests} requests for 40 files");
+    assert!(bytes < 200_000, "{bytes} bytes for 40 changed files");
     server.stop().await;
 }
 

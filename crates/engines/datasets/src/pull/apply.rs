@@ -5,27 +5,19 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn_env::Lost;
-use cairn_tree::{Content, Entry, Kind, Meta, Root, Slice};
-use futures::future::BoxFuture;
-use futures::stream::{FuturesOrdered, StreamExt as _};
+use cairn_chunk::ChunkKey;
+use cairn_tree::{Entry, Kind, Meta, Root};
 
 use super::check::{Action, Memory, check};
+use super::queue::{Done, Queue, Target};
 use super::seeds::{Seeds, below, local};
-use super::write::{self, FileJob, Staged};
-use super::{PullOptions, Pulled};
-use crate::content::{Piece, read_slices};
+use super::{PullOptions, Pulled, write};
 use crate::error::Error;
 use crate::model::{Project, Version};
+use crate::page_file::PageFile;
 use crate::pages::{Browser, Entries};
-use crate::push::Stamp;
 use crate::stat_cache::{CacheFile, CacheWriter};
 
-/// A file up to this size is written together with others.
-const SMALL_BYTES_MAX: u64 = 1024 * 1024;
-const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-const BATCH_FILES: usize = 128;
-const BATCHES_AT_ONCE: usize = 3;
 const WARNINGS_MAX: usize = 100;
 
 struct Level {
@@ -36,18 +28,6 @@ struct Level {
     names: BTreeSet<Vec<u8>>,
 }
 
-/// A small file on its way: where it goes, and what it is made of.
-struct Small {
-    path: Vec<u8>,
-    directory: Arc<OwnedFd>,
-    name: Vec<u8>,
-    meta: Meta,
-    len: u64,
-    slices: Vec<Slice>,
-}
-
-type Written = Result<(Vec<(Vec<u8>, Stamp)>, Vec<String>), Error>;
-
 struct Apply<'a> {
     browser: Browser,
     destination: &'a Path,
@@ -55,9 +35,7 @@ struct Apply<'a> {
     actions: Option<std::vec::IntoIter<Action>>,
     top: Arc<OwnedFd>,
     clean_up: bool,
-    batch: Vec<Small>,
-    batch_bytes: u64,
-    writing: FuturesOrdered<BoxFuture<'static, Written>>,
+    queue: Queue,
     /// Rows of the memory that is being written, in the order of the walk.
     rows: Option<CacheWriter>,
     links: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
@@ -81,19 +59,21 @@ pub(crate) async fn apply(
     let top = Arc::new(write::open_top(&absolute).map_err(|e| failed("open")(e.into()))?);
     let file =
         options.state_dir.as_ref().map(|dir| CacheFile::new(dir, "pull", &absolute, project));
+    let pages = file.as_ref().and_then(|file| {
+        let pages = file.make().and_then(|()| PageFile::create(&file.pages(), project.key.clone()));
+        // Without it pages are fetched, that is all.
+        pages.inspect_err(|error| tracing::debug!(%error, "pages are not kept")).ok().map(Arc::new)
+    });
+    let browser = match &pages {
+        Some(pages) => browser.clone().with_pages(Arc::clone(pages)),
+        None => browser.clone(),
+    };
     let seeds = Arc::new(Seeds::new(project.key.clone(), Arc::clone(&options.meter)));
     let empty = fresh || write::names(&top).map_err(failed("list"))?.is_empty();
     let mut actions = None;
     if !empty {
-        let memory = match file.as_ref().and_then(CacheFile::open) {
-            Some((reader, old)) => Some(Memory { reader, root: browser.root(old).await.ok() }),
-            None => None,
-        };
-        if let Some(old) = memory.as_ref().and_then(|memory| memory.root.as_ref()) {
-            seeds.learn(browser, old, root, &absolute).await?;
-        }
-        let key = &project.key;
-        actions = Some(check(browser, root, &absolute, memory, key, options).await?.into_iter());
+        let place = Place { browser: &browser, root, destination: &absolute, key: &project.key };
+        actions = Some(decide(&place, file.as_ref(), &seeds, options).await?.into_iter());
     }
     let marker = file.as_ref().map(CacheFile::marker);
     let cut_off = marker.as_ref().is_some_and(|marker| marker.exists());
@@ -101,16 +81,15 @@ pub(crate) async fn apply(
     if let Some(marker) = &marker {
         std::fs::write(marker, b"").map_err(|error| Error::local("write", marker, error))?;
     }
+    let for_content = browser.clone().with_seeds(Arc::clone(&seeds));
     let mut work = Apply {
-        browser: browser.clone().with_seeds(Arc::clone(&seeds)),
+        queue: Queue::new(for_content, absolute.clone(), Arc::clone(&options.meter)),
+        browser,
         destination: &absolute,
         options,
         actions,
         top,
         clean_up: cut_off || (options.delete && !empty),
-        batch: Vec::new(),
-        batch_bytes: 0,
-        writing: FuturesOrdered::new(),
         rows,
         links: Vec::new(),
         finish: vec![(Vec::new(), root.meta.clone())],
@@ -121,12 +100,45 @@ pub(crate) async fn apply(
     if let Some(rows) = work.rows.take() {
         rows.finish(version.root).map_err(failed("remember the pull of"))?;
     }
+    if let Some(pages) = &pages {
+        pages.finish().map_err(failed("remember the pull of"))?;
+    }
     if let Some(marker) = &marker {
         std::fs::remove_file(marker).map_err(|error| Error::local("remove", marker, error))?;
     }
     work.pulled.reused_bytes = seeds.reused_bytes();
     work.pulled.fetched_bytes = options.meter.moved.get();
     Ok(work.pulled)
+}
+
+/// What is to be made of what: a version at a destination.
+struct Place<'a> {
+    browser: &'a Browser,
+    root: &'a Root,
+    destination: &'a Path,
+    key: &'a ChunkKey,
+}
+
+/// Looks at what is there: what is to be done with each entry, and which chunks files there have.
+async fn decide(
+    place: &Place<'_>,
+    file: Option<&CacheFile>,
+    seeds: &Seeds,
+    options: &PullOptions,
+) -> Result<Vec<Action>, Error> {
+    let Place { browser, root, destination, key } = place;
+    let (memory, old) = match file.and_then(CacheFile::open) {
+        Some((reader, old)) => {
+            let old = browser.root(old).await.ok();
+            (Some(Memory { reader, root: old.clone() }), old)
+        }
+        None => (None, None),
+    };
+    let actions = check(browser, root, destination, memory, key, options).await?;
+    if let Some(old) = &old {
+        seeds.learn(browser, old, root, destination).await?;
+    }
+    Ok(actions)
 }
 
 fn empty_report(version: &Version) -> Pulled {
@@ -159,7 +171,7 @@ impl Apply<'_> {
             names: BTreeSet::new(),
         }];
         while let Some(level) = levels.last_mut() {
-            let Some(entry) = level.entries.next().await? else {
+            let Some(entry) = self.next_entry(&mut level.entries).await? else {
                 let level = levels.pop().expect("the loop has just seen it");
                 self.leave(&level)?;
                 continue;
@@ -219,131 +231,62 @@ impl Apply<'_> {
                 self.links.push((target, parent, name));
             }
             Kind::File { content } => {
-                self.file(path, directory, name, meta, content, action).await?
+                let (path, directory) = (path.to_vec(), Arc::clone(directory));
+                self.file(Target { path, directory, name, meta, content }, action).await?;
             }
         }
         Ok(None)
     }
 
-    async fn file(
-        &mut self,
-        path: &[u8],
-        directory: &Arc<OwnedFd>,
-        name: Vec<u8>,
-        meta: Meta,
-        content: Content,
-        action: Action,
-    ) -> Result<(), Error> {
-        let slices = content.stream.inline();
-        match (action, slices) {
-            (Action::Keep | Action::Attributes, _) => {
-                self.flush().await?;
+    /// The walk's next entry; what is under way goes on meanwhile.
+    async fn next_entry(&mut self, entries: &mut Entries) -> Result<Option<Entry>, Error> {
+        let mut entry = std::pin::pin!(entries.next());
+        loop {
+            let done = tokio::select! {
+                biased;
+                entry = &mut entry => return entry,
+                done = self.queue.next() => done?,
+            };
+            self.settle(done);
+        }
+    }
+
+    async fn file(&mut self, target: Target, action: Action) -> Result<(), Error> {
+        let Target { path, directory, name, meta, content } = &target;
+        match action {
+            Action::Write | Action::Replace => self.queue.write(target),
+            // What needs no change is not touched: its change time tells who watches it.
+            Action::Keep => {
+                let stamp =
+                    write::stamp(directory, name).map_err(|e| self.error("look at", path, e))?;
+                self.options.meter.bytes.add(content.len);
+                self.queue.keep(target.path, stamp);
+            }
+            Action::Attributes => {
                 let mut warnings = Vec::new();
-                // What needs no change is not touched: its change time tells who watches it.
-                let stamp = if action == Action::Keep {
-                    write::stamp(directory, &name).map_err(|e| self.error("look at", path, e))?
-                } else {
-                    write::fix_attributes(directory, &name, &meta, &mut warnings)
-                        .map_err(|e| self.error("set the attributes of", path, e))?
-                };
+                let stamp = write::fix_attributes(directory, name, meta, &mut warnings)
+                    .map_err(|e| self.error("set the attributes of", path, e))?;
+                self.options.meter.bytes.add(content.len);
                 self.warn(warnings);
-                self.pulled.files_kept += 1;
-                self.remember(path, &stamp, content.len);
-                Ok(())
+                self.queue.keep(target.path, stamp);
             }
-            (_, Some(slices)) if content.recipe.is_none() && content.len <= SMALL_BYTES_MAX => {
-                self.batch_bytes += content.len;
-                let (path, directory) = (path.to_vec(), Arc::clone(directory));
-                self.batch.push(Small { path, directory, name, meta, len: content.len, slices });
-                if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES {
-                    self.start_batch().await?;
-                }
-                Ok(())
+        }
+        while self.queue.is_full() {
+            let done = self.queue.next().await?;
+            self.settle(done);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, done: Done) {
+        self.warn(done.warnings);
+        for file in done.files {
+            self.options.meter.files.add(1);
+            self.pulled.files_written += u64::from(file.written);
+            self.pulled.files_kept += u64::from(!file.written);
+            if let Some(rows) = &mut self.rows {
+                rows.add(&file.path, &file.stamp);
             }
-            _ => self.large(path, directory, &name, &meta, &content).await,
-        }
-    }
-
-    async fn large(
-        &mut self,
-        path: &[u8],
-        directory: &Arc<OwnedFd>,
-        name: &[u8],
-        meta: &Meta,
-        content: &Content,
-    ) -> Result<(), Error> {
-        self.flush().await?;
-        let env = self.browser.store().env().clone();
-        let mut staged = Staged::create(directory).map_err(|e| self.error("write", path, e))?;
-        let mut pieces = self.browser.content(content, 0..content.len).await?;
-        while let Some(piece) = pieces.next_piece().await? {
-            let len = piece.len();
-            let write = move || staged.write(&piece).map(|()| staged);
-            staged = env.spawn.run(write).await?.map_err(|e| self.error("write", path, e))?;
-            self.options.meter.bytes.add(len);
-        }
-        let mut warnings = Vec::new();
-        let stamp = staged.finish(name, meta, &mut warnings);
-        let stamp = stamp.map_err(|e| self.error("write", path, e))?;
-        self.warn(warnings);
-        self.pulled.files_written += 1;
-        self.remember(path, &stamp, 0);
-        Ok(())
-    }
-
-    /// Starts fetching and writing what was gathered.
-    async fn start_batch(&mut self) -> Result<(), Error> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        while self.writing.len() >= BATCHES_AT_ONCE {
-            self.take_batch().await?;
-        }
-        self.batch_bytes = 0;
-        let files = std::mem::take(&mut self.batch);
-        let (browser, destination) = (self.browser.clone(), self.destination.to_path_buf());
-        self.writing.push_back(Box::pin(async move {
-            let slices: Vec<Slice> = files.iter().flat_map(|file| file.slices.clone()).collect();
-            let mut pieces = read_slices(&browser, &slices).await?.into_iter();
-            let jobs: Vec<(Vec<u8>, FileJob)> = files
-                .into_iter()
-                .map(|file| {
-                    let Small { path, directory, name, meta, len, slices } = file;
-                    let pieces: Vec<Piece> = pieces.by_ref().take(slices.len()).collect();
-                    (path, FileJob { directory, name, meta, len, pieces })
-                })
-                .collect();
-            let work = move || write_batch(jobs, &destination);
-            browser.store().env().spawn.run(work).await.map_err(|Lost| Error::Worker(Lost))?
-        }));
-        Ok(())
-    }
-
-    async fn take_batch(&mut self) -> Result<(), Error> {
-        let Some(written) = self.writing.next().await else { return Ok(()) };
-        let (files, warnings) = written?;
-        self.warn(warnings);
-        for (path, stamp) in files {
-            self.pulled.files_written += 1;
-            self.remember(&path, &stamp, stamp.size);
-        }
-        Ok(())
-    }
-
-    /// Waits until all that came before is written, so that rows stay in order.
-    async fn flush(&mut self) -> Result<(), Error> {
-        self.start_batch().await?;
-        while !self.writing.is_empty() {
-            self.take_batch().await?;
-        }
-        Ok(())
-    }
-
-    fn remember(&mut self, path: &[u8], stamp: &Stamp, bytes: u64) {
-        self.options.meter.files.add(1);
-        self.options.meter.bytes.add(bytes);
-        if let Some(rows) = &mut self.rows {
-            rows.add(path, stamp);
         }
     }
 
@@ -380,7 +323,10 @@ impl Apply<'_> {
 
     /// Links, then attributes of directories from the deepest up: both need all files in place.
     async fn end(&mut self) -> Result<(), Error> {
-        self.flush().await?;
+        while self.queue.drain() {
+            let done = self.queue.next().await?;
+            self.settle(done);
+        }
         for (target, parent, name) in std::mem::take(&mut self.links) {
             let path = below(&parent, &name);
             let directory = write::open_path(&self.top, &parent);
@@ -399,15 +345,4 @@ impl Apply<'_> {
         self.warn(warnings);
         Ok(())
     }
-}
-
-fn write_batch(jobs: Vec<(Vec<u8>, FileJob)>, destination: &Path) -> Written {
-    let mut warnings = Vec::new();
-    let mut written = Vec::with_capacity(jobs.len());
-    for (path, job) in jobs {
-        let stamp = write::write_file(&job, &mut warnings)
-            .map_err(|error| Error::local("write", local(destination, &path), error))?;
-        written.push((path, stamp));
-    }
-    Ok((written, warnings))
 }

@@ -8,6 +8,7 @@
 
 mod apply;
 mod check;
+mod queue;
 mod seeds;
 mod switch;
 mod write;
@@ -69,10 +70,10 @@ pub async fn pull(
     destination: &Path,
     options: &PullOptions,
 ) -> Result<Pulled, Error> {
-    let browser = Browser::new(Arc::clone(store), target.dataset.clone()).reading_ahead();
+    let browser = Browser::new(Arc::clone(store), target.dataset.clone()).reading_ahead(true);
     let (version, root) = browser.open(&target.tag).await?;
     let project = store.project(&target.dataset.project).await?;
     options.meter.files_expected.add(version.files);
     options.meter.bytes_expected.add(version.bytes);
-    apply::apply(&browser, &version, &root, destination, &project, options).await
+    Box::pin(apply::apply(&browser, &version, &root, destination, &project, options)).await
 }

@@ -475,7 +475,7 @@ async fn live_base(
             tags.iter().flatten().flat_map(|tag| std::iter::once(&tag.current).chain(&tag.history));
         if versions.into_iter().any(|version| version.root == root) {
             let browser = Browser::new(Arc::clone(store), target.dataset.clone());
-            return Ok(Some(browser.reading_ahead()));
+            return Ok(Some(browser.reading_ahead(false)));
         }
     }
     Ok(None)

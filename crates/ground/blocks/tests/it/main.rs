@@ -4,5 +4,6 @@
 
 mod collect;
 mod damage;
+mod reframe;
 mod store;
 mod support;
