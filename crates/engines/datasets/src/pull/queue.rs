@@ -2,8 +2,9 @@
 //! the order of the walk.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn_env::Lost;
 use cairn_tree::{Content, Meta};
@@ -60,6 +61,8 @@ pub(super) struct Queue {
     browser: Browser,
     destination: Arc<PathBuf>,
     meter: Arc<Meter>,
+    /// Tells workers that nobody waits any more: they outlive a pull that is given up.
+    given_up: Arc<AtomicBool>,
     batch: Vec<Item>,
     batch_bytes: u64,
     batch_files: usize,
@@ -73,6 +76,7 @@ impl Queue {
             browser,
             destination: Arc::new(destination),
             meter,
+            given_up: Arc::default(),
             batch: Vec::new(),
             batch_bytes: 0,
             batch_files: 0,
@@ -130,9 +134,12 @@ impl Queue {
         }
         (self.batch_bytes, self.batch_files) = (0, 0);
         let items = std::mem::take(&mut self.batch);
-        let (browser, meter) = (self.browser.clone(), Arc::clone(&self.meter));
-        let work = small(browser, items, Arc::clone(&self.destination), meter);
-        self.under_way.push_back(Box::pin(work));
+        let writer = Writer {
+            destination: Arc::clone(&self.destination),
+            meter: Arc::clone(&self.meter),
+            given_up: Arc::clone(&self.given_up),
+        };
+        self.under_way.push_back(Box::pin(small(self.browser.clone(), items, writer)));
     }
 
     /// Starts what was gathered; `false` when nothing is left to wait for.
@@ -142,13 +149,14 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Release);
+    }
+}
+
 /// Fetches and writes a batch.
-async fn small(
-    browser: Browser,
-    items: Vec<Item>,
-    destination: Arc<PathBuf>,
-    meter: Arc<Meter>,
-) -> Result<Done, Error> {
+async fn small(browser: Browser, items: Vec<Item>, writer: Writer) -> Result<Done, Error> {
     let (mut slices, mut counts) = (Vec::new(), Vec::new());
     for item in &items {
         let Item::Small(target) = item else { continue };
@@ -160,35 +168,49 @@ async fn small(
     }
     let mut pieces = read_slices(&browser, &slices).await?.into_iter();
     let pieces = counts.into_iter().map(|count| pieces.by_ref().take(count).collect()).collect();
-    let work = move || write_batch(items, pieces, &destination, &meter);
+    let work = move || writer.write(items, pieces);
     browser.store().env().spawn.run(work).await.map_err(|Lost| Error::Worker(Lost))?
 }
 
-fn write_batch(
-    items: Vec<Item>,
-    contents: Vec<Vec<Piece>>,
-    destination: &Path,
-    meter: &Meter,
-) -> Result<Done, Error> {
-    let mut contents = contents.into_iter();
-    let mut done = Done::default();
-    for item in items {
-        let target = match item {
-            Item::Kept(kept) => {
-                done.files.push(kept);
-                continue;
+/// Writes batches, on a worker.
+struct Writer {
+    destination: Arc<PathBuf>,
+    meter: Arc<Meter>,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn write(&self, items: Vec<Item>, contents: Vec<Vec<Piece>>) -> Result<Done, Error> {
+        let mut contents = contents.into_iter();
+        let mut done = Done::default();
+        for item in items {
+            if self.given_up.load(Ordering::Acquire) {
+                break;
             }
-            Item::Small(target) => target,
-        };
-        let Target { path, directory, name, meta, content } = target;
-        let pieces = contents.next().expect("there is one for each file");
-        let job = FileJob { directory, name, meta, len: content.len, pieces };
-        let stamp = write::write_file(&job, &mut done.warnings)
-            .map_err(|error| Error::local("write", local(destination, &path), error))?;
-        meter.bytes.add(content.len);
-        done.files.push(Settled { path, stamp, written: true });
+            match item {
+                Item::Kept(kept) => done.files.push(kept),
+                Item::Small(target) => {
+                    let pieces = contents.next().expect("there is one for each file");
+                    done.files.push(self.file(target, pieces, &mut done.warnings)?);
+                }
+            }
+        }
+        Ok(done)
     }
-    Ok(done)
+
+    fn file(
+        &self,
+        target: Target,
+        pieces: Vec<Piece>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Settled, Error> {
+        let Target { path, directory, name, meta, content } = target;
+        let job = FileJob { directory, name, meta, len: content.len, pieces };
+        let stamp = write::write_file(&job, warnings)
+            .map_err(|error| Error::local("write", local(&self.destination, &path), error))?;
+        self.meter.bytes.add(content.len);
+        Ok(Settled { path, stamp, written: true })
+    }
 }
 
 /// Fetches and writes a large file; one batch of it is written while the next is fetched.
