@@ -58,8 +58,11 @@ pub struct Doc {
     pub status: u16,
 }
 
-/// The whole document.
-pub(crate) fn document(routes: &[Route], version: &str) -> Result<String, Error> {
+/// The version of the API, as its paths have it. The program's own is for those who may ask for it.
+const API_VERSION: &str = "v1";
+
+/// The whole document. It is readable by everybody, so nothing goes into it but the table of routes.
+pub(crate) fn document(routes: &[Route]) -> Result<String, Error> {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     let mut shapes: BTreeMap<String, Value> = BTreeMap::new();
     keep(&mut shapes, shape::<ErrorBody>());
@@ -76,7 +79,7 @@ pub(crate) fn document(routes: &[Route], version: &str) -> Result<String, Error>
         "openapi": "3.1.0",
         "info": {
             "title": "Cairn",
-            "version": version,
+            "version": API_VERSION,
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             "description": "The REST door of a Cairn node. Errors have one shape, `ErrorBody`.",
         },
@@ -115,7 +118,7 @@ fn operation(route: &Route, shapes: &mut BTreeMap<String, Value>) -> Value {
     if let Some(content) = content(doc.takes, shapes) {
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
-    if !matches!(route.permission, Some(Permission::Public)) {
+    if !matches!(route.permission, Some(Permission::Public | Permission::Description)) {
         operation["security"] = json!([{}, { "bearer": [] }, { "basic": [] }]);
     }
     operation

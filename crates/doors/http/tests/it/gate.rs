@@ -27,9 +27,9 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /fs/{*path}", "read"),
     ("GET /metrics", "admin"),
     ("GET /api/v1/version", "look"),
-    ("GET /api/openapi.json", "look"),
-    ("GET /api/docs", "look"),
-    ("GET /api/docs/{*path}", "look"),
+    ("GET /api/openapi.json", "description"),
+    ("GET /api/docs", "description"),
+    ("GET /api/docs/{*path}", "description"),
     ("GET /api/v1/projects/{project}/key", "look"),
     ("GET /api/v1/projects/{project}/datasets", "look"),
     ("GET /api/v1/projects/{project}/datasets/{name}", "read"),
@@ -72,6 +72,8 @@ const CALLERS: [&str; 7] = ["anonymous", "bad", "expired", "stranger", "reader",
 fn expected(class: &str) -> [u16; 7] {
     match class {
         "public" => [0, 0, 0, 0, 0, 0, 0],
+        // Nobody has to say who asks; who does, must be right (ACCESS-2).
+        "description" => [0, 401, 401, 0, 0, 0, 0],
         "signed_in" => [401, 401, 401, 0, 0, 0, 0],
         "look" | "read" => [401, 401, 401, 403, 0, 0, 0],
         "write" => [401, 401, 401, 403, 403, 0, 0],
@@ -229,7 +231,7 @@ async fn access_1_a_route_without_a_permission_does_not_start() {
     };
     let refused = build(route("/api/v1/forgotten")).err().unwrap();
     assert!(matches!(refused, Error::NoPermission { pattern: "/api/v1/forgotten", .. }));
-    for permission in [Permission::Public, Permission::Needs(&[])] {
+    for permission in [Permission::Public, Permission::Description, Permission::Needs(&[])] {
         let refused = build(route("/api/v1/open").permission(permission)).err().unwrap();
         assert!(matches!(refused, Error::Route { .. }), "{refused}");
     }
@@ -420,6 +422,48 @@ async fn the_document_says_what_is_served() {
     let docs = server.get("/api/docs/index.html", &[]).await.text().await.unwrap();
     assert!(docs.contains("swagger-ui") && !docs.contains("https://"), "{docs}");
     server.stop().await;
+}
+
+/// What everybody may read says nothing of the bucket: a node with data and users of its own gives
+/// the very bytes that an empty one gives.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_4_the_description_is_the_same_on_every_node() {
+    let empty = Server::start().await;
+    let options = Options { version: "9.9.9-secret".to_owned(), ..Options::default() };
+    let env = Env::real();
+    let full = Server::on(Bucket::memory(&env), options).await;
+    let work = tempfile::tempdir().unwrap();
+    tree(work.path());
+    full.fill(work.path(), "classified:v1").await;
+    full.user("agent", &["reader classified"]).await;
+    for (path, expected) in [
+        ("/api/openapi.json", 200),
+        ("/api/docs", 307),
+        ("/api/docs/index.html", 200),
+        ("/api/docs/swagger-initializer.js", 200),
+        ("/api/docs/swagger-ui-bundle.js", 200),
+        ("/api/docs/classified", 404),
+    ] {
+        let mut answers = Vec::new();
+        for server in [&empty, &full] {
+            let url = format!("{}{path}", server.url);
+            let answer = server.http().get(url).send().await.unwrap();
+            assert_eq!(answer.status(), expected, "{path}");
+            let mut body = answer.bytes().await.unwrap().to_vec();
+            if expected == 404 {
+                let mut error: ErrorBody = serde_json::from_slice(&body).unwrap();
+                error.error.request_id.clear();
+                body = serde_json::to_vec(&error).unwrap();
+            }
+            answers.push(body);
+        }
+        assert!(answers[0] == answers[1], "{path} differs from node to node");
+    }
+    let script = "/api/docs/swagger-initializer.js";
+    let script = empty.get(script, &[]).await.text().await.unwrap();
+    assert!(script.contains("\"validatorUrl\": \"none\""), "{script}");
+    empty.stop().await;
+    full.stop().await;
 }
 
 fn references(value: &Value, found: &mut Vec<String>) {
