@@ -49,5 +49,5 @@ pub use pull::{PullOptions, Pulled, pull, pull_switch};
 pub use push::{PushOptions, Pushed, Skipped, Source, push};
 pub use refs::HISTORY_MAX;
 pub use stat::{Performance, performance};
-pub use store::{Published, Store, Upload};
+pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
 pub use uploads::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UploadId, Uploads};

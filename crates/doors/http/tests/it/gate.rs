@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::http::Method;
 use cairn_access::Access;
 use cairn_bucket::Bucket;
 use cairn_datasets::{Datasets, Store as _, Uploads};
-use cairn_env::{Clock, Env, SystemClock};
+use cairn_env::Env;
 use cairn_http::route::{self, Permission, Route};
 use cairn_http::{DoorBuilder, Error, ErrorBody, Options};
 use serde_json::Value;
 
-use crate::support::{Server, target, tree};
+use crate::support::{Server, Shifted, target, tree};
 
 /// What each route is, said a second time. A route that is not here fails the test.
 const CLASSES: &[(&str, &str)] = &[
@@ -46,6 +44,7 @@ const CLASSES: &[(&str, &str)] = &[
     ("POST /api/v1/projects/{project}/datasets/{name}/chunks", "read"),
     ("POST /api/v1/projects/{project}/uploads", "write"),
     ("POST /api/v1/uploads/{upload}/claim", "upload"),
+    ("POST /api/v1/uploads/{upload}/keep", "upload"),
     ("POST /api/v1/uploads/{upload}/frames", "upload"),
     ("POST /api/v1/uploads/{upload}/publish", "upload"),
     ("DELETE /api/v1/uploads/{upload}", "upload"),
@@ -81,26 +80,6 @@ fn expected(class: &str) -> [u16; 7] {
         "upload" => [401, 401, 401, 404, 404, 0, 404],
         "admin" => [401, 401, 401, 403, 403, 403, 0],
         other => panic!("no class {other}"),
-    }
-}
-
-/// A wall clock that a test can put forward.
-#[derive(Default)]
-struct Shifted {
-    real: SystemClock,
-    by_ns: AtomicI64,
-}
-
-#[async_trait]
-impl Clock for Shifted {
-    fn wall_ns(&self) -> i64 {
-        self.real.wall_ns() + self.by_ns.load(Ordering::Relaxed)
-    }
-    fn monotonic(&self) -> Duration {
-        self.real.monotonic()
-    }
-    async fn sleep(&self, duration: Duration) {
-        self.real.sleep(duration).await;
     }
 }
 
@@ -152,7 +131,7 @@ async fn access_1_every_route_for_every_caller() {
     let stranger = server.user("stranger", &["writer other"]).await;
     server.access.remove_grant(&grant("stranger", "writer", "other").id()).await.unwrap();
     let expired = server.token("writer", Some(Duration::from_secs(60))).await;
-    clock.by_ns.store(61_000_000_000, Ordering::Relaxed);
+    clock.forward(Duration::from_secs(61));
     let other = Server::start().await;
 
     let classes: BTreeMap<&str, &str> = CLASSES.iter().copied().collect();

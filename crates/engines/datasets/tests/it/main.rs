@@ -10,5 +10,6 @@ mod pulling;
 mod pushing;
 mod round_trip;
 mod rules;
+mod slow;
 mod support;
 mod verifying;
