@@ -21,8 +21,9 @@ use axum::response::Response;
 use cairn_datasets::Browser;
 use cairn_tree::Kind;
 
+pub(crate) use file::set;
 pub(crate) use location::Location;
-pub(crate) use walk::{Walker, children, resolve_exact};
+pub(crate) use walk::{Walker, children, file_exact, resolve_exact};
 
 use crate::call::{Call, respond};
 use crate::error::Error;

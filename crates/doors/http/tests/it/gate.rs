@@ -41,6 +41,7 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree/{*path}", "read"),
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/diff/{other}", "read"),
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/stat", "read"),
+    ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/proof/{*path}", "read"),
     ("POST /api/v1/projects/{project}/datasets/{name}/chunks", "read"),
     ("POST /api/v1/projects/{project}/uploads", "write"),
     ("POST /api/v1/uploads/{upload}/claim", "upload"),
@@ -87,6 +88,7 @@ fn address(server: &Server, pattern: &str, upload: &str) -> String {
     let tail = match pattern {
         "/fs/{*path}" => "data/v1/hello.txt",
         "/api/docs/{*path}" => "index.html",
+        proof if proof.ends_with("/proof/{*path}") => "hello.txt",
         _ => "sub",
     };
     let path = pattern

@@ -26,6 +26,7 @@ use crate::meter::Meter;
 use crate::model::{Publication, Target, Version};
 use crate::store::{Store, UPLOAD_KEEP_EVERY, Upload};
 
+pub(crate) use file::TREE_BYTES_MIN;
 pub(crate) use scan::Stamp;
 
 /// How often a push starts again because a collection or an expiry came between.
