@@ -27,7 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         route!(GET "/readyz", readyz).permission(Permission::Public).doc(Doc {
             summary: "Whether the bucket answers.",
-            answers: text("`ok`, or what is wrong."),
+            answers: text("`ok`."),
             ..doc
         }),
         route!(GET "/metrics", metrics).permission(route::METRICS).doc(Doc {
@@ -73,8 +73,7 @@ async fn readyz(call: Call) -> Result<Response, Error> {
     // What is wrong in detail is for the log, not for everybody.
     if let Err(error) = call.door.access().refresh().await {
         tracing::warn!(%error, "not ready");
-        let text = "the bucket does not answer\n";
-        return Ok(respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text));
+        return Err(Error::NotReady);
     }
     Ok(respond(StatusCode::OK, TEXT, "ok\n"))
 }

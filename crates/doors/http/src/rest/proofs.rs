@@ -22,12 +22,13 @@ use axum::body::Body;
 use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::Response;
 use cairn_datasets::{Browser, Proof};
+use cairn_tree::STREAM_BYTES_MAX;
 
 use super::route;
 use crate::call::{Call, begun, respond};
 use crate::error::Error;
 use crate::fs::set;
-use crate::openapi::{BodyDoc, Doc};
+use crate::openapi::{BodyDoc, Doc, Holds, Query};
 use crate::route::{self, Route};
 
 /// The media type of a proof.
@@ -35,9 +36,9 @@ pub(crate) const PROOF: &str = "application/vnd.cairn.proof";
 /// The header with the BLAKE3 hash of a whole file, 64 hexadecimal digits.
 pub(crate) const BLAKE3: HeaderName = HeaderName::from_static("x-cairn-blake3");
 
-const QUERY: &[(&str, &str)] = &[
-    ("offset", "The first byte of the range; 0 when not given."),
-    ("length", "Its bytes, at least 1; to the end of the file when not given."),
+const QUERY: &[Query] = &[
+    Query::new("offset", "The first byte; 0 when not given.", Holds::Number(0, STREAM_BYTES_MAX)),
+    Query::new("length", "Bytes; to the end when not given.", Holds::Number(1, STREAM_BYTES_MAX)),
 ];
 
 pub(super) fn routes() -> Vec<Route> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::http::Method;
 use cairn_access::Access;
-use cairn_bucket::Bucket;
+use cairn_bucket::faulty::Faults;
+use cairn_bucket::{Bucket, Faulty};
 use cairn_datasets::{Datasets, Store as _, Uploads};
 use cairn_env::Env;
 use cairn_http::route::{self, Permission, Route};
@@ -373,7 +374,7 @@ async fn the_operators_calls_work_through_the_client() {
 async fn the_document_says_what_is_served() {
     let server = Server::start().await;
     let document: Value = server.get("/api/openapi.json", &[]).await.json().await.unwrap();
-    let mut said = Vec::new();
+    let (mut said, mut ids) = (Vec::new(), std::collections::BTreeSet::new());
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             said.push(format!(
@@ -382,6 +383,7 @@ async fn the_document_says_what_is_served() {
                 operation["x-cairn-permission"]
             ));
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{path}");
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
         }
     }
     let mut served: Vec<String> = server
@@ -400,6 +402,7 @@ async fn the_document_says_what_is_served() {
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
     shapes_are_true(&server, &document).await;
+    bounds_are_true(&document);
     let docs = server.get("/api/docs/index.html", &[]).await.text().await.unwrap();
     assert!(docs.contains("swagger-ui") && !docs.contains("https://"), "{docs}");
     server.stop().await;
@@ -458,6 +461,40 @@ fn references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// What the document says of bounds and words is what is checked.
+fn bounds_are_true(document: &Value) {
+    let shape = |shape: &str, field: &str| {
+        let pointer = format!("/components/schemas/{shape}/properties/{field}");
+        document.pointer(&pointer).unwrap_or_else(|| panic!("no {pointer}")).clone()
+    };
+    let targets = shape("BeginUpload", "targets");
+    assert_eq!(targets["maxItems"], cairn_http::limits::TARGETS_MAX);
+    let life = shape("CreateToken", "expires_in_seconds");
+    assert_eq!(life["maximum"], cairn_access::TOKEN_LIFE_MAX.as_secs());
+    let parameters = "/paths/~1api~1v1~1projects~1{project}~1datasets/get/parameters";
+    let parameters = document.pointer(parameters).unwrap().as_array().unwrap();
+    let project = &parameters.iter().find(|p| p["name"] == "project").unwrap()["schema"];
+    for (shape_name, field) in [
+        ("TagName", "name"),
+        ("TagName", "tag"),
+        ("CreatePrincipal", "name"),
+        ("CreateToken", "label"),
+        ("GrantBody", "subject"),
+    ] {
+        let field = shape(shape_name, field);
+        for rule in ["pattern", "minLength", "maxLength"] {
+            assert_eq!(field[rule], project[rule], "{shape_name}");
+        }
+    }
+    assert_eq!(project["maxLength"], cairn_base::name::NAME_BYTES_MAX);
+    let words = |all: Vec<String>| format!("^({})$", all.join("|"));
+    let actions = cairn_access::Action::all().map(|action| action.to_string()).collect();
+    assert_eq!(shape("Explain", "action")["pattern"], words(actions));
+    let roles = ["reader", "writer", "admin"].map(str::to_owned).to_vec();
+    assert!(roles.iter().all(|role| role.parse::<cairn_access::Role>().is_ok()));
+    assert_eq!(shape("GrantBody", "role")["pattern"], words(roles));
+}
+
 /// The shapes that stand for the engine's types have the fields that these really have.
 async fn shapes_are_true(server: &Server, document: &Value) {
     let work = tempfile::tempdir().unwrap();
@@ -509,6 +546,37 @@ async fn numbers_are_kept_and_the_node_says_how_it_is() {
         server.http().request(Method::POST, format!("{}/livez", server.url)).send().await.unwrap();
     assert_eq!(brew.status(), 405);
     assert_eq!(brew.headers()["allow"], "GET, HEAD");
+    server.stop().await;
+}
+
+/// ACCESS-4: a bucket that does not answer opens nothing, and the node says that it is not ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_4_without_its_bucket_a_node_refuses_and_says_so() {
+    let env = Env::real();
+    let memory = Arc::new(cairn_bucket::Memory::new(&env));
+    let faulty = Faulty::new(memory, Faults::default(), &env);
+    // The bucket tries again for a while, which has a clock of its own.
+    let patience = Arc::new(Shifted::default());
+    let patient = Env { clock: patience.clone(), ..env.clone() };
+    let bucket = Bucket::from_store(Arc::new(faulty.clone()), "memory://", &patient);
+    let clock = Arc::new(Shifted::default());
+    let env = Env { clock: clock.clone(), ..env };
+    let server = Server::in_env(env, bucket, Options::default()).await;
+    faulty.set(Faults { before_ppm: 1_000_000, ..Faults::default() });
+    patience.hurry();
+    clock.forward(Duration::from_secs(60));
+    let ready = server.http().get(format!("{}/readyz", server.url)).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert_eq!(ready.headers()["retry-after"], "1");
+    let said: ErrorBody = ready.json().await.unwrap();
+    assert_eq!(said.error.kind, "retry");
+    assert!(said.error.message.starts_with("the bucket does not answer"), "{said:?}");
+    assert!(server.get("/fs/", &[]).await.status().is_server_error());
+    // What needs no bucket still answers.
+    for path in ["/livez", "/api/openapi.json"] {
+        let answer = server.http().get(format!("{}{path}", server.url)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
     server.stop().await;
 }
 
