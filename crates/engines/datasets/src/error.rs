@@ -52,6 +52,12 @@ pub enum Error {
         /// What was asked for.
         expected: &'static str,
     },
+    /// A large file was stored without its hash tree.
+    #[error(
+        "the file was stored without its hash tree, so no range of it can be proved; push it again, \
+         or read all of it"
+    )]
+    NoHashTree,
     /// A tag moved while a caller expected it where it was.
     #[error("{dataset}:{tag} was moved by someone else meanwhile")]
     Moved {
@@ -131,9 +137,10 @@ impl Error {
             Self::Tree(error) => error.kind(),
             Self::Archive(_) => ErrorKind::Corrupt,
             Self::Name(error) => error.kind(),
-            Self::NoDataset { .. } | Self::NoTag { .. } | Self::NoPath { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::NoDataset { .. }
+            | Self::NoTag { .. }
+            | Self::NoPath { .. }
+            | Self::NoHashTree => ErrorKind::NotFound,
             Self::WrongKind { .. } | Self::Invalid { .. } | Self::Incomplete { .. } => {
                 ErrorKind::Invalid
             }

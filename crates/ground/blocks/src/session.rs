@@ -233,6 +233,16 @@ impl Session {
         Ok(if calm { Standing::Unswept } else { Standing::Swept })
     }
 
+    /// Renews the lease of a session that has one and may be silent for long, for its work goes on
+    /// elsewhere. To be called every few minutes; most calls do nothing.
+    ///
+    /// # Errors
+    /// [`Error::SessionExpired`] when the lease is lost already; [`Error::Bucket`].
+    pub async fn keep(&self) -> Result<(), Error> {
+        let mut state = self.state.lock().await;
+        if state.leased_at.is_some() { self.lease(&mut state).await } else { Ok(()) }
+    }
+
     /// Gives the lease back. Without it the lease runs out by itself.
     ///
     /// # Errors

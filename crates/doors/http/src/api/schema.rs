@@ -55,6 +55,7 @@ pub struct Summary {
 
 /// How long versions are kept.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Superseded versions kept per tag, the newest ones.
     history_keep: u32,

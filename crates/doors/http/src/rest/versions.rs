@@ -14,19 +14,23 @@ use crate::api::schema;
 use crate::call::{Call, LINES, json, line, streamed};
 use crate::error::Error;
 use crate::fs::{Walker, resolve_exact};
-use crate::openapi::{BodyDoc, Doc, shape};
+use crate::limits::PAGE_MAX;
+use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
 
 /// Lines on their way between the walk and the socket.
 const LINES_AHEAD: usize = 256;
 
-const TREE_QUERY: &[(&str, &str)] = &[
-    ("limit", "Children of a page, 1 to 10000."),
-    ("after", "`next` of the page before."),
-    ("recursive", "`true` gives everything below, as lines of JSON."),
+const TREE_QUERY: &[Query] = &[
+    Query::new("limit", "Children of a page.", Holds::Number(1, PAGE_MAX as u64)),
+    Query::new("after", "`next` of the page before.", Holds::Text),
+    Query::new("recursive", "`true` gives everything below, as lines of JSON.", Holds::Flag),
 ];
-const STAT_QUERY: &[(&str, &str)] =
-    &[("against", "The tag to compare with; the version before when not given.")];
+const STAT_QUERY: &[Query] = &[Query::new(
+    "against",
+    "The tag to compare with; the version before when not given.",
+    Holds::Name,
+)];
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "versions", ..Doc::default() };

@@ -6,5 +6,6 @@ mod curl;
 mod files;
 mod gate;
 mod hostile;
+mod proofs;
 mod support;
 mod transfer;

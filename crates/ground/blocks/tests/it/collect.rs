@@ -147,6 +147,29 @@ fn blocks_2_a_stalled_session_cannot_register() {
     });
 }
 
+/// A session that stores nothing for hours, because its source is slow, and says that it goes on.
+#[test]
+fn blocks_2_a_session_that_is_kept_does_not_expire() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        let kept = blocks.session().await.unwrap();
+        kept.keep().await.unwrap();
+        assert_eq!(reopened(&blocks, None).await.unwrap().usage().sessions, 0, "nothing to lose");
+        add(&kept, &blocks, 0..100).await;
+        for _ in 0..30 {
+            env.clock.sleep(Duration::from_secs(240)).await;
+            kept.keep().await.unwrap();
+            let report = collect(&blocks, 0..0, Duration::ZERO).await.unwrap();
+            assert_eq!(report.sessions_expired, 0, "{report:?}");
+        }
+        kept.flush().await.unwrap();
+        read_all(&blocks, 0..100).await.unwrap();
+        env.clock.sleep(DAY).await;
+        collect(&blocks, 0..100, DAY).await.unwrap();
+        assert!(matches!(kept.keep().await, Err(Error::SessionExpired)));
+    });
+}
+
 #[test]
 fn a_living_session_keeps_its_objects() {
     run(|env| async move {
