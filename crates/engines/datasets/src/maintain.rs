@@ -48,6 +48,15 @@ pub struct Verified {
     pub blocks: VerifyReport,
 }
 
+/// How a collection came to a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    /// It is current or in a history: nothing that it reaches may be missing.
+    Published,
+    /// It may yet turn out incomplete; then it will not be published.
+    Announced,
+}
+
 impl Datasets {
     /// Applies the rules, then collects what nothing reaches any more. Pushes and pulls go on
     /// meanwhile.
@@ -89,32 +98,36 @@ impl Datasets {
             let key = self.key(&target.dataset.project);
             for version in state.current.iter().chain(&state.history) {
                 collected.versions += 1;
-                self.mark(&mut collection, &key, version.root).await?;
+                self.mark(&mut collection, &key, version.root, Reached::Published).await?;
             }
             for pending in &state.pending {
-                // An announced root may yet turn out incomplete; then it will not be published.
-                match self.mark(&mut collection, &key, pending.version.root).await {
-                    Err(Error::Blocks(cairn_blocks::Error::MissingChunk { .. })) => {}
-                    other => other?,
-                }
+                self.mark(&mut collection, &key, pending.version.root, Reached::Announced).await?;
             }
         }
         collected.blocks = collection.finish().await?;
         Ok(collected)
     }
 
-    /// Marks all that a root reaches. What was marked before is not walked again.
+    /// Marks all that a root reaches. What was marked before is not walked again, so whatever this
+    /// marks it also walks, even below a root that is not whole: another root may share it.
     async fn mark(
         &self,
         collection: &mut Collection,
         key: &ChunkKey,
         root: ChunkId,
+        from: Reached,
     ) -> Result<(), Error> {
         let mut open = vec![Reference::Root(root)];
         while !open.is_empty() {
             let wave = open.split_off(open.len().saturating_sub(WAVE));
             let ids: Vec<ChunkId> = wave.iter().map(Reference::id).collect();
-            let fresh = collection.mark(&ids).await?;
+            let fresh: Vec<bool> = match from {
+                Reached::Published => collection.mark(&ids).await?,
+                Reached::Announced => {
+                    let known = collection.mark_known(&ids).await?;
+                    known.into_iter().map(|first| first == Some(true)).collect()
+                }
+            };
             let pages: Vec<Reference> = wave
                 .into_iter()
                 .zip(fresh)

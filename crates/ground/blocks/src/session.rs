@@ -371,6 +371,10 @@ impl Session {
     }
 
     /// Merges runs of one size class once there are enough of them.
+    ///
+    /// Of a chunk that is stored twice one entry goes, which may be the very one that a collection's
+    /// marks rest on. So the other must be in a pack that no collection under way can delete: one that
+    /// is offered in the catalog of the swap (BLOCKS-6).
     async fn merge(&self, state: &mut State) -> Result<(), Error> {
         let view = self.blocks.view();
         let Some(chosen) = merge_choice(&view.catalog) else { return Ok(()) };
@@ -379,7 +383,18 @@ impl Session {
             entries.extend(self.blocks.run_entries(head).await?);
         }
         entries.sort_unstable_by_key(|entry| (entry.id, !view.catalog.offers(&entry.frame.pack)));
-        entries.dedup_by_key(|entry| entry.id);
+        let mut chosen_over = BTreeSet::new();
+        entries.dedup_by(|next, kept| {
+            let same = next.id == kept.id;
+            if same && next.frame.pack != kept.frame.pack {
+                chosen_over.insert(kept.frame.pack);
+            }
+            same
+        });
+        let safe = |catalog: &Catalog| chosen_over.iter().all(|pack| catalog.offers(pack));
+        if !safe(&view.catalog) {
+            return Ok(());
+        }
         let merged = self.run_write(entries, state).await?;
         let id = self.id;
         let swapped = self
@@ -388,7 +403,7 @@ impl Session {
             .catalog
             .update(|catalog| {
                 catalog.lease_mut(id)?;
-                Ok(catalog.swap_runs(&chosen, vec![merged.clone()]))
+                Ok(safe(catalog) && catalog.swap_runs(&chosen, vec![merged.clone()]))
             })
             .await?;
         self.blocks.refresh().await?;
