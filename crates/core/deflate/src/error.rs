@@ -66,6 +66,9 @@ pub enum Error {
         /// CRC-32 of what was made.
         found: u32,
     },
+    /// Whoever takes the bytes that are made wants no more of them.
+    #[error("what comes out of the stream is not wanted")]
+    Refused,
     /// An earlier call failed: nothing can go on from there.
     #[error("an earlier call failed")]
     Poisoned,
@@ -84,7 +87,7 @@ impl Error {
             | Self::PlainShort { .. }
             | Self::PlainLong { .. }
             | Self::Mismatch { .. } => ErrorKind::Corrupt,
-            Self::Poisoned => ErrorKind::Closed,
+            Self::Refused | Self::Poisoned => ErrorKind::Closed,
         }
     }
 }

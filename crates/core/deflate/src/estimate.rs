@@ -14,6 +14,8 @@ const SAMPLE_TOKENS: usize = 48 << 10;
 const SAMPLE_BYTES: u32 = 1 << 20;
 /// Tokens or bytes behind the sample, so that all predictions in it see what they look at.
 const BEHIND: usize = 1024;
+/// Tokens for each that the preset of a stream before may miss, so that no better one is sought.
+const TOKENS_PER_MISS: usize = 64;
 /// Tokens of each round, and how many presets, the best so far, take part in it.
 const ROUNDS: [(usize, usize); 3] = [(2048, PRESETS.len()), (8192, 7), (SAMPLE_TOKENS, 3)];
 
@@ -26,6 +28,8 @@ pub(crate) struct Sample<'a> {
     /// Plain bytes before it.
     pub(crate) before: u64,
     pub(crate) tokens: &'a [Token],
+    /// The preset that is tried first.
+    pub(crate) like: Option<u8>,
 }
 
 impl Sample<'_> {
@@ -51,8 +55,12 @@ impl Sample<'_> {
     fn best(self) -> u8 {
         // Most streams come from an encoder that is known, and then one preset makes no mistake.
         // Others give themselves away soon.
-        let exact = ORDER.into_iter().find(|&number| self.misses(number, 1) == 0);
-        exact.unwrap_or_else(|| best_of_all(self))
+        let mut order = self.like.into_iter().chain(ORDER);
+        let exact = order.find(|&number| self.misses(number, 1) == 0);
+        // One that is only nearly right will not be so for the next stream either.
+        let max = self.tokens.len() / TOKENS_PER_MISS;
+        let near = || self.like.filter(|&number| self.misses(number, max + 1) <= max);
+        exact.or_else(near).unwrap_or_else(|| best_of_all(self))
     }
 
     /// How many tokens the preset predicts wrongly; counting ends at `max`.

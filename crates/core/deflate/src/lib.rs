@@ -10,18 +10,18 @@
 //! length; streams of encoders that are not known stay correct and take more: look at the length of
 //! the corrections before you keep them.
 //!
-//! Both sides work on pushes of any size in a few MiB of memory, plus the corrections themselves.
-//! Nothing is ever durable here; the corrections are for their owner to store, for years.
+//! Both sides take pushes of any size and give away what they make in pieces of at most 128 KiB, in a
+//! few MiB of memory, plus the corrections themselves. Nothing is ever durable here; the corrections are for their owner to store, for years.
 //!
 //! - DEFLATE-1 What a joiner has made when `finish` returns `Ok` is the stream that was split, but
 //!   for a collision of CRC-32: corrections or plain bytes that were changed give an error.
 //! - DEFLATE-2 A prediction depends on the preset, on the plain bytes up to a fixed number ahead,
 //!   and on the tokens before; never on how the bytes were cut into pushes.
-//! - DEFLATE-3 Corrections of a version mean the same for ever. Tests pin the predictions of all
-//!   presets and the corrections of real streams. What may change is which corrections
+//! - DEFLATE-3 Corrections of a released version mean the same for ever. Tests pin the predictions
+//!   of all presets and the corrections of real streams. What may change is which corrections
 //!   a splitter finds.
-//! - DEFLATE-4 Memory is bounded by constants, time by the bytes that go in and come out: searches
-//!   have a budget of steps per plain byte, and records that stand for no plain byte have a weight.
+//! - DEFLATE-4 Memory is bounded by constants, time by the bytes that go in: searches have a budget
+//!   of steps per plain byte, and a block that stands for no plain byte takes a byte of corrections.
 //!
 //! # Corrections, version 1
 //!
@@ -30,7 +30,7 @@
 //! | 1 | version, 1 |
 //! | 1 | preset, the index in `presets::PRESETS` |
 //! | 4 | CRC-32 of the deflate stream, little-endian |
-//! | 1–5 | length of the records, LEB128 in its shortest form |
+//! | varint | length of the records, LEB128 in its shortest form |
 //! | n | records of blocks, range coded |
 //! | rest | corrections of tokens, range coded |
 //!
@@ -58,7 +58,6 @@ extern crate std;
 mod bits;
 mod chain;
 mod correct;
-mod crc;
 mod error;
 mod estimate;
 mod header;
@@ -74,11 +73,10 @@ mod split;
 mod text;
 mod token;
 mod trees;
-mod varint;
 
 pub use error::Error;
 pub use join::Joiner;
-pub use split::{Corrections, Limits, Progress, Splitter};
+pub use split::{Corrections, Limits, Preset, Progress, Splitter};
 
 /// The version of the corrections that are written.
 const VERSION: u8 = 1;

@@ -72,7 +72,8 @@ mod tests {
                 symbol.code(&mut writer, small);
                 number.code(&mut writer, large >> shift);
             }
-            let mut reader = Reader::new(writer.finish());
+            let bytes = writer.finish();
+            let mut reader = Reader::new(&bytes);
             let (mut symbol, mut number) = (Symbol::<8>::new(), Number::new());
             for &(small, large, shift) in &values {
                 prop_assert_eq!(symbol.code(&mut reader, 0), small);

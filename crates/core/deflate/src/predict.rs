@@ -240,7 +240,6 @@ mod tests {
     use expect_test::expect_file;
 
     use super::*;
-    use crate::crc::Crc;
     use crate::presets::PRESETS;
 
     const PLAIN: &[u8] = include_bytes!("../tests/it/golden/plain");
@@ -252,7 +251,7 @@ mod tests {
         text.finish();
         let mut predictor = Predictor::new(params, 0);
         predictor.steps_saved = steps_saved;
-        let (mut at, mut crc) = (0, Crc::new());
+        let (mut at, mut crc) = (0, crc32fast::Hasher::new());
         while text.ahead(at) > 0 {
             let guess = predictor.guess(&text, at);
             let token = crate::correct::expected(guess, &text, at);
@@ -261,10 +260,10 @@ mod tests {
             predictor.pass(&text, at, token);
             at += token.plain_len();
         }
-        crc.value()
+        crc.finalize()
     }
 
-    /// Stored corrections rely on every one of these.
+    /// DEFLATE-3: stored corrections rely on every one of these.
     #[test]
     fn predictions_never_change() {
         let lines = PRESETS.iter().enumerate().map(|(number, &params)| {
@@ -273,5 +272,29 @@ mod tests {
         });
         expect_file!["../tests/it/golden/predictions"]
             .assert_eq(&lines.collect::<alloc::string::String>());
+    }
+
+    /// DEFLATE-4: at level 9 each token of such a text has thousands of candidates.
+    #[test]
+    fn searches_have_a_budget() {
+        let mut state = 1u64;
+        let mut text = Text::new();
+        for _ in 0..400_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push(b'a' + u8::from(state >> 63 == 1));
+        }
+        text.finish();
+        let mut predictor = Predictor::new(PRESETS[8], 0);
+        predictor.steps_saved = 0;
+        let (mut at, mut poor) = (0, 0);
+        while text.ahead(at) > 0 {
+            poor += u32::from(predictor.steps_saved <= 0);
+            let guess = predictor.guess(&text, at);
+            let token = crate::correct::expected(guess, &text, at);
+            predictor.pass(&text, at, token);
+            at += token.plain_len();
+            assert!(predictor.steps_saved > -2 * 4096, "at {at}: {}", predictor.steps_saved);
+        }
+        assert!(poor > 1000, "{poor}");
     }
 }

@@ -1,6 +1,7 @@
 //! The encoders that are known, by number.
 //!
-//! The number is stored in corrections: entries are never changed nor moved, only appended.
+//! The number is stored in corrections: entries that were released are never changed nor moved,
+//! only appended.
 
 use crate::chain::Hash;
 use crate::text::WINDOW_BYTES;
@@ -77,9 +78,15 @@ const fn miniz(steps: u32) -> Params {
     }
 }
 
+/// zlib's strategies that look for no matches, or for runs of one byte only.
+const fn strategy(steps: u32, distance: u32) -> Params {
+    let zlib = zlib(1, Hash::Shift5);
+    Params { good: u32::MAX, lazy: 258, nice: 258, steps, distance, ..zlib }
+}
+
 /// All presets; the index is the number.
-pub(crate) const PRESETS: [Params; 51] = {
-    let mut presets = [zlib(6, Hash::Shift5); 51];
+pub(crate) const PRESETS: [Params; 53] = {
+    let mut presets = [zlib(6, Hash::Shift5); 53];
     let mut level = 1;
     while level <= 9 {
         presets[level - 1] = zlib(level, Hash::Shift5);
@@ -97,6 +104,8 @@ pub(crate) const PRESETS: [Params; 51] = {
         presets[44 + at] = miniz(steps[at]);
         at += 1;
     }
+    presets[51] = strategy(0, 0);
+    presets[52] = strategy(1, 1);
     presets
 };
 
@@ -104,7 +113,7 @@ pub(crate) const PRESETS: [Params; 51] = {
 pub(crate) const ORDER: [u8; PRESETS.len()] = {
     let levels = [5, 8, 0, 7, 6, 4, 3, 2, 1];
     let families = [0, 2, 1, 3];
-    let others = [40, 46, 43, 39, 38, 37, 36, 41, 42, 44, 45, 47, 48, 49, 50];
+    let others = [40, 46, 43, 39, 38, 37, 36, 41, 42, 44, 45, 47, 48, 49, 50, 51, 52];
     let mut order = [0; PRESETS.len()];
     let mut at = 0;
     while at < 36 {

@@ -1,7 +1,8 @@
 use alloc::vec::Vec;
 
+use cairn_base::varint;
+
 use crate::correct::TokenModels;
-use crate::crc::Crc;
 use crate::estimate::Sample;
 use crate::header::Header;
 use crate::parse::{Parser, Pause, Sink};
@@ -26,6 +27,10 @@ pub struct Limits {
     pub corrections_bytes_max: usize,
 }
 
+/// A known encoder at one of its levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset(u8);
+
 /// How far a [`Splitter`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -47,12 +52,14 @@ pub struct Corrections {
     pub compressed_len_bytes: u64,
     /// Length of the plain bytes.
     pub plain_len_bytes: u64,
+    /// What the encoder was found to be like; `None` for a stream that tells nothing.
+    pub preset: Option<Preset>,
 }
 
 /// Splits a deflate stream into its plain bytes and corrections, from which a
 /// [`Joiner`](crate::Joiner) makes the same stream again.
 ///
-/// Holds at most about 3 MiB and the corrections, whatever the stream is.
+/// Holds at most about 4 MiB and the corrections, whatever the stream is.
 #[derive(Debug)]
 pub struct Splitter {
     limits: Limits,
@@ -60,7 +67,7 @@ pub struct Splitter {
     text: Text,
     blocks: Blocks,
     tokens: Tokens,
-    crc: Crc,
+    crc: crc32fast::Hasher,
     compressed_len: u64,
     state: State,
 }
@@ -73,38 +80,50 @@ enum State {
 }
 
 impl Splitter {
-    /// A splitter of one stream.
+    /// A splitter of one stream. `like` is what a stream was found to be like that probably comes
+    /// from the same encoder: if it fits, nothing else is tried.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, like: Option<Preset>) -> Self {
         Self {
             limits,
             parser: Parser::new(),
             text: Text::new(),
             blocks: Blocks::new(),
-            tokens: Tokens::new(),
-            crc: Crc::new(),
+            tokens: Tokens::new(like),
+            crc: crc32fast::Hasher::new(),
             compressed_len: 0,
             state: State::Open,
         }
     }
 
-    /// Reads the next compressed bytes, and appends the plain bytes of them to `plain`: up to 1032
-    /// times as many. After [`Progress::Done`] it takes no more.
+    /// Reads the next compressed bytes, and gives the plain bytes of them to `sink` in pieces of at
+    /// most 128 KiB: up to 1032 times as many in all. After [`Progress::Done`] it takes no more.
     ///
     /// # Errors
     /// [`Error::Invalid`]: this is no deflate stream. [`Error::PlainLimit`],
-    /// [`Error::CorrectionsLimit`]: see [`Limits`]. [`Error::Poisoned`] after any of these.
-    pub fn push(&mut self, compressed: &[u8], plain: &mut Vec<u8>) -> Result<Progress, Error> {
+    /// [`Error::CorrectionsLimit`]: see [`Limits`]. [`Error::Refused`]: `sink` returned `None`.
+    /// [`Error::Poisoned`] after any of these.
+    pub fn push(
+        &mut self,
+        compressed: &[u8],
+        sink: &mut impl FnMut(&[u8]) -> Option<()>,
+    ) -> Result<Progress, Error> {
         match self.state {
             State::Open => {}
             State::Done => return Ok(Progress::Done { consumed: 0 }),
             State::Failed => return Err(Error::Poisoned),
         }
-        let progress = self.read(compressed, plain);
+        let progress = self.read(compressed, sink);
         if progress.is_err() {
             self.state = State::Failed;
         }
         progress
+    }
+
+    /// Bytes of corrections so far, without those of the last tokens.
+    #[must_use]
+    pub fn corrections_len_bytes(&self) -> u64 {
+        self.blocks.coder.len() + self.tokens.coder.len()
     }
 
     /// Ends the stream.
@@ -119,9 +138,9 @@ impl Splitter {
             State::Failed => return Err(Error::Poisoned),
         }
         let mut bytes = alloc::vec![VERSION, self.tokens.preset()];
-        bytes.extend_from_slice(&self.crc.value().to_le_bytes());
+        bytes.extend_from_slice(&self.crc.finalize().to_le_bytes());
         let records = self.blocks.coder.finish();
-        crate::varint::put(&mut bytes, records.len() as u64);
+        varint::put(&mut bytes, records.len() as u64);
         bytes.extend_from_slice(&records);
         bytes.extend_from_slice(&self.tokens.coder.finish());
         let max = self.limits.corrections_bytes_max;
@@ -132,24 +151,31 @@ impl Splitter {
             bytes,
             compressed_len_bytes: self.compressed_len,
             plain_len_bytes: self.text.len(),
+            preset: self.tokens.predictor.as_ref().map(|&(preset, _)| Preset(preset)),
         })
     }
 
-    fn read(&mut self, compressed: &[u8], plain: &mut Vec<u8>) -> Result<Progress, Error> {
+    fn read(
+        &mut self,
+        compressed: &[u8],
+        sink: &mut impl FnMut(&[u8]) -> Option<()>,
+    ) -> Result<Progress, Error> {
         let mut input = compressed;
         loop {
             let before = self.text.end();
             let pause = self.parser.run(&mut input, &mut self.text, RUN_BYTES, &mut self.blocks)?;
-            plain.extend_from_slice(&self.text.bytes()[self.text.index(before)..]);
             if self.text.len() > self.limits.plain_bytes_max {
                 return Err(Error::PlainLimit { max: self.limits.plain_bytes_max });
+            }
+            let made = &self.text.bytes()[self.text.index(before)..];
+            if !made.is_empty() {
+                sink(made).ok_or(Error::Refused)?;
             }
             if pause == Pause::Done {
                 self.text.finish();
             }
             self.tokens.work(&mut self.text, &mut self.blocks.queue)?;
-            let corrections = self.blocks.coder.len() + self.tokens.coder.len();
-            if corrections > self.limits.corrections_bytes_max as u64 {
+            if self.corrections_len_bytes() > self.limits.corrections_bytes_max as u64 {
                 return Err(Error::CorrectionsLimit { max: self.limits.corrections_bytes_max });
             }
             match pause {
@@ -276,13 +302,14 @@ struct Tokens {
     coder: Writer,
     models: TokenModels,
     predictor: Option<(u8, Predictor)>,
+    like: Option<Preset>,
     /// Position of the first token in the queue.
     at: u32,
 }
 
 impl Tokens {
-    fn new() -> Self {
-        Self { coder: Writer::new(), models: TokenModels::new(), predictor: None, at: 0 }
+    fn new(like: Option<Preset>) -> Self {
+        Self { coder: Writer::new(), models: TokenModels::new(), predictor: None, like, at: 0 }
     }
 
     fn preset(&self) -> u8 {
@@ -300,6 +327,7 @@ impl Tokens {
                 at: self.at,
                 before: text.len() - u64::from(text.ahead(self.at)),
                 tokens,
+                like: self.like.map(|Preset(number)| number),
             };
             if let Some(preset) = sample.estimate() {
                 let predictor = Predictor::new(PRESETS[usize::from(preset)], sample.before);

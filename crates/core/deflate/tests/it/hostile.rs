@@ -7,7 +7,7 @@ use cairn_base::ErrorKind;
 use cairn_deflate::{Error, Joiner, Limits, Splitter};
 use proptest::prelude::*;
 
-use crate::{join, split};
+use crate::{into, join, split};
 
 fn golden(name: &str) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
@@ -17,10 +17,10 @@ fn golden(name: &str) -> Vec<u8> {
 /// Joins without trust: what comes out must be small for what went in.
 fn try_join(corrections: &[u8], plain: &[u8]) -> Result<Vec<u8>, Error> {
     let (mut joiner, mut out) = (Joiner::new(corrections)?, Vec::new());
-    let result = joiner.push(plain, &mut out);
+    let result = joiner.push(plain, &mut into(&mut out));
     assert!(out.len() < 4 * plain.len() + 4096 * (corrections.len() + 64), "{}", out.len());
     result?;
-    joiner.finish(&mut out)?;
+    joiner.finish(&mut into(&mut out))?;
     Ok(out)
 }
 
@@ -52,6 +52,7 @@ proptest! {
         }
     }
 
+    /// DEFLATE-1
     #[test]
     fn damaged_corrections_never_make_another_stream(
         at in 0usize..9000, bit in 0u8..8, name in 0usize..4
@@ -72,7 +73,7 @@ proptest! {
 
     #[test]
     fn random_corrections_are_refused(
-        bytes in proptest::collection::vec(any::<u8>(), 0..300), preset in 0u8..52, len in 0u8..128
+        bytes in proptest::collection::vec(any::<u8>(), 0..300), preset in 0u8..54, len in 0u8..128
     ) {
         let mut corrections = vec![1, preset, 0, 0, 0, 0, len];
         corrections.extend_from_slice(&bytes);
@@ -81,6 +82,7 @@ proptest! {
     }
 }
 
+/// DEFLATE-1
 #[test]
 fn other_plain_bytes_are_noticed() {
     let (plain, corrections) = (golden("plain"), golden("zlib-6.corrections"));
@@ -107,19 +109,21 @@ fn later_versions_are_named() {
 fn limits_hold_and_nothing_goes_on_after_an_error() {
     let stream = golden("zlib-6.deflate");
     let push = |limits| {
-        let mut splitter = Splitter::new(limits);
-        let error = splitter.push(&stream, &mut Vec::new()).unwrap_err();
-        assert_eq!(splitter.push(&stream, &mut Vec::new()), Err(Error::Poisoned));
+        let mut splitter = Splitter::new(limits, None);
+        let error = splitter.push(&stream, &mut into(&mut Vec::new())).unwrap_err();
+        assert_eq!(splitter.push(&stream, &mut into(&mut Vec::new())), Err(Error::Poisoned));
         assert_eq!(splitter.finish().unwrap_err(), Error::Poisoned);
         error
     };
     let limits = Limits { plain_bytes_max: 1000, corrections_bytes_max: 1 << 20 };
     assert_eq!(push(limits), Error::PlainLimit { max: 1000 });
-    let mut splitter = Splitter::new(Limits { plain_bytes_max: 1 << 20, corrections_bytes_max: 6 });
-    splitter.push(&stream, &mut Vec::new()).unwrap();
+    let mut splitter =
+        Splitter::new(Limits { plain_bytes_max: 1 << 20, corrections_bytes_max: 6 }, None);
+    splitter.push(&stream, &mut into(&mut Vec::new())).unwrap();
     assert_eq!(splitter.finish().unwrap_err(), Error::CorrectionsLimit { max: 6 });
 }
 
+/// DEFLATE-4
 #[test]
 fn blocks_without_bytes_do_not_go_on_for_ever() {
     // Corrections that are all zeros, or all ones, mean the likeliest block again and again.
@@ -131,4 +135,42 @@ fn blocks_without_bytes_do_not_go_on_for_ever() {
             assert!(try_join(&corrections, &[b'a'; 70_000]).is_err());
         }
     }
+}
+
+/// DEFLATE-4: what costs the joiner time has a size.
+#[test]
+fn blocks_without_bytes_take_a_byte_each() {
+    // Eight empty fixed blocks are ten bytes.
+    let eight = [0x02u8, 0x08, 0x20, 0x80, 0x00, 0x02, 0x08, 0x20, 0x80, 0x00];
+    let mut stream = eight.repeat(1000);
+    stream.extend([3, 0]);
+    let (plain, corrections) = split(&stream, &[1000]).unwrap();
+    assert!(plain.is_empty() && corrections.bytes.len() >= 8000, "{}", corrections.bytes.len());
+    assert!(join(&corrections.bytes, b"", &[1]).unwrap() == stream);
+}
+
+/// DEFLATE-4: a push of a bomb comes out in small pieces, and ends when nobody wants more.
+#[test]
+fn bombs_can_be_stopped() {
+    let zeros = crate::round::deflate(&vec![0; 20 << 20], 9, usize::MAX);
+    let mut splitter = Splitter::new(crate::LIMITS, None);
+    let (mut made, mut largest) = (0, 0);
+    let mut sink = |piece: &[u8]| {
+        made += piece.len();
+        largest = largest.max(piece.len());
+        (made <= 1 << 20).then_some(())
+    };
+    assert_eq!(splitter.push(&zeros, &mut sink), Err(Error::Refused));
+    assert_eq!(splitter.push(&zeros, &mut into(&mut Vec::new())), Err(Error::Poisoned));
+    assert!(made < 2 << 20 && largest <= 128 << 10, "{made}, {largest}");
+}
+
+#[test]
+fn a_joiner_can_be_stopped() {
+    let (plain, corrections) = (golden("plain"), golden("zlib-6.corrections"));
+    let mut joiner = Joiner::new(&corrections).unwrap();
+    let stopped = joiner.push(&plain, &mut |_| None);
+    let stopped = stopped.and_then(|()| joiner.finish(&mut |_| None));
+    assert_eq!(stopped, Err(Error::Refused));
+    assert_eq!(Error::Refused.kind(), ErrorKind::Closed);
 }

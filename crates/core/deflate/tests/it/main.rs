@@ -12,14 +12,23 @@ use cairn_deflate::{Corrections, Error, Joiner, Limits, Progress, Splitter};
 /// More than any test needs.
 const LIMITS: Limits = Limits { plain_bytes_max: 1 << 30, corrections_bytes_max: 64 << 20 };
 
+/// Takes all bytes.
+fn into(out: &mut Vec<u8>) -> impl FnMut(&[u8]) -> Option<()> {
+    |bytes| {
+        assert!(bytes.len() <= 128 << 10, "pieces are small");
+        out.extend_from_slice(bytes);
+        Some(())
+    }
+}
+
 /// Splits a stream that is given in pieces of these lengths, over and over: the plain bytes and the
 /// corrections.
 fn split(stream: &[u8], cuts: &[usize]) -> Result<(Vec<u8>, Corrections), Error> {
-    let (mut splitter, mut plain) = (Splitter::new(LIMITS), Vec::new());
+    let (mut splitter, mut plain) = (Splitter::new(LIMITS, None), Vec::new());
     let (mut rest, mut used) = (stream, 0);
     for &cut in cuts.iter().cycle() {
         let (piece, after) = rest.split_at(cut.clamp(1, 1 << 20).min(rest.len()));
-        match splitter.push(piece, &mut plain)? {
+        match splitter.push(piece, &mut into(&mut plain))? {
             Progress::Done { consumed } => {
                 used += consumed;
                 break;
@@ -40,13 +49,13 @@ fn join(corrections: &[u8], plain: &[u8], cuts: &[usize]) -> Result<Vec<u8>, Err
     let mut rest = plain;
     for &cut in cuts.iter().cycle() {
         let (piece, after) = rest.split_at(cut.clamp(1, 1 << 20).min(rest.len()));
-        joiner.push(piece, &mut out)?;
+        joiner.push(piece, &mut into(&mut out))?;
         rest = after;
         if rest.is_empty() {
             break;
         }
     }
-    joiner.finish(&mut out)?;
+    joiner.finish(&mut into(&mut out))?;
     Ok(out)
 }
 

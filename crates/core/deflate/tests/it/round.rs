@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::check;
 
-fn deflate(plain: &[u8], level: u32, flush_every: usize) -> Vec<u8> {
+pub(crate) fn deflate(plain: &[u8], level: u32, flush_every: usize) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
     for part in plain.chunks(flush_every.max(1)) {
         encoder.write_all(part).unwrap();
@@ -74,6 +74,7 @@ fn one_byte_at_a_time() {
     }
 }
 
+/// DEFLATE-2
 #[test]
 fn the_cuts_do_not_matter() {
     let plain: Vec<u8> =

@@ -1,7 +1,9 @@
 //! Unsigned LEB128, at most ten bytes, the shortest form only: a value has one encoding.
 
+use alloc::vec::Vec;
+
 /// Appends `value`.
-pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -9,8 +11,9 @@ pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push((value & 0x7f) as u8);
 }
 
-/// Takes a value from the front of `bytes`; `None` if there is none.
-pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
+/// Takes a value from the front of `bytes`; `None` if there is none, and `bytes` stands anywhere then.
+#[must_use]
+pub fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
@@ -29,6 +32,8 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     #[test]
     fn values_come_back() {
         for value in [0, 1, 127, 128, 300, 1 << 32, u64::MAX] {
