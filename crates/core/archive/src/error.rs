@@ -47,6 +47,15 @@ pub enum Error {
         /// What did not fit.
         reason: &'static str,
     },
+    /// A deflate stream could not be made again: the recipe does not belong to these bytes.
+    #[error("segment {segment} cannot be deflated again as it was")]
+    Deflate {
+        /// The segment's number in the recipe, from 0.
+        segment: usize,
+        /// What did not fit.
+        #[source]
+        source: cairn_deflate::Error,
+    },
 }
 
 impl Error {
@@ -59,7 +68,8 @@ impl Error {
             Self::RecipeDamaged { .. }
             | Self::InnerShort { .. }
             | Self::InnerLong { .. }
-            | Self::Recode { .. } => ErrorKind::Corrupt,
+            | Self::Recode { .. }
+            | Self::Deflate { .. } => ErrorKind::Corrupt,
         }
     }
 }

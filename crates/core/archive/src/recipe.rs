@@ -1,7 +1,9 @@
 use std::fmt;
 
+use cairn_base::varint;
+
 use crate::limits::LEN_MAX;
-use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, varint, zstd};
+use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, zstd};
 
 const MAGIC: [u8; 4] = *b"CArc";
 const VERSION: u8 = 1;
