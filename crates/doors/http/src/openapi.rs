@@ -41,6 +41,8 @@ pub enum BodyDoc {
     Json(fn() -> Shape),
     /// Lines of JSON of a shape.
     Lines(fn() -> Shape),
+    /// JSON of the first shape, or lines of JSON of the second.
+    JsonOrLines(fn() -> Shape, fn() -> Shape),
     /// Another media type, and what it holds.
     Other(&'static str, &'static str),
 }
@@ -176,6 +178,12 @@ fn content(body: BodyDoc, shapes: &mut BTreeMap<String, Value>) -> Option<Value>
         BodyDoc::None => return None,
         BodyDoc::Json(shape) => ("application/json", reference(&keep(shapes, shape()))),
         BodyDoc::Lines(shape) => (crate::call::LINES, reference(&keep(shapes, shape()))),
+        BodyDoc::JsonOrLines(whole, line) => {
+            let mut both = content(BodyDoc::Json(whole), shapes)?;
+            let lines = content(BodyDoc::Lines(line), shapes)?;
+            both.as_object_mut()?.extend(lines.as_object()?.clone());
+            return Some(both);
+        }
         // What stands at a path says itself what it is.
         BodyDoc::Other("*/*", about) => ("*/*", json!({ "description": about })),
         BodyDoc::Other(media_type, about) => {

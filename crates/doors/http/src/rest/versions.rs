@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
     let tree = Doc {
         summary: "The entry at a path; of a directory, a page of what is in it.",
         query: TREE_QUERY,
-        answers: BodyDoc::Json(shape::<schema::Listing>),
+        answers: BodyDoc::JsonOrLines(shape::<schema::Listing>, shape::<schema::Node>),
         ..doc
     };
     let top = "/api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree";

@@ -506,6 +506,13 @@ async fn shapes_are_true(server: &Server, document: &Value) {
     let tag = parse(&get(format!("{base}/tags/v1")).await);
     let list = parse(&get("/api/v1/projects/main/datasets".to_owned()).await);
     let tree = parse(&get(format!("{base}/tags/v1/tree")).await);
+    let said = "/paths/~1api~1v1~1projects~1{project}~1datasets~1{name}~1tags~1{tag}~1tree/get";
+    let said = document.pointer(said).unwrap()["responses"]["200"]["content"].as_object().unwrap();
+    for recursive in ["false", "true"] {
+        let answer = server.get(&format!("{base}/tags/v1/tree?recursive={recursive}"), &[]).await;
+        let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(said.contains_key(&media_type), "{media_type}");
+    }
     let stat = parse(&get(format!("{base}/tags/v1/stat")).await);
     for (name, value) in [
         ("Tag", &tag),
