@@ -1,4 +1,4 @@
-use cairn_base::TagName;
+use cairn_base::{ErrorKind, TagName};
 use cairn_datasets::{Rules, Target, Version};
 use serde::Serialize;
 
@@ -104,8 +104,16 @@ pub(crate) async fn retain(context: &Context, args: &cli::Retain) -> anyhow::Res
     let reference = version_reference(&args.reference)?;
     let store = context.store(Some(&reference), false).await?;
     let name = dataset(&reference);
-    let before = store.rules(&name).await?;
-    let mut rules = before.clone();
+    let changes = args.history_keep.is_some()
+        || [&args.history_age, &args.tags_keep, &args.tags_age].into_iter().any(Option::is_some);
+    let mut rules = match store.rules(&name).await {
+        // Rules that cannot be read can still be replaced.
+        Err(error) if changes && error.kind() == ErrorKind::Corrupt => {
+            eprintln!("cairn: {error}; starting from the default rules");
+            Rules::default()
+        }
+        read => read?,
+    };
     if let Some(count) = args.history_keep {
         rules.history_keep = count;
     }
@@ -125,7 +133,7 @@ pub(crate) async fn retain(context: &Context, args: &cli::Retain) -> anyhow::Res
         Some("any") => rules.tags_seconds = None,
         Some(age) => rules.tags_seconds = Some(output::age(age)?),
     }
-    if rules != before {
+    if changes {
         store.set_rules(&name, &rules).await?;
     }
     if context.global.json {

@@ -2,14 +2,25 @@
 
 use std::sync::Arc;
 
-use cairn_base::ProjectName;
-use cairn_blocks::{Finding, VerifyReport};
+use cairn_base::{ErrorKind, ProjectName};
+use cairn_blocks::{Damage, EnvelopeKind, Finding, VerifyReport};
 use cairn_chunk::ChunkKey;
+use futures::TryStreamExt as _;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::local::Datasets;
 use crate::model::{Target, Version};
+
+/// Small objects that nothing else of a verification reads, and what to do about a damaged one.
+const ENVELOPES: [(EnvelopeKind, &str, &str); 2] = [
+    (EnvelopeKind::Settings, "settings", "`cairn retain` with new rules replaces it"),
+    (
+        EnvelopeKind::Access,
+        "access",
+        "delete it, and the next start of a node makes a new root token; all others are lost",
+    ),
+];
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,7 +43,7 @@ impl Datasets {
         &self,
         progress: Arc<dyn Fn(u64) + Send + Sync>,
     ) -> Result<Verified, Error> {
-        let states = self.refs.all(None, None).await?;
+        let states = self.refs.checked().await?;
         let mut projects: Vec<ProjectName> =
             states.iter().map(|(target, _)| target.dataset.project.clone()).collect();
         projects.push(ProjectName::default());
@@ -42,37 +53,75 @@ impl Datasets {
         let blocks = self.blocks.verify(&keys, &progress).await?;
         let damage = blocks.damage.clone();
         let mut verified = Verified { blocks, ..Verified::default() };
-        for (target, state) in &states {
-            let versions = state.current.iter().chain(&state.history);
-            for version in versions {
-                verified.versions += 1;
-                let project = &target.dataset.project;
-                let walked = self.walk(project, version.root, &[], &damage).await;
-                match walked {
-                    Ok(walk) => {
-                        verified.references += walk.references;
-                        if walk.missing > 0 {
-                            let first = walk.first_missing;
-                            let detail = format!("{} chunks are missing, {first:?}", walk.missing);
-                            verified.blocks.found(finding(target, version, detail, walk.missing));
-                        }
-                        if walk.damaged > 0 {
-                            let detail = format!("{} chunks are damaged", walk.damaged);
-                            verified.blocks.found(finding(target, version, detail, walk.damaged));
-                        }
-                    }
-                    Err(error) => {
-                        let detail = error.to_string();
-                        verified.blocks.found(finding(target, version, detail, 1));
-                    }
+        for (kind, prefix, advice) in ENVELOPES {
+            self.verify_envelopes(kind, prefix, advice, &mut verified).await?;
+        }
+        for (target, state) in states {
+            let state = match state {
+                Ok(state) => state,
+                Err(finding) => {
+                    verified.blocks.found(finding);
+                    continue;
                 }
+            };
+            for version in state.current.iter().chain(&state.history) {
+                self.verify_version(&target, version, &damage, &mut verified).await?;
             }
         }
         Ok(verified)
     }
-}
 
-fn finding(target: &Target, version: &Version, detail: String, chunks: u64) -> Finding {
-    let object = format!("version {} of {target}", version.root);
-    Finding { object, offset: 0, detail, chunks }
+    async fn verify_version(
+        &self,
+        target: &Target,
+        version: &Version,
+        damage: &Damage,
+        verified: &mut Verified,
+    ) -> Result<(), Error> {
+        verified.versions += 1;
+        let object = format!("version {} of {target}", version.root);
+        let walk = match self.walk(&target.dataset.project, version.root, &[], damage).await {
+            Ok(walk) => walk,
+            Err(error) => {
+                verified.blocks.found(Finding { chunks: 1, ..error.into_finding(&object)? });
+                return Ok(());
+            }
+        };
+        verified.references += walk.references;
+        let mut found = |chunks: u64, detail: String| {
+            if chunks > 0 {
+                let object = object.clone();
+                verified.blocks.found(Finding { object, offset: 0, detail, chunks });
+            }
+        };
+        let first = walk.first_missing.map(|id| id.to_string()).unwrap_or_default();
+        found(walk.missing, format!("{} chunks are missing, the first is {first}", walk.missing));
+        found(walk.damaged, format!("{} chunks are damaged", walk.damaged));
+        Ok(())
+    }
+
+    /// Opens the small objects below `prefix`.
+    async fn verify_envelopes(
+        &self,
+        kind: EnvelopeKind,
+        prefix: &str,
+        advice: &str,
+        verified: &mut Verified,
+    ) -> Result<(), Error> {
+        let (bucket, sealer) = (self.blocks.bucket(), self.blocks.sealer());
+        let mut heads = bucket.list(prefix);
+        while let Some(head) = heads.try_next().await? {
+            let opened = match bucket.get(&head.key).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => Err(error.into()),
+                Ok(object) => sealer.unwrap(kind, &head.key, &object.bytes).map_err(Error::from),
+            };
+            if let Err(error) = opened {
+                let finding = error.into_finding(&head.key)?;
+                let detail = format!("{}; {advice}", finding.detail);
+                verified.blocks.found(Finding { detail, ..finding });
+            }
+        }
+        Ok(())
+    }
 }
