@@ -36,7 +36,7 @@ mod stat_cache;
 mod store;
 mod uploads;
 
-pub use browse::{Change, ChangeKind, Listed, Node};
+pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
 pub use content::ContentStream;
 pub use error::Error;
@@ -48,6 +48,6 @@ pub use pages::{Browser, Entries};
 pub use pull::{PullOptions, Pulled, pull, pull_switch};
 pub use push::{PushOptions, Pushed, Skipped, Source, push};
 pub use refs::HISTORY_MAX;
-pub use stat::{Performance, performance};
+pub use stat::{Performance, stat};
 pub use store::{Published, Store, Upload};
 pub use uploads::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UploadId, Uploads};

@@ -8,7 +8,6 @@ mod transfer;
 mod up;
 mod versions;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -22,7 +21,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(cli.global);
     let json = context.global.json;
     match cli.command {
-        Command::Up(args) => up::up(&context, &args).await?,
+        Command::Up(args) => Box::pin(up::up(&context, &args)).await?,
         Command::Init(args) => maintain::init(&context, &args).await?,
         Command::Push(args) => return transfer::push(&context, &args).await,
         Command::Pull(args) => transfer::pull(&context, &args).await?,
@@ -45,7 +44,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // It panics when it cannot write, so it writes to memory.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "cairn", &mut script);
-            std::io::stdout().lock().write_all(&script)?;
+            output::data(&script)?;
         }
         Command::Version => version(json)?,
     }

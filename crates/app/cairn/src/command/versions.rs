@@ -40,10 +40,12 @@ pub(crate) async fn log(context: &Context, args: &cli::Log) -> anyhow::Result<()
         }
         let version = line.version;
         let name = if line.current { line.tag.to_owned() } else { format!("({})", line.tag) };
+        let until =
+            version.expires_ns.map(|at| format!("  until {}", time(at))).unwrap_or_default();
         let message =
             version.message.as_ref().map(|m| format!("  {}", shown(m))).unwrap_or_default();
         output::line(&format!(
-            "{}  {:<20} {:>10} {:>9} files  stored {:>10}  {}  {}{message}",
+            "{}  {:<20} {:>10} {:>9} files  stored {:>10}  {}  {}{until}{message}",
             time(version.time_ns),
             name,
             bytes(version.bytes),
@@ -109,7 +111,7 @@ pub(crate) async fn retain(context: &Context, args: &cli::Retain) -> anyhow::Res
     let mut rules = match store.rules(&name).await {
         // Rules that cannot be read can still be replaced.
         Err(error) if changes && error.kind() == ErrorKind::Corrupt => {
-            eprintln!("cairn: {error}; starting from the default rules");
+            output::note(&format!("{error}; starting from the default rules"));
             Rules::default()
         }
         read => read?,

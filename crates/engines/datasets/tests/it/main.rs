@@ -6,6 +6,7 @@
 mod archives;
 mod browsing;
 mod defects;
+mod measuring;
 mod pulling;
 mod pushing;
 mod round_trip;
