@@ -38,7 +38,7 @@ mod stat_cache;
 mod store;
 mod uploads;
 
-pub use browse::{Change, ChangeKind, Listed, Node};
+pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
 pub use content::ContentStream;
 pub use error::Error;
@@ -51,6 +51,6 @@ pub use proof::Proof;
 pub use pull::{PullOptions, Pulled, pull, pull_switch};
 pub use push::{PushOptions, Pushed, Skipped, Source, push};
 pub use refs::HISTORY_MAX;
-pub use stat::{Performance, performance};
+pub use stat::{Performance, stat};
 pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
 pub use uploads::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UploadId, Uploads};

@@ -43,6 +43,9 @@ pub enum Error {
         /// The bucket.
         url: String,
     },
+    /// A bucket was to be encrypted with a passphrase without a character.
+    #[error("the passphrase is empty, so it would protect nothing; give one that is long")]
+    EmptyPassphrase,
     /// A key file is too short to be one.
     #[error(
         "the key file has {len} bytes; it needs at least 32, for example from `head -c 32 /dev/urandom`"
@@ -122,9 +125,10 @@ impl Error {
             Self::Bucket(error) => error.kind(),
             Self::NotInitialised { .. } => ErrorKind::NotFound,
             Self::AlreadyInitialised { .. } => ErrorKind::Conflict,
-            Self::LaterVersion { .. } | Self::BadFrame { .. } | Self::KeyFile { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::LaterVersion { .. }
+            | Self::BadFrame { .. }
+            | Self::EmptyPassphrase
+            | Self::KeyFile { .. } => ErrorKind::Invalid,
             Self::Locked { .. } | Self::WrongSecret { .. } => ErrorKind::Denied,
             Self::Corrupt { .. } | Self::MissingChunk { .. } => ErrorKind::Corrupt,
             Self::SessionExpired | Self::Swept { .. } | Self::Contended { .. } => ErrorKind::Retry,

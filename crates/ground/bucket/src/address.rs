@@ -61,6 +61,12 @@ async fn local(url: &Url, options: &Options, env: &Env) -> Result<Opened, Error>
     let path = url
         .to_file_path()
         .map_err(|()| refuse(url, "a file URL has three slashes and an absolute path"))?;
+    if path.parent().is_none() {
+        return Err(refuse(url, "it names no directory; write file:///DIR"));
+    }
+    if !options.make && !path.exists() {
+        return Err(Error::NoDirectory { path: path.display().to_string() });
+    }
     let store = LocalStore::open(&path, options, env).await.map_err(|failure| Error::Url {
         url: url.to_string(),
         reason: failure.to_string(),

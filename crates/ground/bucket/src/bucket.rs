@@ -110,10 +110,11 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
-    /// Opens the bucket at `url`. A directory is made when it is missing; a remote bucket must exist,
-    /// and nothing is written to it.
+    /// Opens the bucket at `url`. A directory is made when it is missing and [`Options::make`] says
+    /// so; a remote bucket must exist, and nothing is written to it.
     ///
     /// # Errors
+    /// [`Error::NoDirectory`]: the directory is missing and is not to be made.
     /// [`Error::Url`]: not a URL, a scheme this build lacks, secrets in the URL, or a directory that
     /// cannot hold a bucket.
     pub async fn open(url: &str, options: Options, env: &Env) -> Result<Self, Error> {

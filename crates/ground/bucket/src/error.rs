@@ -80,6 +80,14 @@ pub enum Error {
         /// The cause, where there is one.
         source: Option<Box<object_store::Error>>,
     },
+    /// The directory of a `file://` bucket is not there, and opening was not to make it.
+    #[error(
+        "there is no directory {path}; check the name, or make a bucket there with `cairn init`"
+    )]
+    NoDirectory {
+        /// The directory.
+        path: String,
+    },
     /// No space, no quota, or a limit of the store.
     #[error("cannot {operation} {key:?}: the store is full; free space or raise its quota")]
     Full {
@@ -183,7 +191,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Missing { .. } => ErrorKind::NotFound,
+            Self::Missing { .. } | Self::NoDirectory { .. } => ErrorKind::NotFound,
             Self::Exists { .. } | Self::Changed { .. } | Self::InDoubt { .. } => {
                 ErrorKind::Conflict
             }

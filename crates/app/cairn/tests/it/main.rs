@@ -14,6 +14,8 @@ mod json;
 mod kill;
 mod lab;
 mod mount;
+mod node;
+mod places;
 mod power;
 mod process;
 mod streams;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use cairn_datasets::{Browser, Change, ChangeKind, Listed, Node, Store as _, Target, performance};
+use cairn_datasets::{Browser, Change, Listed, Node, stat};
 use cairn_tree::{Entry, Kind, Root};
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -132,26 +132,6 @@ async fn recursively(browser: Browser, top: Entry, path: Vec<u8>) -> Result<Resp
     streamed(LINES, batches).await
 }
 
-#[derive(Serialize)]
-struct ChangeLine {
-    kind: ChangeKind,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old: Option<Node>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new: Option<Node>,
-}
-
-fn change_line(change: &Change) -> ChangeLine {
-    let node = |entry: &Entry| Listed { path: change.path.clone(), entry: entry.clone() }.node();
-    ChangeLine {
-        kind: change.kind,
-        path: String::from_utf8_lossy(&change.path).into_owned(),
-        old: change.old.as_ref().map(node),
-        new: change.new.as_ref().map(node),
-    }
-}
-
 async fn diff_lines(call: Call) -> Result<Response, Error> {
     let (browser, target) = (call.browser()?, call.args.target()?);
     let other = call.args.tag("other")?;
@@ -173,7 +153,7 @@ fn walk_differences(
     sender: &mpsc::Sender<Result<Bytes, Error>>,
 ) {
     let mut visit = |change: &Change| {
-        let line = line(&change_line(change));
+        let line = line(&change.changed());
         // The reader went away: end the walk.
         sender.blocking_send(line).map_err(|_| Error::Worker(cairn_env::Lost))
     };
@@ -186,14 +166,5 @@ fn walk_differences(
 async fn stat_json(call: Call) -> Result<Response, Error> {
     let (browser, target) = (call.browser()?, call.args.target()?);
     let against = call.query("against")?.map(|tag| tag.parse()).transpose()?;
-    let datasets = call.door.datasets().clone();
-    let tag = datasets.tag(&target).await?;
-    let older = match against {
-        Some(against) => {
-            let other = Target { dataset: target.dataset.clone(), tag: against };
-            Some(datasets.tag(&other).await?.current)
-        }
-        None => tag.history.first().cloned(),
-    };
-    json(StatusCode::OK, &performance(&browser, &tag.current, older.as_ref()).await?)
+    json(StatusCode::OK, &stat(&browser, &target.tag, against.as_ref()).await?)
 }

@@ -181,6 +181,10 @@ fn an_encrypted_bucket_opens_with_its_secret_only() {
         let other = Bucket::memory(&env);
         let error = Blocks::init(other, Some(&short), Options::default(), &env).await.unwrap_err();
         assert!(matches!(error, Error::KeyFile { len: 5 }), "{error}");
+        let (empty, other) = (Secret::Passphrase(String::new().into()), Bucket::memory(&env));
+        let init = Blocks::init(other.clone(), Some(&empty), Options::default(), &env).await;
+        assert!(matches!(init.unwrap_err(), Error::EmptyPassphrase));
+        assert!(other.get("cairn.json").await.is_err(), "what is refused makes nothing");
     });
 }
 
