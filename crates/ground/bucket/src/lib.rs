@@ -25,6 +25,7 @@
 
 mod address;
 mod bucket;
+mod cause;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -39,6 +40,7 @@ mod retry;
 mod settings;
 
 pub use bucket::{Bucket, Head, Object, Version};
+pub use cause::Cause;
 pub use error::Error;
 pub use faulty::Faulty;
 pub use key::{KEY_BYTES_MAX, PART_BYTES_MAX, RESERVED};

@@ -335,7 +335,7 @@ mod tests {
             store.put_multipart(&key).await.map(drop),
         ];
         for (index, error) in errors.into_iter().enumerate() {
-            let error = crate::Error::from_store("write", "k", error.unwrap_err());
+            let error = crate::Error::from_store("", "write", "k", &error.unwrap_err());
             assert_eq!(error.kind(), ErrorKind::Closed, "{index}: {error:?}");
         }
         let found = store.get(&key).await.unwrap().bytes().await.unwrap();

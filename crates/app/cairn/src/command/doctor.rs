@@ -118,7 +118,8 @@ async fn bucket(context: &Context, report: &mut Report) {
             report.good("bucket", detail);
         }
         Err(error) => {
-            report.add(Verdict::Wrong, "bucket", error.to_string(), "");
+            let detail = format!("{:#}", anyhow::Error::from(error));
+            report.add(Verdict::Wrong, "bucket", detail, "");
             return;
         }
     }
@@ -136,7 +137,10 @@ async fn bucket(context: &Context, report: &mut Report) {
             let detail = "there is nothing in it yet".to_owned();
             report.add(Verdict::Note, "contents", detail, "a first push prepares it");
         }
-        Err(error) => report.add(Verdict::Wrong, "contents", error.to_string(), ""),
+        Err(error) => {
+            let detail = format!("{:#}", anyhow::Error::from(error));
+            report.add(Verdict::Wrong, "contents", detail, "");
+        }
     }
 }
 
