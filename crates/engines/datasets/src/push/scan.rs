@@ -56,13 +56,13 @@ pub(crate) fn meta_of(meta: &Metadata) -> Meta {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A directory begins.
-    Enter { name: Vec<u8>, meta: Meta, path: PathBuf },
+    Enter { name: Vec<u8>, meta: Meta, relative: Vec<u8>, path: PathBuf },
     /// And ends.
     Leave,
     /// A regular file.
     File(FileEvent),
     /// Anything else that is stored.
-    Other { name: Vec<u8>, meta: Meta, path: PathBuf, kind: OtherKind },
+    Other { name: Vec<u8>, meta: Meta, relative: Vec<u8>, path: PathBuf, kind: OtherKind },
     /// Something that is not stored.
     Skipped { path: Vec<u8>, why: String },
 }
@@ -211,12 +211,12 @@ impl Scan {
             let below = level(path.clone(), relative.clone()).map_err(|error| skip(&error))?;
             self.levels.push(below);
             self.inside.push(id);
-            return Ok(Event::Enter { name, meta, path });
+            return Ok(Event::Enter { name, meta, relative, path });
         }
         if kind.is_symlink() {
             let target = std::fs::read_link(&path).map_err(|error| skip(&error))?;
             let kind = OtherKind::Symlink { target: target.into_os_string().into_vec() };
-            return Ok(Event::Other { name, meta, path, kind });
+            return Ok(Event::Other { name, meta, relative, path, kind });
         }
         if let Some(what) = not_stored(kind) {
             return Err((relative, format!("{what} is not stored")));
@@ -225,7 +225,7 @@ impl Scan {
             let id = (stat.dev(), stat.ino());
             if let Some(first) = self.links.get(&id) {
                 let kind = OtherKind::Hardlink { target: first.clone() };
-                return Ok(Event::Other { name, meta, path, kind });
+                return Ok(Event::Other { name, meta, relative, path, kind });
             }
             self.links.insert(id, relative.clone());
         }
