@@ -58,14 +58,14 @@ pub(crate) fn read_batch(events: Vec<Event>, key: &ChunkKey, open_archives: bool
 
 fn read_event(event: Event, key: &ChunkKey, open_archives: bool) -> Vec<Done> {
     match event {
-        Event::Enter { name, mut meta, path } => {
-            let warning = take_xattrs(&mut meta, &path, &name);
+        Event::Enter { name, mut meta, relative, path } => {
+            let warning = take_xattrs(&mut meta, &path, &relative);
             std::iter::once(Done::Enter { name, meta }).chain(warning).collect()
         }
         Event::Leave => vec![Done::Leave],
         Event::Skipped { path, why } => vec![Done::Skipped { path, why }],
-        Event::Other { name, mut meta, path, kind } => {
-            let warning = take_xattrs(&mut meta, &path, &name);
+        Event::Other { name, mut meta, relative, path, kind } => {
+            let warning = take_xattrs(&mut meta, &path, &relative);
             let kind = match kind {
                 OtherKind::Symlink { target } => Kind::Symlink { target },
                 OtherKind::Hardlink { target } => Kind::Hardlink { target },
@@ -80,11 +80,11 @@ fn read_event(event: Event, key: &ChunkKey, open_archives: bool) -> Vec<Done> {
     }
 }
 
-fn take_xattrs(meta: &mut Meta, path: &Path, name: &[u8]) -> Option<Done> {
+fn take_xattrs(meta: &mut Meta, path: &Path, relative: &[u8]) -> Option<Done> {
     let (xattrs, problem) = xattrs(path);
     meta.xattrs = xattrs;
     let why = format!("its extended attributes are not stored: {}", problem?);
-    Some(Done::Skipped { path: name.to_vec(), why })
+    Some(Done::Skipped { path: relative.to_vec(), why })
 }
 
 /// Reads a file that is small, or says that it is large.
@@ -309,5 +309,16 @@ mod tests {
             assert!(open(path).is_err(), "{}", path.display());
         }
         assert!(open(&dir.path().join("file")).is_ok());
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_by_its_whole_path() {
+        let path = std::path::PathBuf::from("/this/directory/is/gone");
+        let (name, relative) = (b"gone".to_vec(), b"is/gone".to_vec());
+        let enter = Event::Enter { name, meta: Meta::default(), relative, path };
+        let done = read_event(enter, &ChunkKey::new([1; 32]), false);
+        assert!(
+            matches!(&done[..], [Done::Enter { .. }, Done::Skipped { path, .. }] if path == b"is/gone")
+        );
     }
 }
