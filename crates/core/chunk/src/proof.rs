@@ -31,7 +31,7 @@ pub enum ProofPart {
         /// Its place among the stored nodes, which are in post-order.
         position: u64,
     },
-    /// The bytes of a group: [`GROUP_BYTES`](crate::GROUP_BYTES), or what is left of the content.
+    /// The bytes of a group: [`GROUP_BYTES`], or what is left of the content.
     Group {
         /// Where they stand.
         range: Range<u64>,
