@@ -68,8 +68,8 @@ impl Error {
             Self::RecipeDamaged { .. }
             | Self::InnerShort { .. }
             | Self::InnerLong { .. }
-            | Self::Recode { .. }
-            | Self::Deflate { .. } => ErrorKind::Corrupt,
+            | Self::Recode { .. } => ErrorKind::Corrupt,
+            Self::Deflate { source, .. } => source.kind(),
         }
     }
 }

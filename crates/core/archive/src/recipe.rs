@@ -196,6 +196,10 @@ impl Recipe {
             let segment = decode_segment(&mut rest)?;
             recipe.push(segment).ok_or_else(|| damaged("it is larger than a recipe may be"))?;
         }
+        // What encodes has no segment without bytes, and no copy behind a copy.
+        if recipe.segments.len() as u64 != count {
+            return Err(damaged("it has a segment that it does not need"));
+        }
         if rest.is_empty() { Ok(recipe) } else { Err(damaged("it has bytes after its end")) }
     }
 }
