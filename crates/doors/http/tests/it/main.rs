@@ -6,5 +6,6 @@ mod curl;
 mod files;
 mod gate;
 mod hostile;
+mod roads;
 mod support;
 mod transfer;
