@@ -50,7 +50,7 @@ impl Blocks {
                 Err(error) if error.kind() == ErrorKind::Corrupt && tries == 0 => {}
                 // A collection moved a pack: the index knows where to.
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < MOVED_RETRIES_MAX => {}
-                answer => return answer,
+                answer => return answer.map_err(Error::lost),
             }
         }
         unreachable!("the loop ends by returning")

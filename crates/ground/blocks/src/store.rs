@@ -103,7 +103,8 @@ impl Blocks {
     /// Opens a bucket.
     ///
     /// # Errors
-    /// [`Error::NotInitialised`], [`Error::Locked`], [`Error::WrongSecret`], [`Error::LaterVersion`].
+    /// [`Error::NotInitialised`], [`Error::Locked`], [`Error::WrongSecret`], [`Error::LaterVersion`];
+    /// [`Error::Corrupt`] also for a part of the index that is gone.
     pub async fn open(
         bucket: Bucket,
         secret: Option<&Secret>,
@@ -145,7 +146,7 @@ impl Blocks {
             refreshing: Mutex::new(()),
         };
         let blocks = Self { inner: Arc::new(inner) };
-        blocks.refresh().await?;
+        blocks.refresh().await.map_err(Error::lost)?;
         Ok(blocks)
     }
 

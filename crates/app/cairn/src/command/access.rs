@@ -53,7 +53,8 @@ async fn recover(context: &Context) -> anyhow::Result<()> {
     let made = cairn_node::recover(&datasets, &context.env).await?;
     let (id, token) = (made.info.id.to_string(), made.token.expose());
     if context.global.json {
-        return output::json(&serde_json::json!({"id": id, "token": token}));
+        let info = serde_json::json!({"id": id, "label": "root", "principal": "root"});
+        return output::json(&serde_json::json!({"info": info, "token": token}));
     }
     output::line(token)?;
     output::note(&format!("token {id} of root is shown once; it is kept as a hash"));

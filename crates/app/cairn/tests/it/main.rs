@@ -8,6 +8,7 @@
 #![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
 mod contract;
+mod documented;
 mod full;
 mod help;
 mod json;

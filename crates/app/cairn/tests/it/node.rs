@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::documented;
 use crate::lab::Lab;
 use crate::process::{Ended, Running, until};
 use crate::tree::{Rng, Tree};
@@ -21,6 +22,7 @@ impl<'a> Served<'a> {
     fn start(lab: &'a Lab, listen: &str) -> Self {
         let mut running = lab.start(&format!("--json up --listen {listen}"));
         let said: Value = serde_json::from_str(&running.line()).unwrap();
+        documented::check("up", &said);
         let url = said["urls"][0].as_str().unwrap().to_owned();
         let token = said["root_token"].as_str().map(str::to_owned);
         Self { lab, running, url, token }
@@ -76,7 +78,9 @@ fn the_first_start_gives_the_only_token_once() {
     let again = Served::start(&lab, ANY_PORT);
     assert_eq!(again.token, None);
     assert!(again.ok(&root, "whoami").starts_with("root\n"));
-    let second = lab.json("token recover")[0]["token"].as_str().unwrap().to_owned();
+    let recovered = &lab.json("token recover")[0];
+    documented::check("token create", recovered);
+    let second = recovered["token"].as_str().unwrap().to_owned();
     assert!(second.starts_with("cairn_") && second != root);
     until("the new token", || {
         again.run(&second, "whoami").stdout().starts_with("root\n").then_some(())
@@ -148,11 +152,21 @@ fn tokens_and_grants_say_who_may_do_what() {
     assert!(advice.stdout().contains("CAIRN_TOKEN"), "{}", advice.stdout());
     until("the end of a token", || (node.run(&short, "whoami").code == Some(4)).then_some(()));
 
-    let tokens: Vec<Value> = node
-        .ok(&root, "--json token ls")
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let json = |token: &str, words: &str| -> Vec<Value> {
+        let printed = node.ok(token, &format!("--json {words}"));
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for (words, section) in [
+        ("token ls", "token ls"),
+        ("token create ada --only reader:x --expires 1h", "token create"),
+        ("grant ls", "grant"),
+        ("grant add ada reader x", "grant"),
+        ("whoami", "whoami"),
+        ("doctor", "doctor"),
+    ] {
+        json(&root, words).iter().for_each(|document| documented::check(section, document));
+    }
+    let tokens = json(&root, "token ls");
     let laptop = tokens.iter().find(|token| token["label"] == "laptop").unwrap();
     node.ok(&root, &format!("token rm {}", laptop["id"].as_str().unwrap()));
     until("the revocation", || (node.run(&ada, "whoami").code == Some(4)).then_some(()));

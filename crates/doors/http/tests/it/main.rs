@@ -7,5 +7,6 @@ mod files;
 mod gate;
 mod hostile;
 mod proofs;
+mod roads;
 mod support;
 mod transfer;
