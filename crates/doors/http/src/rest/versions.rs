@@ -141,7 +141,7 @@ async fn diff_lines(call: Call) -> Result<Response, Error> {
     let work = move || walk_differences(&browser, &old, &new, &sender);
     // The comparison hands its findings to a function that cannot wait; on a thread of its own it
     // may block instead, so a slow reader slows it down.
-    call.door.env().spawn.work(Box::new(work));
+    call.door.env().spawn.thread(Box::new(work))?;
     let lines = futures::stream::poll_fn(move |context| lines.poll_recv(context));
     streamed(LINES, lines).await
 }
