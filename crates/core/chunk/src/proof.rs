@@ -26,7 +26,7 @@ pub const CONTENT_BYTES_MAX: u64 = 1 << 63;
 /// A part of a proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProofPart {
-    /// A parent: [`NODE_BYTES`](crate::NODE_BYTES) bytes.
+    /// A parent: [`NODE_BYTES`] bytes.
     Node {
         /// Its place among the stored nodes, which are in post-order.
         position: u64,
