@@ -242,7 +242,7 @@ impl Datasets {
             for version in versions {
                 verified.versions += 1;
                 let project = &target.dataset.project;
-                let walked = self.walk(project, version.root, &[], &damage).await;
+                let walked = self.walk(project, version.root, &[], Want::Any, &damage).await;
                 match walked {
                     Ok(walk) => {
                         verified.references += walk.references;
@@ -266,8 +266,9 @@ impl Datasets {
         Ok(verified)
     }
 
-    /// DATASETS-2: every chunk that the root reaches is stored in a pack that stays. What `base`
-    /// roots reach needs no look.
+    /// DATASETS-2: every chunk that the root reaches is stored in a pack that stays, which a pack that
+    /// was condemned before the root was announced does (BLOCKS-4). What `base` roots reach needs no
+    /// look.
     pub(crate) async fn check_complete(
         &self,
         project: &ProjectName,
@@ -275,7 +276,7 @@ impl Datasets {
         base: &[ChunkId],
     ) -> Result<(), Error> {
         let damage = Damage::default();
-        let walk = self.walk(project, root, base, &damage).await?;
+        let walk = self.walk(project, root, base, Want::Kept, &damage).await?;
         match walk.first_missing {
             None => Ok(()),
             Some(first) => Err(Error::Incomplete { count: walk.missing, first: first.to_string() }),
@@ -297,15 +298,17 @@ impl Datasets {
     }
 
     /// Walks a version beside the versions it builds on, and looks every chunk up that they do not
-    /// share page by page. Pages are checked against what their parents say.
+    /// share page by page, in packs that `want` counts. Pages are checked against what their parents
+    /// say.
     async fn walk<'a>(
         &'a self,
         project: &ProjectName,
         root: ChunkId,
         base: &[ChunkId],
+        want: Want,
         damage: &'a Damage,
     ) -> Result<Walk<'a>, Error> {
-        let mut walk = Walk::new(self, project, damage);
+        let mut walk = Walk::new(self, project, want, damage);
         if !walk.look_up(&[root]).await? {
             return Ok(walk);
         }
@@ -326,6 +329,7 @@ impl Datasets {
 struct Walk<'a> {
     datasets: &'a Datasets,
     key: ChunkKey,
+    want: Want,
     /// Directories to compare: the old page, the new one, and what the new one's parent says of it.
     directories: Vec<(Option<ChunkId>, Option<ChunkId>, Totals)>,
     waiting: Vec<ChunkId>,
@@ -338,10 +342,11 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(datasets: &'a Datasets, project: &ProjectName, damage: &'a Damage) -> Self {
+    fn new(datasets: &'a Datasets, project: &ProjectName, want: Want, damage: &'a Damage) -> Self {
         Self {
             datasets,
             key: datasets.key(project),
+            want,
             directories: Vec::new(),
             waiting: Vec::new(),
             references: 0,
@@ -355,7 +360,7 @@ impl<'a> Walk<'a> {
     /// Looks chunks up at once. Whether all are there.
     async fn look_up(&mut self, ids: &[ChunkId]) -> Result<bool, Error> {
         self.references += ids.len() as u64;
-        let has = self.datasets.blocks.has(ids, Want::Live).await?;
+        let has = self.datasets.blocks.has(ids, self.want).await?;
         let before = self.missing;
         for (id, has) in ids.iter().zip(has) {
             if !has {
