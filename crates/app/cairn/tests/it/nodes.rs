@@ -1,4 +1,4 @@
-//! Several nodes on one bucket (BUCKET-2, LOG-1 in small: nothing a node keeps in memory is the truth).
+//! Several nodes on one bucket (BUCKET-2): nothing that a node keeps in memory is the truth.
 
 use cairn_testkit::store::{Kind, Server};
 
