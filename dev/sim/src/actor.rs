@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_base::ErrorKind;
 use cairn_blocks::{CollectOptions, OpenFrame};
+use cairn_chunk::ChunkId;
 use cairn_datasets::{Error, Publication, PushOptions, Rules, Source, Target, Upload, push};
 use cairn_env::{Rng as _, SeededRng};
 
@@ -18,6 +20,9 @@ use crate::world::{Fate, Handle, World, fate, targets};
 
 /// Attempts of a process to open the bucket.
 const OPENS_MAX: usize = 20;
+/// Two of four fates of a step; the others are to live.
+const CRASHES: u64 = 0;
+const FREEZES: u64 = 1;
 
 pub(crate) struct Actor {
     name: String,
@@ -46,24 +51,42 @@ impl Actor {
     pub(crate) async fn live(&self, world: &World, steps: u32, corrupt: bool) {
         for _ in 0..steps {
             let life: Running<'_> = Box::pin(self.step(world, corrupt));
-            if !self.until_crash(life).await {
-                world.say(&self.name, "crashes");
+            if !self.endure(world, life).await {
                 world.model.state().counts.crashed += 1;
-                self.set_handle(None);
+                // Sometimes it was only a client that went away: its node knows nothing of that.
+                let node_lives = one_in(&self.rng, 3);
+                world.say(&self.name, if node_lives { "goes away" } else { "crashes" });
+                if !node_lives {
+                    self.set_handle(None);
+                }
             }
         }
     }
 
-    /// Drops the future after a random number of polls, if at all. Whether it came to its end.
-    async fn until_crash(&self, mut life: Running<'_>) -> bool {
+    /// Lives, but may crash or stand still for a while after a random number of polls. Whether it came
+    /// to its end.
+    async fn endure(&self, world: &World, mut life: Running<'_>) -> bool {
         let spread = self.rng.next_u64() % 9;
-        let within = 1 + self.rng.next_u64() % (1 << spread);
-        let mut left = if one_in(&self.rng, 4) { within } else { u64::MAX };
+        let mut left = 1 + self.rng.next_u64() % (1 << spread);
+        let mut fate = self.rng.next_u64() % 4;
+        let mut frozen: Option<Running<'_>> = None;
         poll_fn(move |context| {
-            if left == 0 {
+            if let Some(pause) = &mut frozen {
+                ready!(pause.as_mut().poll(context));
+                frozen = None;
+            }
+            if left == 0 && fate == CRASHES {
                 return Poll::Ready(false);
             }
-            left -= 1;
+            if left == 0 && fate == FREEZES {
+                world.model.state().counts.frozen += 1;
+                world.say(&self.name, "stands still");
+                fate = u64::MAX;
+                let pause = frozen.insert(Box::pin(self.sleep(world, 1500)));
+                ready!(pause.as_mut().poll(context));
+                frozen = None;
+            }
+            left = left.saturating_sub(1);
             life.as_mut().poll(context).map(|()| true)
         })
         .await
@@ -185,13 +208,18 @@ impl Actor {
         built: &Built,
         number: usize,
     ) -> Result<(), Error> {
-        let upload = handle.store.upload(all).await?;
+        let honest = one_in(&self.rng, 2);
+        let store = if honest { &handle.store } else { &handle.node };
+        let upload = store.upload(all).await?;
         self.dawdle(world).await;
         let mut chunks = built.chunks.as_slice();
         while !chunks.is_empty() {
             let (some, rest) = chunks.split_at(1 + below(&self.rng, chunks.len()));
             chunks = rest;
-            self.add(world, handle, upload.as_ref(), some).await?;
+            if !honest {
+                self.forge(world, upload.as_ref(), some).await;
+            }
+            self.add(world, handle, upload.as_ref(), some, honest).await?;
         }
         if one_in(&self.rng, 16) {
             return upload.abandon().await.and(Err(given_up()));
@@ -210,18 +238,24 @@ impl Actor {
         upload.publish(&publication).await.map(drop)
     }
 
+    /// Claims chunks and adds what is wanted. Who is not honest withholds some of it at times.
     async fn add(
         &self,
         world: &World,
         handle: &Handle,
         upload: &dyn Upload,
-        chunks: &[(cairn_chunk::ChunkId, bytes::Bytes)],
+        chunks: &[(ChunkId, Bytes)],
+        honest: bool,
     ) -> Result<(), Error> {
         let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
         let wanted = upload.claim(&ids).await?;
         self.dawdle(world).await;
         let mut open = OpenFrame::default();
         for ((id, bytes), _) in chunks.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+            if !honest && one_in(&self.rng, 200) {
+                world.say(&self.name, format!("withholds {id}"));
+                continue;
+            }
             open.push(*id, bytes);
             if open.is_full() || one_in(&self.rng, 8) {
                 let full = std::mem::take(&mut open);
@@ -232,6 +266,27 @@ impl Actor {
             upload.add(open.encode(1)).await?;
         }
         Ok(())
+    }
+
+    /// Sometimes tries to store a content under the name of another one, or a chunk that was not
+    /// claimed (DATASETS-2). An error of any kind will do, as the bucket may be ill.
+    async fn forge(&self, world: &World, upload: &dyn Upload, chunks: &[(ChunkId, Bytes)]) {
+        if !one_in(&self.rng, 20) {
+            return;
+        }
+        let (id, bytes) = &chunks[below(&self.rng, chunks.len())];
+        let mut other = bytes.to_vec();
+        let at = below(&self.rng, other.len());
+        other[at] ^= 1 << (self.rng.next_u64() % 8);
+        let claimed = one_in(&self.rng, 2) && upload.claim(&[*id]).await.is_ok();
+        let mut open = OpenFrame::default();
+        open.push(*id, if claimed { &other } else { bytes });
+        match upload.add(open.encode(1)).await {
+            Ok(()) if claimed => world.model.broken("DATASETS-2", format!("{id} was forged")),
+            // It was claimed before, and is what it says.
+            Ok(()) => {}
+            Err(_) => world.model.state().counts.forged += 1,
+        }
     }
 
     /// A real directory through the real push.
@@ -253,7 +308,8 @@ impl Actor {
             message: Some("from a directory".to_owned()),
             ..PushOptions::default()
         };
-        let pushed = push(&handle.store, &source, &[target], &options).await;
+        let store = if one_in(&self.rng, 2) { &handle.store } else { &handle.node };
+        let pushed = push(store, &source, &[target], &options).await;
         self.settle(world, number, pushed)
     }
 

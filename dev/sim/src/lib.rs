@@ -1,16 +1,19 @@
 //! Deterministic simulation of datasets on a faulty bucket.
 //!
 //! The real code (`Datasets`, `Blocks`, sessions, refs, collection) runs on a current-thread runtime
-//! with paused time over one memory bucket behind `cairn_bucket::Faulty`. Several actors, each a
-//! process with a handle of its own, push, copy, remove, read, verify and collect at the same time;
-//! any of them may crash at any await. One seed decides everything.
+//! with paused time over one memory bucket behind `cairn_bucket::Faulty`, plain or encrypted. Several
+//! actors, each a process with a handle of its own, push, copy, remove, read, verify and collect at the
+//! same time, in their own process or as clients of a node, which may be dishonest. At any await any of
+//! them may crash, stand still for a while, or go away and leave its node behind. One seed decides
+//! everything.
 //!
 //! [`check`] holds the checkers. Each names the invariant that it found broken:
 //!
 //! - BUCKET-1 what was acknowledged is visible until it is removed, superseded or expired;
 //! - BLOCKS-1 every version of every ref reads back whole, byte for byte;
 //! - BUCKET-3 damaged reads give errors or right bytes, never wrong ones;
-//! - BLOCKS-4 once all is quiet, collections leave nothing that no ref reaches.
+//! - BLOCKS-4 once all is quiet, collections leave nothing that no ref reaches;
+//! - DATASETS-2 what a client forges is refused.
 //!
 //! Absent on purpose: real processes and real disks; what the network of a node does.
 
@@ -19,6 +22,7 @@
 mod actor;
 pub mod check;
 mod model;
+mod node;
 mod trees;
 mod world;
 

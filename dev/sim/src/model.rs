@@ -29,6 +29,10 @@ pub struct Counts {
     pub packs_rescued: u64,
     /// Actors that crashed.
     pub crashed: u64,
+    /// Actors that stood still for a while.
+    pub frozen: u64,
+    /// Forged frames that were refused.
+    pub forged: u64,
     /// Operations that failed otherwise.
     pub failed: u64,
 }
@@ -45,6 +49,8 @@ impl Counts {
         self.packs_rewritten += more.packs_rewritten;
         self.packs_rescued += more.packs_rescued;
         self.crashed += more.crashed;
+        self.frozen += more.frozen;
+        self.forged += more.forged;
         self.failed += more.failed;
     }
 }

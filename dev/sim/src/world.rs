@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_base::{DatasetName, ProjectName, TagName};
-use cairn_blocks::Options;
+use cairn_blocks::{Options, Secret};
 use cairn_bucket::faulty::Faults;
 use cairn_bucket::{Bucket, Faulty, Memory};
 use cairn_datasets::{Dataset, Datasets, Error, Store, Target};
@@ -14,7 +14,8 @@ use futures::future::join_all;
 
 use crate::actor::Actor;
 use crate::model::Model;
-use crate::trees::{Pool, below};
+use crate::node::Node;
+use crate::trees::{Pool, below, one_in};
 use crate::{Plan, Report, check};
 
 const EPOCHS: usize = 4;
@@ -32,6 +33,9 @@ pub struct World {
     pub pool: Pool,
     pub(crate) model: Model,
     pub(crate) verbose: bool,
+    /// What opens the bucket, when it is encrypted.
+    secret: Option<Secret>,
+    options: Options,
 }
 
 /// A process's handle on the datasets.
@@ -39,19 +43,38 @@ pub struct World {
 pub struct Handle {
     /// The engine.
     pub datasets: Datasets,
-    /// Its face.
+    /// Its face to its own process.
     pub store: Arc<dyn Store>,
+    /// Its face to clients that are not trusted.
+    pub node: Arc<dyn Store>,
 }
 
 impl World {
     /// An empty bucket without faults. Call within [`block_on`](crate::block_on).
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, None, Options::default())
+    }
+
+    /// A bucket that may be encrypted, with packs of a size that makes sessions write several.
+    fn random(seed: u64, rng: &SeededRng) -> Self {
+        let key_file = (0..32).map(|_| rng.next_u64().to_le_bytes()[0]).collect::<Vec<u8>>();
+        let secret = one_in(rng, 3).then(|| Secret::KeyFile(key_file.into()));
+        let usual = Options::default();
+        let options = Options {
+            pack_bytes: [1, 4 << 10, 32 << 10, usual.pack_bytes][below(rng, 4)],
+            register_bytes: [1, 16 << 10, usual.register_bytes][below(rng, 3)],
+            ..usual
+        };
+        Self::with(seed, secret, options)
+    }
+
+    fn with(seed: u64, secret: Option<Secret>, options: Options) -> Self {
         let env = Env::simulated(seed);
         let faulty = Faulty::new(Arc::new(Memory::new(&env)), Faults::default(), &env);
         let bucket = Bucket::from_store(Arc::new(faulty.clone()), "memory://", &env);
         let (pool, model) = (Pool::default(), Model::default());
-        Self { env, faulty, bucket, pool, model, verbose: false }
+        Self { env, faulty, bucket, pool, model, verbose: false, secret, options }
     }
 
     /// A handle of a process that has just started.
@@ -59,9 +82,11 @@ impl World {
     /// # Errors
     /// As [`Datasets::open_or_init`].
     pub async fn open(&self) -> Result<Handle, Error> {
-        let (bucket, options) = (self.bucket.clone(), Options::default());
-        let datasets = Datasets::open_or_init(bucket, None, options, &self.env).await?;
-        Ok(Handle { store: Arc::new(datasets.clone()), datasets })
+        let (bucket, options) = (self.bucket.clone(), self.options.clone());
+        let secret = self.secret.as_ref();
+        let datasets = Datasets::open_or_init(bucket, secret, options, &self.env).await?;
+        let node = Arc::new(Node::new(datasets.clone()));
+        Ok(Handle { store: Arc::new(datasets.clone()), node, datasets })
     }
 
     pub(crate) fn say(&self, who: &str, what: impl std::fmt::Display) {
@@ -144,10 +169,11 @@ fn weather(rng: &SeededRng) -> Faults {
 }
 
 pub(crate) async fn run(plan: Plan) -> Result<Report, String> {
-    let mut world = World::new(plan.seed);
-    world.verbose = plan.verbose;
     let rng = SeededRng::new(plan.seed ^ 0x9e37_79b9_7f4a_7c15);
+    let mut world = World::random(plan.seed, &rng);
+    world.verbose = plan.verbose;
     let world = &world;
+    world.say("world", format!("encrypted {} {:?}", world.secret.is_some(), world.options));
     let count = 2 + below(&rng, ACTORS_MAX - 1);
     let actors: Vec<Actor> = (0..count).map(|number| Actor::new(number, rng.next_u64())).collect();
     for epoch in 0..EPOCHS {

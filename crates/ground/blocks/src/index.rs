@@ -27,6 +27,9 @@ const RUN_LOADS_AT_ONCE: usize = 8;
 pub enum Want {
     /// Only packs that are neither condemned nor dying: what deduplication may offer.
     Live,
+    /// Packs that are not dying: what a publisher may rely on that has announced its root. A pack that
+    /// is only condemned then is reached by every mark that could follow (BLOCKS-4).
+    Kept,
     /// Any pack; a live one when there is a choice.
     Any,
 }
@@ -93,8 +96,13 @@ impl View {
                 continue;
             }
             for (at, found) in self.find_in_run(inner, number, ids, &asked).await? {
-                let live = self.catalog.offers(&found.entry.frame.pack);
-                if live || (want == Want::Any && answers[at].is_none()) {
+                let pack = &found.entry.frame.pack;
+                let counts = match want {
+                    Want::Live => false,
+                    Want::Kept => !self.catalog.dying.contains_key(pack),
+                    Want::Any => true,
+                };
+                if self.catalog.offers(pack) || (counts && answers[at].is_none()) {
                     answers[at] = Some(found);
                 }
             }

@@ -33,8 +33,8 @@ use crate::seal::{Cipher, Master, TAG_BYTES};
 use crate::session::SessionId;
 use crate::wire::Reader;
 
-/// A pack is closed once it has this many bytes of frames.
-pub const PACK_BYTES_TARGET: usize = 16 * 1024 * 1024;
+/// The most bytes of frames after which a pack may be closed: what comes on top still fits.
+pub const PACK_BYTES_TARGET_MAX: usize = 48 * 1024 * 1024;
 /// No pack is larger.
 pub const PACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most chunks in one pack, so that its footer stays small.
@@ -127,18 +127,20 @@ fn short_hash(bytes: &[u8]) -> [u8; 16] {
 pub(crate) struct PackBuilder {
     pub(crate) id: PackId,
     cipher: Option<Cipher>,
+    target: usize,
     bytes: Vec<u8>,
     frames: Vec<FrameRow>,
     chunks: Vec<ChunkLen>,
 }
 
 impl PackBuilder {
-    pub(crate) fn new(id: PackId, master: Option<&Master>) -> Self {
-        let mut bytes = Vec::with_capacity(PACK_BYTES_TARGET + FRAME_BYTES_MAX);
+    /// A pack that is full once it has `target` bytes.
+    pub(crate) fn new(id: PackId, target: usize, master: Option<&Master>) -> Self {
+        let mut bytes = Vec::with_capacity(target + FRAME_BYTES_MAX);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&id.0);
         let cipher = master.map(|master| master.cipher(CONTEXT, &id.0));
-        Self { id, cipher, bytes, frames: Vec::new(), chunks: Vec::new() }
+        Self { id, cipher, target, bytes, frames: Vec::new(), chunks: Vec::new() }
     }
 
     /// Appends a frame and says where it went.
@@ -165,8 +167,7 @@ impl PackBuilder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= PACK_BYTES_TARGET
-            || self.chunks.len() + FRAME_CHUNKS_MAX > PACK_CHUNKS_MAX
+        self.bytes.len() >= self.target || self.chunks.len() + FRAME_CHUNKS_MAX > PACK_CHUNKS_MAX
     }
 
     pub(crate) fn finish(mut self) -> Bytes {

@@ -2,7 +2,7 @@
 //!
 //! A session leases its right to write in the catalog before its first object (BLOCKS-2). It renews
 //! the lease with every registration. Packs are uploaded one behind the other while the next one
-//! fills: at most two packs of 16 MiB are in memory.
+//! fills: at most two packs are in memory.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,8 +22,6 @@ use crate::store::Blocks;
 
 /// So many entries wait at most for their registration: what a crash of the writer throws away.
 const REGISTER_ENTRIES: usize = 64 * 1024;
-/// So many bytes of packs wait at most for theirs, and one pack more that is being uploaded.
-const REGISTER_BYTES: u64 = 128 << 20;
 /// A lease is renewed at least this often while packs are written.
 const RENEW_EVERY: Duration = Duration::from_secs(240);
 /// This many runs of one size class are merged into one.
@@ -176,7 +174,9 @@ impl Session {
         self.lease(state).await?;
         if state.pack.is_none() {
             let id = PackId::fresh(self.id, self.blocks.inner.env.rng.as_ref());
-            state.pack = Some(PackBuilder::new(id, self.blocks.inner.master.as_ref()));
+            let (target, master) =
+                (self.blocks.inner.options.pack_bytes, &self.blocks.inner.master);
+            state.pack = Some(PackBuilder::new(id, target, master.as_ref()));
         }
         let pack = state.pack.as_mut().expect("it was made above");
         let place = pack.append(frame);
@@ -191,7 +191,7 @@ impl Session {
         if full {
             self.rotate(state).await?;
             let many = state.written.len() >= REGISTER_ENTRIES;
-            if many || state.written_bytes >= REGISTER_BYTES {
+            if many || state.written_bytes >= self.blocks.inner.options.register_bytes {
                 self.settle(state).await?;
                 self.register(state).await?;
             }

@@ -13,7 +13,7 @@ use crate::config::{self, Secret};
 use crate::envelope::Sealer;
 use crate::error::Error;
 use crate::index::{Found, View, Want};
-use crate::pack::FramePlace;
+use crate::pack::{FramePlace, PACK_BYTES_TARGET_MAX};
 use crate::run::IndexEntry;
 use crate::seal::Master;
 
@@ -29,11 +29,22 @@ pub struct Options {
     pub page_cache_pages: usize,
     /// The zstd level of new frames.
     pub level: i32,
+    /// A pack is closed once it has so many bytes of frames, at most [`PACK_BYTES_TARGET_MAX`].
+    pub pack_bytes: usize,
+    /// So many bytes of packs wait at most for their registration, and one pack more that is being
+    /// uploaded: what a crash of the writer throws away.
+    pub register_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { frame_cache_bytes: 16 * 1024 * 1024, page_cache_pages: 4096, level: 3 }
+        Self {
+            frame_cache_bytes: 16 * 1024 * 1024,
+            page_cache_pages: 4096,
+            level: 3,
+            pack_bytes: 16 * 1024 * 1024,
+            register_bytes: 128 * 1024 * 1024,
+        }
     }
 }
 
@@ -131,6 +142,8 @@ impl Blocks {
         let catalog =
             CatalogStore { bucket: bucket.clone(), sealer: sealer.clone(), env: env.clone() };
         let frames = Cache::with_weighter(256, options.frame_cache_bytes, FrameWeight);
+        let pack_bytes = options.pack_bytes.min(PACK_BYTES_TARGET_MAX);
+        let options = Options { pack_bytes, ..options };
         let inner = Inner {
             pages: Cache::new(options.page_cache_pages),
             frames,

@@ -58,3 +58,37 @@ fn what_an_incomplete_announcement_shares_is_marked_to_the_end() {
         reads_as(&world, &kept, &version).await;
     });
 }
+
+/// A collection condemns what a client has stored and not yet announced. That is no reason to refuse it:
+/// the next mark comes upon the announcement (BLOCKS-4).
+#[test]
+fn what_was_condemned_before_its_announcement_is_published() {
+    block_on(async {
+        for through_node in [false, true] {
+            let world = World::new(13);
+            let (pusher, collector) = (world.open().await.unwrap(), world.open().await.unwrap());
+            let to = target("data:new");
+            let built = made(&world, &pusher, &tree(&[("a", &[1, 2]), ("d/b", &[3])]));
+            let store = if through_node { &pusher.node } else { &pusher.store };
+            let upload = store.upload(std::slice::from_ref(&to)).await.unwrap();
+            add(upload.as_ref(), &built).await.unwrap();
+            let mut publishing = Box::pin(publish(upload.as_ref(), &built));
+            let registered = || {
+                let log = world.faulty.log();
+                let run = log.iter().position(|entry| entry.key.starts_with("index/"));
+                let swap = |entry: &Entry| entry.key == "catalog" && entry.kind == Kind::Update;
+                run.is_some_and(|at| log[at..].iter().any(swap))
+            };
+            until(&mut publishing, registered).await;
+            assert_eq!(collect(&world, &collector).await.packs_condemned, 1);
+            publishing.await.unwrap();
+            // Nothing is missing, condemned or not.
+            let verified = pusher.datasets.verify(std::sync::Arc::new(|_| ())).await.unwrap();
+            assert!(verified.blocks.is_clean(), "{:?}", verified.blocks.findings);
+            for _ in 0..3 {
+                collect(&world, &collector).await;
+            }
+            reads_as(&world, &to, &built).await;
+        }
+    });
+}

@@ -2,30 +2,65 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use cairn_testkit::store::{BUCKET, Server};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::running_node::Node;
 use crate::process::{Ended, Running};
 use crate::tree::Tree;
 
 /// A directory with a bucket, a home and whatever a test puts there. Commands run inside of it, so
 /// that their arguments are short relative paths.
 pub(crate) struct Lab {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     bucket: PathBuf,
+    env: Vec<(String, String)>,
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 impl Lab {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bucket = dir.path().join("bucket");
-        Self { dir, bucket }
+        Self::in_dir(dir, bucket)
     }
 
     /// A lab whose bucket is somewhere else.
     pub(crate) fn with_bucket(bucket: PathBuf) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), bucket }
+        Self::in_dir(tempfile::tempdir().unwrap(), bucket)
+    }
+
+    fn in_dir(dir: TempDir, bucket: PathBuf) -> Self {
+        let env = vec![pair("CAIRN_BUCKET", &format!("file://{}", bucket.display()))];
+        Self { dir: Arc::new(dir), bucket, env }
+    }
+
+    /// A lab whose bucket is on a server.
+    pub(crate) fn on(server: &Server, prefix: &str) -> Self {
+        let mut env = server.env();
+        env.push(pair("CAIRN_BUCKET", &server.url(prefix)));
+        let bucket = server.data().join(BUCKET).join(prefix);
+        Self { dir: Arc::new(tempfile::tempdir().unwrap()), bucket, env }
+    }
+
+    /// The same lab with one variable of the environment set, or set to something else.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let mut env = self.env.clone();
+        env.push(pair(name, value));
+        Self { dir: Arc::clone(&self.dir), bucket: self.bucket.clone(), env }
+    }
+
+    /// The same lab, whose commands talk to a node.
+    pub(crate) fn through(&self, node: &Node) -> Self {
+        let mut lab = self.with("CAIRN_URL", &node.url).with("CAIRN_TOKEN", &node.token);
+        lab.env.retain(|(name, _)| name != "CAIRN_BUCKET");
+        lab
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -49,9 +84,8 @@ impl Lab {
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
-        let url = format!("file://{}", self.bucket.display());
         command.env("HOME", self.path("home")).env("USER", "tester").env("COLUMNS", "100");
-        command.env("CAIRN_BUCKET", url);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

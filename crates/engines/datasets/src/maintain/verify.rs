@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cairn_base::{ErrorKind, ProjectName};
-use cairn_blocks::{Damage, EnvelopeKind, Finding, VerifyReport};
+use cairn_blocks::{Damage, Want, EnvelopeKind, Finding, VerifyReport};
 use cairn_chunk::ChunkKey;
 use futures::TryStreamExt as _;
 use serde::Serialize;
@@ -80,7 +80,8 @@ impl Datasets {
     ) -> Result<(), Error> {
         verified.versions += 1;
         let object = format!("version {} of {target}", version.root);
-        let walk = match self.walk(&target.dataset.project, version.root, &[], damage).await {
+        let project = &target.dataset.project;
+        let walk = match self.walk(project, version.root, &[], Want::Any, damage).await {
             Ok(walk) => walk,
             Err(error) => {
                 verified.blocks.found(Finding { chunks: 1, ..error.into_finding(&object)? });

@@ -10,8 +10,9 @@ use crate::error::Error;
 use crate::local::Datasets;
 
 impl Datasets {
-    /// DATASETS-2: every chunk that the root reaches is stored in a pack that stays. What `base`
-    /// roots reach needs no look.
+    /// DATASETS-2: every chunk that the root reaches is stored in a pack that stays, which a pack that
+    /// was condemned before the root was announced does (BLOCKS-4). What `base` roots reach needs no
+    /// look.
     pub(crate) async fn check_complete(
         &self,
         project: &ProjectName,
@@ -19,7 +20,7 @@ impl Datasets {
         base: &[ChunkId],
     ) -> Result<(), Error> {
         let damage = Damage::default();
-        let walk = self.walk(project, root, base, &damage).await?;
+        let walk = self.walk(project, root, base, Want::Kept, &damage).await?;
         match walk.first_missing {
             None => Ok(()),
             Some(first) => Err(Error::Incomplete { count: walk.missing, first: first.to_string() }),
@@ -41,15 +42,17 @@ impl Datasets {
     }
 
     /// Walks a version beside the versions it builds on, and looks every chunk up that they do not
-    /// share page by page. Pages are checked against what their parents say.
+    /// share page by page, in packs that `want` counts. Pages are checked against what their parents
+    /// say.
     pub(super) async fn walk<'a>(
         &'a self,
         project: &ProjectName,
         root: ChunkId,
         base: &[ChunkId],
+        want: Want,
         damage: &'a Damage,
     ) -> Result<Walk<'a>, Error> {
-        let mut walk = Walk::new(self, project, damage);
+        let mut walk = Walk::new(self, project, want, damage);
         if !walk.look_up(&[root]).await? {
             return Ok(walk);
         }
@@ -70,6 +73,7 @@ impl Datasets {
 pub(super) struct Walk<'a> {
     datasets: &'a Datasets,
     key: ChunkKey,
+    want: Want,
     /// Directories to compare: the old page, the new one, and what the new one's parent says of it.
     directories: Vec<(Option<ChunkId>, Option<ChunkId>, Totals)>,
     waiting: Vec<ChunkId>,
@@ -82,10 +86,11 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(datasets: &'a Datasets, project: &ProjectName, damage: &'a Damage) -> Self {
+    fn new(datasets: &'a Datasets, project: &ProjectName, want: Want, damage: &'a Damage) -> Self {
         Self {
             datasets,
             key: datasets.key(project),
+            want,
             directories: Vec::new(),
             waiting: Vec::new(),
             references: 0,
@@ -99,7 +104,7 @@ impl<'a> Walk<'a> {
     /// Looks chunks up at once. Whether all are there.
     async fn look_up(&mut self, ids: &[ChunkId]) -> Result<bool, Error> {
         self.references += ids.len() as u64;
-        let has = self.datasets.blocks.has(ids, Want::Live).await?;
+        let has = self.datasets.blocks.has(ids, self.want).await?;
         let before = self.missing;
         for (id, has) in ids.iter().zip(has) {
             if !has {

@@ -9,7 +9,7 @@ const KEY: ChunkKey = ChunkKey::new([1; 32]);
 
 fn sample(master: Option<&Master>) -> (PackId, Bytes, Vec<(FramePlace, Frame)>) {
     let id = PackId::fresh(SessionId([5; 8]), &SeededRng::new(1));
-    let mut pack = PackBuilder::new(id, master);
+    let mut pack = PackBuilder::new(id, 1 << 20, master);
     let mut places = Vec::new();
     for number in 0..3_u8 {
         let mut open = OpenFrame::default();

@@ -1,0 +1,40 @@
+//! Nodes: `cairn up` as a process.
+
+use serde_json::Value;
+
+use crate::lab::Lab;
+use crate::process::{Ended, Running};
+
+/// A node that answers, on a free port.
+pub(crate) struct Node {
+    running: Running,
+    pub(crate) url: String,
+    /// Root's token. Empty when the bucket had one before.
+    pub(crate) token: String,
+}
+
+impl Node {
+    pub(crate) fn start(lab: &Lab) -> Self {
+        let mut running = lab.start("--json up --listen 127.0.0.1:0 --no-gc");
+        let said: Value = serde_json::from_str(&running.line()).unwrap();
+        let url = said["urls"][0].as_str().unwrap().to_owned();
+        let token = said["root_token"].as_str().unwrap_or_default().to_owned();
+        Self { running, url, token }
+    }
+
+    /// Another node on the same bucket, which knows the same tokens.
+    pub(crate) fn beside(&self, lab: &Lab) -> Self {
+        let other = Self::start(lab);
+        assert_eq!(other.token, "", "a bucket has one root");
+        Self { token: self.token.clone(), ..other }
+    }
+
+    pub(crate) fn kill(self) {
+        self.running.kill();
+    }
+
+    pub(crate) fn stop(self) -> Ended {
+        self.running.signal("TERM");
+        self.running.end()
+    }
+}
