@@ -124,6 +124,9 @@ impl<'c> Joiner<'c> {
         sink: &mut impl FnMut(&[u8]) -> Option<()>,
     ) -> Result<(), Error> {
         for part in plain.chunks(TAKE_BYTES) {
+            if self.failed {
+                return Err(Error::Poisoned);
+            }
             self.text.extend(part);
             self.guarded(sink)?;
             self.text.trim(self.at);

@@ -167,10 +167,11 @@ fn bombs_can_be_stopped() {
 
 #[test]
 fn a_joiner_can_be_stopped() {
-    let (plain, corrections) = (golden("plain"), golden("zlib-6.corrections"));
+    let (plain, corrections) = (golden("plain"), golden("zlib-6-memory-1.corrections"));
     let mut joiner = Joiner::new(&corrections).unwrap();
     let stopped = joiner.push(&plain, &mut |_| None);
-    let stopped = stopped.and_then(|()| joiner.finish(&mut |_| None));
     assert_eq!(stopped, Err(Error::Refused));
+    assert_eq!(joiner.push(&plain, &mut |_| Some(())), Err(Error::Poisoned));
+    assert_eq!(joiner.finish(&mut |_| Some(())), Err(Error::Poisoned));
     assert_eq!(Error::Refused.kind(), ErrorKind::Closed);
 }
