@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cairn_access::{Access, Grant, PrincipalName, Scopes, TokenSpec};
+use cairn_access::{Access, Grant, PrincipalName, Scopes, Seal, SealError, TokenSpec};
+use cairn_blocks::{EnvelopeKind, Sealer};
 use cairn_bucket::Bucket;
 use cairn_datasets::{
     Dataset, Datasets, PullOptions, PushOptions, Pushed, Source, Store, Target, Uploads,
@@ -82,21 +83,19 @@ impl Server {
     }
 
     pub(crate) async fn in_env(env: Env, bucket: Bucket, options: Options) -> Self {
-        let seal = Arc::new(cairn_access::Plain);
-        let (access, first) = Access::bootstrap(bucket.clone(), env.clone(), seal).await.unwrap();
+        let (datasets, seal) = opened(&env, &bucket).await;
+        let (access, first) = Access::bootstrap(bucket, env.clone(), seal).await.unwrap();
         let root = first.unwrap().token.expose().to_owned();
-        Self::with(env, bucket, access, root, options).await
+        Self::with(env, datasets, access, root, options).await
     }
 
     async fn with(
         env: Env,
-        bucket: Bucket,
+        datasets: Datasets,
         access: Access,
         root: String,
         options: Options,
     ) -> Self {
-        let blocks = cairn_blocks::Options::default();
-        let datasets = Datasets::open_or_init(bucket, None, blocks, &env).await.unwrap();
         let uploads = Uploads::new(datasets.clone());
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
             .options(options)
@@ -118,10 +117,10 @@ impl Server {
     /// A new node on a bucket that had one, with a new token of its owner.
     pub(crate) async fn again(bucket: Bucket) -> (Self, String) {
         let env = Env::real();
-        let seal = Arc::new(cairn_access::Plain);
-        let access = Access::open(bucket.clone(), env.clone(), seal).await.unwrap();
+        let (datasets, seal) = opened(&env, &bucket).await;
+        let access = Access::open(bucket, env.clone(), seal).await.unwrap();
         let root = access.recover().await.unwrap().token.expose().to_owned();
-        (Self::with(env, bucket, access, root.clone(), Options::default()).await, root)
+        (Self::with(env, datasets, access, root.clone(), Options::default()).await, root)
     }
 
     pub(crate) async fn stop(mut self) {
@@ -176,6 +175,27 @@ impl Server {
         }
         request.send().await.unwrap()
     }
+}
+
+/// The access state in an envelope of the bucket, as a node keeps it.
+struct Envelope(Sealer, Env);
+
+impl Seal for Envelope {
+    fn seal(&self, name: &str, plain: &[u8]) -> Vec<u8> {
+        self.0.wrap(EnvelopeKind::Access, name, plain, self.1.rng.as_ref())
+    }
+
+    fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let opened = self.0.unwrap(EnvelopeKind::Access, name, sealed);
+        opened.map_err(|error| SealError { kind: error.kind(), detail: error.to_string() })
+    }
+}
+
+async fn opened(env: &Env, bucket: &Bucket) -> (Datasets, Arc<dyn Seal>) {
+    let options = cairn_blocks::Options::default();
+    let datasets = Datasets::open_or_init(bucket.clone(), None, options, env).await.unwrap();
+    let seal = Envelope(datasets.blocks().sealer().clone(), env.clone());
+    (datasets, Arc::new(seal))
 }
 
 pub(crate) fn target(text: &str) -> Target {
