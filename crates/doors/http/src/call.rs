@@ -1,6 +1,8 @@
 //! A request that was let through, as handlers see it.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -8,14 +10,18 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use cairn_access::{Caller, Snapshot};
 use cairn_datasets::Browser;
-use futures::{Stream, StreamExt as _};
+use cairn_env::Clock;
+use futures::channel::oneshot;
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::args::Args;
 use crate::door::Inner;
 use crate::error::Error;
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
+use crate::pace::Patience;
 
 /// Pieces of a request body.
 pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
@@ -31,6 +37,8 @@ pub struct Call {
     pub(crate) caller: Caller,
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) body: Pieces,
+    /// Its place among the requests that are worked on.
+    pub(crate) place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Call {
@@ -65,6 +73,32 @@ impl Call {
     pub(crate) fn browser(&self) -> Result<Browser, Error> {
         let store = std::sync::Arc::new(self.door.datasets().clone());
         Ok(Browser::new(store, self.args.dataset()?))
+    }
+
+    /// Runs work to its end whether or not its request is still there: a client that goes away does
+    /// not cut an upload in two. Until then the work keeps the request's place, so that going away
+    /// and coming back starts no more work than there are places (HTTP-2).
+    pub(crate) fn to_its_end<T, W>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let place = self.place.clone();
+        self.door.env().spawn.task(Box::pin(async move {
+            // The request may be gone: then nobody wants the answer.
+            drop(sender.send(work.await));
+            drop(place);
+        }));
+        receiver.map(|answer| answer.map_err(|_| cairn_env::Lost.into()))
+    }
+
+    /// The body, which is empty from here on.
+    pub(crate) fn take_body(&mut self) -> Pieces {
+        std::mem::replace(&mut self.body, Box::pin(futures::stream::empty()))
     }
 
     /// The first value of a query parameter, decoded to bytes.
@@ -121,24 +155,39 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 
 /// The pieces of a body, of which no more than `max` bytes are taken and none is waited for too long.
 pub(crate) fn pieces(door: &Inner, body: Body, max: usize) -> Pieces {
-    let clock = std::sync::Arc::clone(&door.env().clock);
-    let wait = door.options().waits.body;
-    let state = (body.into_data_stream(), max as u64, clock);
-    Box::pin(futures::stream::try_unfold(state, move |(mut body, left, clock)| async move {
-        let seconds = wait.as_secs();
-        let next = tokio::select! {
-            next = body.next() => next,
-            () = clock.sleep(wait) => {
-                return Err(Error::Stalled { seconds, detail: "nothing came".to_owned() });
+    let body = body.into_data_stream().map_err(|error| error.to_string());
+    bounded(body, max as u64, door.options().waits.body, Arc::clone(&door.env().clock))
+}
+
+fn bounded(
+    body: impl Stream<Item = Result<Bytes, String>> + Send + Unpin + 'static,
+    max: u64,
+    wait: Duration,
+    clock: Arc<dyn Clock>,
+) -> Pieces {
+    let seconds = wait.as_secs();
+    let state = (body, max, Patience::new(wait), clock);
+    Box::pin(futures::stream::try_unfold(
+        state,
+        move |(mut body, left, mut patience, clock)| async move {
+            let asked_at = clock.monotonic();
+            let next = tokio::select! {
+                biased;
+                next = body.next() => next,
+                () = clock.sleep(patience.left()) => {
+                    let detail = "nothing came, or too little".to_owned();
+                    return Err(Error::Stalled { seconds, detail });
+                }
+            };
+            let Some(piece) = next else { return Ok(None) };
+            let piece = piece.map_err(|detail| Error::Stalled { seconds, detail })?;
+            patience.got(piece.len(), clock.monotonic().saturating_sub(asked_at));
+            match left.checked_sub(piece.len() as u64) {
+                Some(left) => Ok(Some((piece, (body, left, patience, clock)))),
+                None => Err(Error::TooLarge { max }),
             }
-        };
-        let Some(piece) = next else { return Ok(None) };
-        let piece = piece.map_err(|error| Error::Stalled { seconds, detail: error.to_string() })?;
-        match left.checked_sub(piece.len() as u64) {
-            Some(left) => Ok(Some((piece, (body, left, clock)))),
-            None => Err(Error::TooLarge { max: max as u64 }),
-        }
-    }))
+        },
+    ))
 }
 
 /// An answer in JSON.
@@ -201,3 +250,50 @@ pub(crate) fn line<T: Serialize>(value: &T) -> Result<Bytes, Error> {
 
 /// The media type of lines of JSON.
 pub(crate) const LINES: &str = "application/x-ndjson";
+
+#[cfg(test)]
+mod tests {
+    use cairn_env::Env;
+
+    use super::*;
+
+    /// What is left of a body of which `piece` bytes come every `every`, until it ends or fails.
+    fn read(piece: usize, every: Duration, max: u64) -> (usize, Result<(), Error>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let clock = Env::simulated(1).clock;
+            let slow = Arc::clone(&clock);
+            let body = futures::stream::repeat_with(move || Bytes::from(vec![7; piece])).take(1000);
+            let body = body.then(move |piece| {
+                let slow = Arc::clone(&slow);
+                async move {
+                    slow.sleep(every).await;
+                    Ok(piece)
+                }
+            });
+            let mut pieces = bounded(Box::pin(body), max, Duration::from_secs(30), clock);
+            let mut count = 0;
+            while let Some(piece) = pieces.next().await {
+                match piece {
+                    Ok(_) => count += 1,
+                    Err(error) => return (count, Err(error)),
+                }
+            }
+            (count, Ok(()))
+        })
+    }
+
+    /// HTTP-2: a client that sends a byte now and then keeps its place no longer than one that sends
+    /// nothing; one with a poor connection is served.
+    #[test]
+    fn http_2_a_body_keeps_a_pace() {
+        let second = Duration::from_secs(1);
+        assert!(matches!(read(1, second, 1 << 20), (30, Err(Error::Stalled { .. }))));
+        assert!(matches!(read(1, 31 * second, 1 << 20), (0, Err(Error::Stalled { .. }))));
+        assert!(matches!(read(1024, second, 1 << 20), (59, Err(Error::Stalled { .. }))));
+        assert!(matches!(read(2048, second, 1 << 40), (1000, Ok(()))));
+        assert!(matches!(read(64 * 1024, 25 * second, 1 << 40), (1000, Ok(()))));
+        assert!(matches!(read(1024, Duration::ZERO, 10_000), (9, Err(Error::TooLarge { .. }))));
+    }
+}

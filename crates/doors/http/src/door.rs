@@ -12,7 +12,6 @@ use bytes::Bytes;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Uploads};
 use cairn_env::Env;
-use futures::channel::oneshot;
 
 use crate::error::Error;
 use crate::guard;
@@ -121,20 +120,6 @@ impl Inner {
 
     pub(crate) fn env(&self) -> &Env {
         self.0.datasets.blocks().env()
-    }
-
-    /// Runs work to its end whether or not its request is still there: a client that goes away does
-    /// not cut an upload in two.
-    pub(crate) async fn to_its_end<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (sender, receiver) = oneshot::channel();
-        self.env().spawn.task(Box::pin(async move {
-            // The request may be gone: then nobody wants the answer.
-            drop(sender.send(work.await));
-        }));
-        receiver.await.map_err(|_| cairn_env::Lost.into())
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use crate::args::Args;
-use crate::call::{Call, Pieces, pieces};
+use crate::call::{Call, pieces};
 use crate::door::{Inner, Methods, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
@@ -182,12 +182,14 @@ async fn let_through(
             caller: Caller::Anonymous,
             snapshot: None,
             body: Box::pin(futures::stream::empty()),
+            place: None,
         };
         return (route.handler)(call).await;
     }
     let permit = Arc::clone(door.requests())
         .try_acquire_owned()
         .map_err(|_| Error::Busy { max: door.options().requests_max.min(REQUESTS_MAX) })?;
+    let permit = Arc::new(permit);
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     let (snapshot, caller) = match permission {
         Permission::Description if !shown => (None, Caller::Anonymous),
@@ -212,6 +214,7 @@ async fn let_through(
         headers: parts.headers,
         caller,
         snapshot,
+        place: Some(Arc::clone(&permit)),
     };
     authorize(&mut call, permission).await?;
     let response = (route.handler)(call).await?;
@@ -269,8 +272,7 @@ async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error>
 }
 
 async fn bounded(call: &mut Call) -> Result<Bytes, Error> {
-    let empty: Pieces = Box::pin(futures::stream::empty());
-    let mut body = std::mem::replace(&mut call.body, empty);
+    let mut body = call.take_body();
     let mut all = Vec::new();
     while let Some(piece) = body.next().await {
         all.extend_from_slice(&piece?);
@@ -347,7 +349,12 @@ fn counted_in(door: &Inner, body: Body) -> Body {
 
 /// Says how long the body is when that is known, counts it, and keeps the request's place until its
 /// end.
-fn finish(door: &Inner, response: Response, head: bool, permit: OwnedSemaphorePermit) -> Response {
+fn finish(
+    door: &Inner,
+    response: Response,
+    head: bool,
+    permit: Arc<OwnedSemaphorePermit>,
+) -> Response {
     let (mut parts, body) = response.into_parts();
     let length = axum::body::HttpBody::size_hint(&body).exact();
     let bodiless = matches!(parts.status.as_u16(), 204 | 304);

@@ -21,6 +21,9 @@ pub const HEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a client may read nothing of a response before the connection is closed.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Bytes a second that a client sends or takes at least; one that is slower is waited for as one that
+/// stands still.
+pub const PACE_BYTES_MIN: u64 = 2048;
 /// How long requests may go on after a shutdown was asked for.
 pub const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(20);
 

@@ -4,13 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use cairn_env::Env;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use crate::connection::{self, Server, Watch};
 use crate::door::{Door, Waits};
 use crate::error::Error;
 use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX, STREAMS_MAX};
@@ -33,9 +31,9 @@ impl Door {
         let env = self.inner().env().clone();
         let waits = self.inner().options().waits;
         let server = Arc::new(server(&waits));
-        let graceful = GracefulShutdown::new();
+        // Each connection has a receiver, so the sender knows when the last one is gone.
+        let (end, ending) = watch::channel(false);
         let places = Arc::clone(self.inner().connections());
-        let service = TowerToHyperService::new(self.router());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -43,21 +41,18 @@ impl Door {
                 accepted = accept(&listener, &places, &env) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
-            let (server, service) = (Arc::clone(&server), service.clone());
-            let watcher = graceful.watcher();
+            let (server, router, ending) = (Arc::clone(&server), self.router(), ending.clone());
             let socket = Socket::new(stream, Arc::clone(&env.clock), &waits);
+            let watch = Watch::new(&env.clock, &waits);
             env.spawn.task(Box::pin(async move {
-                let connection = server.serve_connection(TokioIo::new(socket), service);
-                let served = watcher.watch(connection.into_owned()).await;
-                if let Err(error) = served {
-                    tracing::debug!(error, "a connection ended early");
-                }
+                connection::serve(&server, socket, router, watch, ending).await;
                 drop(place);
             }));
         }
-        drop(listener);
+        drop((listener, ending));
+        end.send_replace(true);
         tokio::select! {
-            () = graceful.shutdown() => {}
+            () = end.closed() => {}
             () = env.clock.sleep(waits.shutdown) => {
                 tracing::warn!("requests were cut off by the shutdown");
             }
@@ -86,8 +81,8 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, env: &Env) -> O
     }
 }
 
-fn server(waits: &Waits) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+fn server(waits: &Waits) -> Server {
+    let mut server = Server::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())

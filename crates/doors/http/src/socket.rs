@@ -12,19 +12,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::door::Waits;
+use crate::pace::Patience;
 
 /// What an HTTP/2 connection begins with. Until it is clear which protocol is spoken, hyper has no
 /// timer of its own.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection that fails when its first bytes do not come, and when the other side takes nothing
-/// for a while. Without this, a client that is silent or stops reading keeps its place.
+/// for a while, or less than its pace. Without this, a client that is silent or stops reading keeps
+/// its place.
 pub(crate) struct Socket {
     stream: TcpStream,
     clock: Arc<dyn Clock>,
-    wait: Duration,
-    /// Runs while a write waits.
-    patience: Option<BoxFuture<'static, ()>>,
+    /// What is left for writes to wait.
+    patience: Patience,
+    /// Runs while a write waits, since when.
+    waiting: Option<(BoxFuture<'static, ()>, Duration)>,
     /// Runs until the protocol is clear.
     beginning: Option<BoxFuture<'static, ()>>,
     /// Bytes of the preface that have come.
@@ -35,8 +38,8 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream, clock: Arc<dyn Clock>, waits: &Waits) -> Self {
         let (timer, first) = (Arc::clone(&clock), waits.headers);
         let beginning: BoxFuture<'static, ()> = Box::pin(async move { timer.sleep(first).await });
-        let beginning = Some(beginning);
-        Self { stream, clock, wait: waits.write, patience: None, beginning, seen: 0 }
+        let (patience, beginning) = (Patience::new(waits.write), Some(beginning));
+        Self { stream, clock, patience, waiting: None, beginning, seen: 0 }
     }
 
     /// Looks whether what has come makes the protocol clear.
@@ -49,20 +52,24 @@ impl Socket {
         }
     }
 
-    /// What a write came to, or an error when it waited for too long.
+    /// What a write of so many bytes came to, or an error when it waited for too long.
     fn within<T>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
+        bytes: fn(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.patience = None;
+        let now = self.clock.monotonic();
+        if let Poll::Ready(done) = &written {
+            let waited = self.waiting.take().map_or(Duration::ZERO, |(_, since)| now - since);
+            self.patience.got(done.as_ref().map_or(0, bytes), waited);
             return written;
         }
-        let (clock, wait) = (Arc::clone(&self.clock), self.wait);
-        let patience =
-            self.patience.get_or_insert_with(|| Box::pin(async move { clock.sleep(wait).await }));
-        match patience.as_mut().poll(context) {
+        let (clock, left) = (Arc::clone(&self.clock), self.patience.left());
+        let (timer, _) = self
+            .waiting
+            .get_or_insert_with(|| (Box::pin(async move { clock.sleep(left).await }), now));
+        match timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
@@ -94,7 +101,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.within(context, written)
+        self.within(context, written, |bytes| *bytes)
     }
 
     fn poll_write_vectored(
@@ -103,7 +110,7 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.within(context, written)
+        self.within(context, written, |bytes| *bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -112,7 +119,7 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.within(context, flushed)
+        self.within(context, flushed, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,8 +8,8 @@ use cairn_testkit::store::{BUCKET, Server};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::running_node::Node;
 use crate::process::{Ended, Running};
+use crate::running_node::Node;
 use crate::tree::Tree;
 
 /// A directory with a bucket, a home and whatever a test puts there. Commands run inside of it, so

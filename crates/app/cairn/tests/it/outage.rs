@@ -3,8 +3,8 @@
 use cairn_testkit::store::{Kind, Server};
 
 use crate::lab::Lab;
-use crate::running_node::Node;
 use crate::process::{files_below, until};
+use crate::running_node::Node;
 use crate::tree::{Rng, Tree};
 
 const MIB: usize = 1 << 20;

@@ -123,13 +123,13 @@ async fn create_principal(mut call: Call) -> Result<Response, Error> {
     let asked: CreatePrincipal = call.json().await?;
     let (access, name) = (call.door.access().clone(), asked.name.parse()?);
     let work = async move { access.create_principal(&name).await };
-    let made = call.door.to_its_end(work).await??;
+    let made = call.to_its_end(work).await??;
     json(StatusCode::CREATED, &told::<_, PrincipalBody>(&made)?)
 }
 
 async fn remove_principal(call: Call) -> Result<Response, Error> {
     let (access, name) = (call.door.access().clone(), call.args.id()?.parse()?);
-    call.door.to_its_end(async move { access.remove_principal(&name).await }).await??;
+    call.to_its_end(async move { access.remove_principal(&name).await }).await??;
     Ok(no_content())
 }
 
@@ -151,14 +151,14 @@ async fn create_token(mut call: Call) -> Result<Response, Error> {
         expires_in: asked.expires_in_seconds.map(Duration::from_secs),
     };
     let access = call.door.access().clone();
-    let made = call.door.to_its_end(async move { access.create_token(spec).await }).await??;
+    let made = call.to_its_end(async move { access.create_token(spec).await }).await??;
     let made = CreatedToken { info: told(&made.info)?, token: made.token.expose().to_owned() };
     json(StatusCode::CREATED, &made)
 }
 
 async fn revoke_token(call: Call) -> Result<Response, Error> {
     let (access, id) = (call.door.access().clone(), call.args.id()?.parse()?);
-    call.door.to_its_end(async move { access.revoke_token(&id).await }).await??;
+    call.to_its_end(async move { access.revoke_token(&id).await }).await??;
     Ok(no_content())
 }
 
@@ -178,13 +178,13 @@ async fn add_grant(mut call: Call) -> Result<Response, Error> {
         pattern: asked.pattern.parse()?,
     };
     let (access, adding) = (call.door.access().clone(), grant.clone());
-    let id = call.door.to_its_end(async move { access.add_grant(&adding).await }).await??;
+    let id = call.to_its_end(async move { access.add_grant(&adding).await }).await??;
     json(StatusCode::CREATED, &NamedGrant { id: id.to_string(), grant: told(&grant)? })
 }
 
 async fn remove_grant(call: Call) -> Result<Response, Error> {
     let (access, id) = (call.door.access().clone(), call.args.id()?.parse()?);
-    call.door.to_its_end(async move { access.remove_grant(&id).await }).await??;
+    call.to_its_end(async move { access.remove_grant(&id).await }).await??;
     Ok(no_content())
 }
 

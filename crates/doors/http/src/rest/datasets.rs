@@ -147,13 +147,13 @@ async fn copy_tag(mut call: Call) -> Result<Response, Error> {
     let (to, by) = (call.args.target()?, call.by()?);
     let datasets = call.door.datasets().clone();
     let work = async move { datasets.copy_tag(&from, &to, &by).await };
-    let version = call.door.to_its_end(work).await??;
+    let version = call.to_its_end(work).await??;
     json(StatusCode::OK, &MovedTag { version })
 }
 
 async fn remove_tag(call: Call) -> Result<Response, Error> {
     let (datasets, target) = (call.door.datasets().clone(), call.args.target()?);
-    call.door.to_its_end(async move { datasets.remove(&target).await }).await??;
+    call.to_its_end(async move { datasets.remove(&target).await }).await??;
     Ok(no_content())
 }
 
@@ -174,7 +174,7 @@ async fn remove_dataset(call: Call) -> Result<Response, Error> {
         }
         Ok::<Removed, Error>(removed)
     };
-    json(StatusCode::OK, &call.door.to_its_end(work).await??)
+    json(StatusCode::OK, &call.to_its_end(work).await??)
 }
 
 async fn get_rules(call: Call) -> Result<Response, Error> {
@@ -185,6 +185,6 @@ async fn set_rules(mut call: Call) -> Result<Response, Error> {
     let rules: Rules = call.json().await?;
     let (datasets, dataset) = (call.door.datasets().clone(), call.args.dataset()?);
     let kept = rules.clone();
-    call.door.to_its_end(async move { datasets.set_rules(&dataset, &kept).await }).await??;
+    call.to_its_end(async move { datasets.set_rules(&dataset, &kept).await }).await??;
     json(StatusCode::OK, &rules)
 }

@@ -58,7 +58,7 @@ async fn collect(mut call: Call) -> Result<Response, Error> {
     let grace = asked.grace_seconds.map_or(default.grace, Duration::from_secs);
     let options = CollectOptions { grace, dry_run: asked.dry_run, ..default };
     let datasets = call.door.datasets().clone();
-    let collected = call.door.to_its_end(async move { datasets.collect(options).await }).await??;
+    let collected = call.to_its_end(async move { datasets.collect(options).await }).await??;
     json(StatusCode::OK, &told::<_, Collected>(&collected)?)
 }
 

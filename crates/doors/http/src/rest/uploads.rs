@@ -98,7 +98,7 @@ async fn begin(mut call: Call) -> Result<Response, Error> {
     let targets = targets(&call.args, &body)?;
     let (uploads, owner) = (call.door.uploads().clone(), call.by()?);
     let work = async move { uploads.begin(&targets, &owner).await };
-    let id = match call.door.to_its_end(work).await? {
+    let id = match call.to_its_end(work).await? {
         Err(cairn_datasets::Error::TooMany { .. }) => {
             return Err(Error::Uploads { max: UPLOADS_MAX });
         }
@@ -122,20 +122,20 @@ async fn claim(mut call: Call) -> Result<Response, Error> {
     let ids = ids_of(&call.bytes().await?)?;
     let (uploads, (id, owner)) = (call.door.uploads().clone(), upload(&call)?);
     let work = async move { uploads.claim(id, &owner, &ids).await };
-    let wanted = call.door.to_its_end(work).await??;
+    let wanted = call.to_its_end(work).await??;
     Ok(respond(StatusCode::OK, BINARY, encode_bitmap(&wanted)))
 }
 
 async fn keep(call: Call) -> Result<Response, Error> {
     let (uploads, (id, owner)) = (call.door.uploads().clone(), upload(&call)?);
-    call.door.to_its_end(async move { uploads.keep(id, &owner).await }).await??;
+    call.to_its_end(async move { uploads.keep(id, &owner).await }).await??;
     Ok(no_content())
 }
 
 /// Frames are added one by one, each to its end: a client that goes away leaves whole frames.
-async fn frames(call: Call) -> Result<Response, Error> {
+async fn frames(mut call: Call) -> Result<Response, Error> {
     let (id, owner) = upload(&call)?;
-    let mut reader = FrameReader::new(call.body);
+    let mut reader = FrameReader::new(call.take_body());
     loop {
         let frame = match reader.next().await {
             Ok(None) => return Ok(no_content()),
@@ -146,7 +146,7 @@ async fn frames(call: Call) -> Result<Response, Error> {
             }
         };
         let (uploads, owner) = (call.door.uploads().clone(), owner.clone());
-        call.door.to_its_end(async move { uploads.add(id, &owner, frame).await }).await??;
+        call.to_its_end(async move { uploads.add(id, &owner, frame).await }).await??;
     }
 }
 
@@ -164,7 +164,7 @@ async fn publish(mut call: Call) -> Result<Response, Error> {
         expires_ns: asked.expires_ns,
     };
     let work = async move { uploads.publish(id, &owner, &publication).await };
-    let published = call.door.to_its_end(work).await??;
+    let published = call.to_its_end(work).await??;
     let stored = Stored {
         chunks: published.stored.chunks,
         content_bytes: published.stored.content_bytes,
@@ -176,6 +176,6 @@ async fn publish(mut call: Call) -> Result<Response, Error> {
 
 async fn abandon(call: Call) -> Result<Response, Error> {
     let (uploads, (id, owner)) = (call.door.uploads().clone(), upload(&call)?);
-    call.door.to_its_end(async move { uploads.abandon(id, &owner).await }).await??;
+    call.to_its_end(async move { uploads.abandon(id, &owner).await }).await??;
     Ok(no_content())
 }

@@ -365,7 +365,8 @@ async fn the_operators_calls_work_through_the_client() {
     assert_eq!((collected.versions, collected.chunks), (1, usage.chunks));
     let verified = node.verify(|_| {}).await.unwrap();
     assert_eq!(verified.versions, 1);
-    assert!(verified.chunks == usage.chunks && verified.findings.is_empty());
+    assert!(verified.findings.is_empty(), "{verified:?}");
+    assert_eq!(verified.chunks, usage.chunks);
     assert_eq!(node.remove_dataset(&target("data").dataset).await.unwrap().tags, 1);
     server.stop().await;
 }

@@ -6,6 +6,7 @@ mod curl;
 mod files;
 mod gate;
 mod hostile;
+mod http2;
 mod proofs;
 mod roads;
 mod support;

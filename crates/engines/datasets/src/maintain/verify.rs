@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cairn_base::{ErrorKind, ProjectName};
-use cairn_blocks::{Damage, Want, EnvelopeKind, Finding, VerifyReport};
+use cairn_blocks::{Damage, EnvelopeKind, Finding, VerifyReport, Want};
 use cairn_chunk::ChunkKey;
 use futures::TryStreamExt as _;
 use serde::Serialize;
