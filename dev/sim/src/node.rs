@@ -37,6 +37,10 @@ impl Upload for NodeUpload {
         self.uploads.claim(self.id, OWNER, ids).await
     }
 
+    async fn keep(&self) -> Result<(), Error> {
+        self.uploads.keep(self.id, OWNER).await
+    }
+
     async fn add(&self, frame: Frame) -> Result<(), Error> {
         self.uploads.add(self.id, OWNER, frame).await
     }
