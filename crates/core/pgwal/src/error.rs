@@ -1,5 +1,56 @@
 use thiserror::Error;
 
+use crate::lsn::Lsn;
+
+/// Why a stream of WAL cannot be read on. A log that ended by a crash ends like this too.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum WalError {
+    /// Nothing was written here yet.
+    #[error("the log ends at {at}")]
+    End {
+        /// Where the next record would be.
+        at: Lsn,
+    },
+    /// The page is of another version, or none.
+    #[error("the page at {at} has the magic {found:#06x} of no known version of PostgreSQL")]
+    Magic {
+        /// The page.
+        at: Lsn,
+        /// Its magic.
+        found: u16,
+    },
+    /// The page is not what must follow.
+    #[error("the page at {at} does not belong here: {detail}")]
+    Page {
+        /// The page.
+        at: Lsn,
+        /// Why.
+        detail: &'static str,
+    },
+    /// The record's length cannot be.
+    #[error("the record at {at} says it has {len} bytes")]
+    Length {
+        /// The record.
+        at: Lsn,
+        /// Its length.
+        len: u64,
+    },
+    /// The record's checksum is wrong.
+    #[error("the record at {at} is damaged: its CRC is wrong")]
+    Crc {
+        /// The record.
+        at: Lsn,
+    },
+    /// The record is malformed.
+    #[error("the record at {at} is malformed: {detail}")]
+    Record {
+        /// The record.
+        at: Lsn,
+        /// Why.
+        detail: &'static str,
+    },
+}
+
 /// What is wrong with a page, or with what is to be done to it.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum PageError {

@@ -16,19 +16,23 @@
 
 extern crate alloc;
 
+mod decode;
 mod error;
 mod fields;
+mod image;
 mod lsn;
 pub mod mask;
 pub mod page;
 mod record;
 pub mod redo;
 mod rmgr;
+mod stream;
 
-pub use error::{PageError, RedoError};
+pub use error::{PageError, RedoError, WalError};
 pub use fields::Fields;
 pub use lsn::Lsn;
 pub use page::{PAGE_BYTES, Page};
 pub use record::{Block, Fork, Image, Major, Record, Relation};
 pub use redo::redo;
 pub use rmgr::Rmgr;
+pub use stream::{RawRecord, Stream, StreamOptions, WAL_PAGE_BYTES};

@@ -10,6 +10,16 @@ pub enum Major {
     V15,
 }
 
+impl Major {
+    /// The magic of its pages of WAL.
+    #[must_use]
+    pub const fn wal_magic(self) -> u16 {
+        match self {
+            Self::V15 => 0xd110,
+        }
+    }
+}
+
 /// A relation's files: `base/DATABASE/RELATION` in a tablespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Relation {

@@ -16,7 +16,7 @@ mod xlog;
 
 use crate::error::RedoError;
 use crate::page::Page;
-use crate::record::{Block, Record};
+use crate::record::{Block, Image, Record};
 use crate::rmgr::Rmgr;
 
 /// Does a record again on the page of one of its blocks. The caller brings pages and records in the
@@ -26,11 +26,23 @@ use crate::rmgr::Rmgr;
 /// [`RedoError`]; the page is as it was then (PGWAL-2).
 pub fn redo(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(), RedoError> {
     let before = page.clone();
-    let done = apply(record, block, page);
+    let done = match block.image.filter(|image| image.apply) {
+        Some(image) => restore(record, &image, page),
+        None => apply(record, block, page),
+    };
     if done.is_err() {
         *page = before;
     }
     done
+}
+
+/// The image is the page after the record, but for the LSN.
+fn restore(record: &Record<'_>, image: &Image<'_>, page: &mut Page) -> Result<(), RedoError> {
+    image.restore(page)?;
+    if !page.is_new() {
+        page.set_lsn(record.end);
+    }
+    Ok(())
 }
 
 fn apply(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(), RedoError> {
