@@ -29,9 +29,9 @@ use crate::rmgr::Rmgr;
 /// Bytes of a page of WAL.
 pub const WAL_PAGE_BYTES: u64 = 8192;
 /// Bytes of a record's header.
-pub const RECORD_HEADER_BYTES: usize = 24;
+pub(crate) const RECORD_HEADER_BYTES: usize = 24;
 /// No record is longer (`XLogRecordMaxSize`).
-pub const RECORD_BYTES_MAX: usize = 1020 * 1024 * 1024;
+pub(crate) const RECORD_BYTES_MAX: usize = 1020 * 1024 * 1024;
 
 static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
@@ -90,6 +90,8 @@ pub struct Stream {
     record_timeline: u32,
     /// A record was begun here, so what continues one must be its rest.
     synchronised: bool,
+    /// The record that was read last: in the buffer, or put together.
+    whole: Option<Option<core::ops::Range<usize>>>,
 }
 
 enum Step {
@@ -115,11 +117,13 @@ impl Stream {
             timeline: 0,
             record_timeline: 0,
             synchronised: !options.start.0.is_multiple_of(WAL_PAGE_BYTES),
+            whole: None,
         }
     }
 
     /// Feeds the bytes that follow those fed before.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.whole = None;
         if self.read >= DROP_BYTES {
             self.buffer.drain(..self.read);
             self.read = 0;
@@ -145,30 +149,38 @@ impl Stream {
         self.timeline
     }
 
-    /// The next record; `None` when more must be fed first.
+    /// Reads the next record, which [`Stream::record`] then gives; `None` when more must be fed first.
     ///
     /// # Errors
     /// [`WalError`]. In a log that ended by a crash this is how its end looks; nothing more can be read.
-    pub fn next(&mut self) -> Result<Option<RawRecord<'_>>, WalError> {
-        loop {
+    pub fn advance(&mut self) -> Result<Option<Lsn>, WalError> {
+        self.whole = None;
+        let whole = loop {
             match self.step()? {
                 Step::Again => {}
                 Step::Starved => return Ok(None),
-                Step::Whole(range) => {
-                    let bytes = self.buffer.get(range).unwrap_or_default();
-                    let end = check(bytes, self.start, self.at, self.options.segment_bytes)?;
-                    self.skip_to = end;
-                    let (start, timeline) = (self.start, self.record_timeline);
-                    return Ok(Some(RawRecord { start, end, timeline, bytes }));
-                }
-                Step::Assembled => {
-                    let end = check(&self.record, self.start, self.at, self.options.segment_bytes)?;
-                    self.skip_to = end;
-                    let (start, timeline) = (self.start, self.record_timeline);
-                    return Ok(Some(RawRecord { start, end, timeline, bytes: &self.record }));
-                }
+                Step::Whole(range) => break Some(range),
+                Step::Assembled => break None,
             }
-        }
+        };
+        let bytes = match &whole {
+            Some(range) => self.buffer.get(range.clone()).unwrap_or_default(),
+            None => &self.record,
+        };
+        self.skip_to = check(bytes, self.start, self.at, self.options.segment_bytes)?;
+        self.whole = Some(whole);
+        Ok(Some(self.start))
+    }
+
+    /// The record that was read last, until more is fed or read.
+    #[must_use]
+    pub fn record(&self) -> Option<RawRecord<'_>> {
+        let bytes = match self.whole.as_ref()? {
+            Some(range) => self.buffer.get(range.clone())?,
+            None => &self.record,
+        };
+        let (start, end, timeline) = (self.start, self.skip_to, self.record_timeline);
+        Some(RawRecord { start, end, timeline, bytes })
     }
 
     fn unread(&self) -> &[u8] {
