@@ -17,6 +17,7 @@
 extern crate alloc;
 
 mod decode;
+pub mod effects;
 mod error;
 mod fields;
 mod image;
