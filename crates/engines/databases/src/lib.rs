@@ -8,6 +8,7 @@
 mod archive;
 mod base;
 mod error;
+mod pages;
 mod verify;
 
 pub use archive::{Archive, Records};

@@ -1,14 +1,16 @@
 //! Replays a log over a copy and compares what redo makes with the images that
 //! `wal_consistency_checking` left in the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use cairn_pgwal::effects::effects;
 use cairn_pgwal::{Block, Fork, Lsn, Major, Page, Record, Relation, Rmgr, mask, redo};
 use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::base::Base;
 use crate::error::Error;
+use crate::pages::Pages;
 
 /// What is replayed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,8 +101,7 @@ pub fn verify(
         Some(from) => from,
         None => base.redo_start()?,
     };
-    let mut work =
-        Work { base, pages: HashMap::new(), report: Report::default(), keep: options.keep };
+    let mut work = Work { pages: Pages::new(base), report: Report::default(), keep: options.keep };
     let mut records = archive.records(start);
     while let Some(raw) = records.next()? {
         if options.to.is_some_and(|to| raw.end > to) {
@@ -113,8 +114,7 @@ pub fn verify(
 }
 
 struct Work<'a> {
-    base: &'a mut Base,
-    pages: HashMap<(Relation, Fork, u32), Box<Page>>,
+    pages: Pages<'a>,
     report: Report,
     keep: usize,
 }
@@ -126,14 +126,16 @@ impl Work<'_> {
         for block in &record.blocks {
             self.block(record, block);
         }
+        match effects(record) {
+            Ok(effects) => effects.iter().for_each(|effect| self.pages.apply(effect)),
+            Err(_) => {
+                self.report.kinds.entry((record.rmgr, record.kind())).or_default().errors += 1;
+            }
+        }
     }
 
     fn block(&mut self, record: &Record<'_>, block: &Block<'_>) {
-        let base = &mut *self.base;
-        let page = self
-            .pages
-            .entry((block.relation, block.fork, block.number))
-            .or_insert_with(|| read(base, block));
+        let page = self.pages.page(block.relation, block.fork, block.number);
         let before = page.clone();
         let done = redo(record, block, page);
         let counts = self.report.kinds.entry((record.rmgr, record.kind())).or_default();
@@ -161,24 +163,16 @@ impl Work<'_> {
                 kind: (record.rmgr, record.kind()),
                 block: (block.id, block.relation, block.fork, block.number),
                 error: done.as_ref().err().map(ToString::to_string),
-                pages: Box::new([*before, (**page).clone(), image]),
+                pages: Box::new([before, page.clone(), image]),
                 first_difference: difference,
             });
         }
         // What follows is judged by itself: it begins with the true page.
         if let Some(mut expected) = expected.filter(|_| done.is_err() || difference.is_some()) {
             expected.set_lsn(record.end);
-            *page = expected;
+            *page = *expected;
         }
     }
-}
-
-fn read(base: &mut Base, block: &Block<'_>) -> Box<Page> {
-    let mut page = Page::zeroed();
-    if !base.read(block.relation, block.fork, block.number, &mut page) {
-        page.0.fill(0);
-    }
-    page
 }
 
 /// The first byte that differs once both are blanked.
