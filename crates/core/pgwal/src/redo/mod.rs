@@ -12,6 +12,9 @@ pub(crate) mod hash;
 pub(crate) mod heap;
 pub(crate) mod sequence;
 pub(crate) mod spgist;
+#[cfg(test)]
+mod testing;
+mod tid;
 mod xlog;
 
 use crate::error::RedoError;
@@ -60,7 +63,7 @@ fn apply(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(), 
         Some(Rmgr::Generic) => generic::redo(record, block, page)?,
         _ => return Err(record.unknown(block)),
     }
-    if !heap::keeps_lsn(record, block) {
+    if !heap::keeps_lsn(record, block) && !xlog::keeps_lsn(record) {
         page.set_lsn(record.end);
     }
     Ok(())
