@@ -45,7 +45,7 @@ pub(super) fn insert(data: &[u8], right_child: u32, page: &mut Page) -> Result<(
     let (number, item) = (fields.u16()?, fields.take(ITEM_BYTES)?);
     let (opaque, count) = inner(page)?;
     let at = item_at(number, count)?;
-    if opaque.count >= u16::MAX || DATA_AT + (count + 1) * ITEM_BYTES > page.special() {
+    if DATA_AT + (count + 1) * ITEM_BYTES > page.special() {
         return Err(RedoError::Mismatch("a posting item does not fit"));
     }
     page.put(at, &block_number_bytes(right_child))?;
