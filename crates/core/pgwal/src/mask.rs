@@ -5,6 +5,7 @@ use crate::error::PageError;
 use crate::lsn::Lsn;
 use crate::page::{
     ALL_VISIBLE, HAS_FREE_LINES, HEADER_BYTES, Line, LineState, PAGE_BYTES, PAGE_FULL, Page,
+    aligned,
 };
 use crate::record::Record;
 use crate::redo;
@@ -59,6 +60,13 @@ pub(crate) fn line_states(page: &mut Page) -> Result<(), PageError> {
             page.set_line(number, Line { state: LineState::Unused, ..line })?;
         }
     }
+    Ok(())
+}
+
+/// Blanks what is between an item's end and the next multiple of 8.
+pub(crate) fn padding(page: &mut Page, number: u16) -> Result<(), PageError> {
+    let item = page.item_range(number)?;
+    page.bytes_at_mut(item.end, aligned(item.len()) - item.len())?.fill(0);
     Ok(())
 }
 

@@ -17,6 +17,11 @@ mod testing;
 mod tid;
 mod xlog;
 
+pub use heap::{
+    VISIBILITY_ALL_FROZEN, VISIBILITY_ALL_VISIBLE, VISIBILITY_BITS, VisibilityClear,
+    clear_visibility, set_visibility, visibility_clears, visibility_page,
+};
+
 use crate::error::RedoError;
 use crate::page::Page;
 use crate::record::{Block, Image, Record};
