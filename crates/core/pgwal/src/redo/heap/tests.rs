@@ -379,14 +379,12 @@ fn rows() -> impl Strategy<Value = Box<Page>> {
     })
 }
 
-/// Main data with an item that may exist, and flags of all kinds.
-fn main_data() -> impl Strategy<Value = Vec<u8>> {
-    let few = prop_oneof![3 => 0..14_u8, 1 => any::<u8>()];
-    (proptest::collection::vec((few, any::<bool>()), 0..20)).prop_map(|bytes| {
-        let pair =
-            |(byte, wide): (u8, bool)| if wide { [byte, 0].to_vec() } else { [byte].to_vec() };
-        bytes.into_iter().flat_map(pair).collect()
-    })
+/// Numbers of two bytes, such as records are full of: most of them small, some of them flags.
+fn numbers() -> impl Strategy<Value = Vec<u8>> {
+    let number = prop_oneof![6 => 1..7_u16, 1 => Just(0), 1 => 7..16_u16, 1 => any::<u16>()];
+    (proptest::collection::vec(number, 1..24), proptest::option::of(any::<u8>())).prop_map(
+        |(numbers, odd)| numbers.into_iter().flat_map(u16::to_le_bytes).chain(odd).collect(),
+    )
 }
 
 proptest! {
@@ -405,17 +403,18 @@ proptest! {
     fn pgwal_2_rows_are_changed_or_left(
         heap2 in any::<bool>(),
         kind in 0..16_u8,
-        main in main_data(),
-        data in main_data(),
-        blocks in 1..3_u8,
+        main in numbers(),
+        data in numbers(),
+        crosses in proptest::bool::weighted(0.2),
         page in rows(),
     ) {
         let rmgr = if heap2 { Rmgr::Heap2 } else { Rmgr::Heap };
-        let bytes = (0..blocks).fold(RecordBytes::new(rmgr, kind << 4).main(&main), |record, id| {
+        let bytes = (0..=u8::from(crosses)).fold(RecordBytes::new(rmgr, kind << 4).main(&main), |record, id| {
             record.block(BlockBytes::new(id).number(u32::from(id)).data(&data))
         });
         let mut record = bytes.record();
-        record.blocks[0].will_init = kind & 8 != 0;
+        let begins = if heap2 { [MULTI_INSERT].as_slice() } else { &[INSERT, UPDATE] };
+        record.blocks[0].will_init = begins_empty(&record) && begins.contains(&operation(&record));
         for block in &record.blocks {
             let mut after = page.clone();
             if crate::redo(&record, block, &mut after).is_err() {
