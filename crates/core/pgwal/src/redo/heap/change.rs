@@ -1,10 +1,11 @@
 //! Changes of one row in its place: deleted, locked, confirmed, overwritten.
 
-use super::row::{Row, RowId, set_prunable};
+use super::row::{MOVED_PARTITIONS, Row, set_prunable};
 use crate::error::RedoError;
 use crate::fields::Fields;
 use crate::page::{ALL_VISIBLE, Page};
 use crate::record::{Block, Record};
+use crate::redo::tid::Tid;
 
 /// Of a delete: the page was visible to all, and is not any more.
 pub(super) const DELETE_ALL_VISIBLE_CLEARED: u8 = 0x01;
@@ -51,8 +52,8 @@ pub(super) fn delete(
     }
     row.reset_command();
     row.set_ctid(match flags & DELETE_IS_PARTITION_MOVE {
-        0 => RowId { block: block.number, item },
-        _ => RowId::MOVED_PARTITIONS,
+        0 => Tid { block: block.number, item },
+        _ => MOVED_PARTITIONS,
     });
     set_prunable(page, record.xid);
     if flags & DELETE_ALL_VISIBLE_CLEARED != 0 {
@@ -71,7 +72,7 @@ pub(super) fn lock(
     row.set_lock_bits(lock_bits);
     if row.is_only_locked() {
         row.set_hot_updated(false);
-        row.set_ctid(RowId { block: block.number, item });
+        row.set_ctid(Tid { block: block.number, item });
     }
     row.set_xmax(xmax);
     row.reset_command();
@@ -93,7 +94,7 @@ pub(super) fn confirm(
     page: &mut Page,
 ) -> Result<(), RedoError> {
     let item = Fields::new(record.main).u16()?;
-    Row::of(page, item)?.set_ctid(RowId { block: block.number, item });
+    Row::of(page, item)?.set_ctid(Tid { block: block.number, item });
     Ok(())
 }
 

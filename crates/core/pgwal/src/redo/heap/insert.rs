@@ -1,11 +1,12 @@
 //! New rows: one, or many at once.
 
 use super::begins_empty;
-use super::row::{RowId, Shape};
+use super::row::Shape;
 use crate::error::RedoError;
 use crate::fields::Fields;
 use crate::page::{ALL_VISIBLE, Page, Place};
 use crate::record::{Block, Record};
+use crate::redo::tid::Tid;
 
 /// The page was visible to all, and is not any more.
 pub(super) const ALL_VISIBLE_CLEARED: u8 = 0x01;
@@ -33,7 +34,7 @@ pub(super) fn insert(
     let Insert { item, flags } = Insert::read(record.main)?;
     let mut fields = Fields::new(block.data);
     let shape = Shape::read(&mut fields)?;
-    let ctid = RowId { block: block.number, item };
+    let ctid = Tid { block: block.number, item };
     let row = shape.row(record.xid, 0, ctid, &[fields.rest()])?;
     page.add_heap_item(&row, Place::Overwrite(item))?;
     if flags & ALL_VISIBLE_CLEARED != 0 {
@@ -73,7 +74,7 @@ pub(super) fn multi_insert(
         }
         let len = fields.u16()?;
         let shape = Shape::read(&mut fields)?;
-        let ctid = RowId { block: block.number, item };
+        let ctid = Tid { block: block.number, item };
         let row = shape.row(record.xid, 0, ctid, &[fields.take(usize::from(len))?])?;
         page.add_heap_item(&row, Place::Overwrite(item))?;
     }

@@ -1,9 +1,10 @@
 //! What the log does not determine of a heap's page.
 
-use super::row::{Row, RowId, XMAX_COMMITTED, XMAX_INVALID, XMIN_FROZEN};
+use super::row::{Row, XMAX_COMMITTED, XMAX_INVALID, XMIN_FROZEN};
 use crate::error::PageError;
 use crate::mask;
 use crate::page::{LineState, Page};
+use crate::redo::tid::Tid;
 
 /// Every flag of infomask that tells of transactions.
 const TRANSACTION_FLAGS: u16 = 0xfff0;
@@ -36,7 +37,7 @@ fn mask_row(page: &mut Page, number: u32, item: u16) -> Result<(), PageError> {
     row.set_infomask(infomask & !hints);
     row.set_command(0);
     if row.is_speculative() {
-        row.set_ctid(RowId { block: number, item });
+        row.set_ctid(Tid { block: number, item });
     }
     Ok(())
 }

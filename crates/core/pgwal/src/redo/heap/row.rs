@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use crate::error::{PageError, RedoError};
 use crate::fields::Fields;
 use crate::page::{HEADER_BYTES, LINE_POINTER_BYTES, LineState, PAGE_BYTES, Page, aligned};
+use crate::redo::tid::{NO_BLOCK, Tid};
 
 /// Bytes of a row's header, without the bitmap of nulls.
 pub(super) const ROW_HEADER_BYTES: usize = 23;
@@ -55,25 +56,8 @@ const LOCK_KEYS_UPDATED: u8 = 0x10;
 /// The item of the ctid of a row that an `INSERT … ON CONFLICT` has not confirmed.
 const SPECULATIVE_ITEM: u16 = 0xfffe;
 
-/// Where a row is: a block and the number of an item on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RowId {
-    /// The block.
-    pub(super) block: u32,
-    /// The item's number.
-    pub(super) item: u16,
-}
-
-impl RowId {
-    /// Where a row points that went to another partition.
-    pub(super) const MOVED_PARTITIONS: Self = Self { block: u32::MAX, item: 0xfffd };
-
-    fn bytes(self) -> [u8; 6] {
-        let [block_0, block_1, block_2, block_3] = self.block.to_le_bytes();
-        let [item_0, item_1] = self.item.to_le_bytes();
-        [block_2, block_3, block_0, block_1, item_0, item_1]
-    }
-}
+/// Where a row points that went to another partition.
+pub(super) const MOVED_PARTITIONS: Tid = Tid { block: NO_BLOCK, item: 0xfffd };
 
 /// The header of a row on a page, and what follows it.
 pub(super) struct Row<'a> {
@@ -141,7 +125,7 @@ impl<'a> Row<'a> {
         self.put(XMAX, &xid.to_le_bytes());
     }
 
-    pub(super) fn set_ctid(&mut self, row: RowId) {
+    pub(super) fn set_ctid(&mut self, row: Tid) {
         self.put(CTID, &row.bytes());
     }
 
@@ -209,7 +193,7 @@ impl Shape {
         self,
         xmin: u32,
         xmax: u32,
-        ctid: RowId,
+        ctid: Tid,
         parts: &[&[u8]],
     ) -> Result<Vec<u8>, RedoError> {
         let len = parts.iter().fold(ROW_HEADER_BYTES, |len, part| len + part.len());

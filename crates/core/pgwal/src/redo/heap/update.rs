@@ -1,10 +1,11 @@
 //! Updates: the old row is marked, a new one is added, on the same page or on another.
 
-use super::row::{Row, RowId, Shape, set_prunable};
+use super::row::{Row, Shape, set_prunable};
 use crate::error::RedoError;
 use crate::fields::Fields;
 use crate::page::{ALL_VISIBLE, Page, Place};
 use crate::record::{Block, Record};
+use crate::redo::tid::Tid;
 
 /// The old row's page was visible to all, and is not any more.
 pub(super) const OLD_ALL_VISIBLE_CLEARED: u8 = 0x01;
@@ -49,7 +50,7 @@ pub(super) fn update(
     if record.block(1).is_some_and(|old| hot || old.number == new_block) {
         return Err(RedoError::Record("an update names a page too many"));
     }
-    let successor = RowId { block: new_block, item: update.new_item };
+    let successor = Tid { block: new_block, item: update.new_item };
     if block.id == 1 || !crosses {
         mark_old(record, &update, successor, page, hot)?;
     }
@@ -63,7 +64,7 @@ pub(super) fn update(
 fn mark_old(
     record: &Record<'_>,
     update: &Update,
-    successor: RowId,
+    successor: Tid,
     page: &mut Page,
     hot: bool,
 ) -> Result<(), RedoError> {
@@ -102,7 +103,7 @@ fn add_new(
         None => return Err(RedoError::Record("the old row is on another page and lends nothing")),
     };
     let bitmap = if prefix_len == 0 { &[] } else { fields.take(shape.bitmap_len()?)? };
-    let ctid = RowId { block: block.number, item: update.new_item };
+    let ctid = Tid { block: block.number, item: update.new_item };
     let parts = [bitmap, prefix, fields.rest(), suffix];
     let row = shape.row(record.xid, update.new_xmax, ctid, &parts)?;
     page.add_heap_item(&row, Place::Overwrite(update.new_item))?;
