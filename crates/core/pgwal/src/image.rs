@@ -20,7 +20,8 @@ impl Image<'_> {
     /// [`RedoError::Record`] when it does not decompress to a page; the page's bytes are undefined then.
     pub fn restore(&self, page: &mut Page) -> Result<(), RedoError> {
         let (offset, hole) = (usize::from(self.hole_offset), usize::from(self.hole_len));
-        let len = PAGE_BYTES - hole.min(PAGE_BYTES);
+        let no_page = RedoError::Record("an image is no page");
+        let len = PAGE_BYTES.checked_sub(hole).ok_or(no_page)?;
         let mut buffer = [0; PAGE_BYTES];
         let bytes = if is_compressed(self.info) {
             let plain = &mut buffer[..len];
@@ -30,7 +31,7 @@ impl Image<'_> {
             self.bytes
         };
         let parts = bytes.split_at_checked(offset).filter(|_| bytes.len() == len);
-        let (before, behind) = parts.ok_or(RedoError::Record("an image is no page"))?;
+        let (before, behind) = parts.ok_or(no_page)?;
         page.0[..offset].copy_from_slice(before);
         page.0[offset..offset + hole].fill(0);
         page.0[offset + hole..].copy_from_slice(behind);
