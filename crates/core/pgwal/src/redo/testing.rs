@@ -19,20 +19,57 @@ pub(super) const END: Lsn = Lsn(0x12_3456_7890);
 pub(super) struct BlockBytes {
     id: u8,
     number: u32,
+    will_init: bool,
     data: Vec<u8>,
 }
 
 impl BlockBytes {
     pub(super) fn new(id: u8) -> Self {
-        Self { id, number: u32::from(id) + 100, data: Vec::new() }
+        Self { id, number: u32::from(id) + 100, will_init: false, data: Vec::new() }
     }
 
     pub(super) fn number(self, number: u32) -> Self {
         Self { number, ..self }
     }
 
+    /// Its page is made anew.
+    pub(super) fn will_init(self, will_init: bool) -> Self {
+        Self { will_init, ..self }
+    }
+
     pub(super) fn data(self, data: &[u8]) -> Self {
         Self { data: data.to_vec(), ..self }
+    }
+}
+
+/// Bytes of a record, field by field.
+#[derive(Default)]
+pub(super) struct Bytes(pub(super) Vec<u8>);
+
+impl Bytes {
+    pub(super) fn u8(self, value: u8) -> Self {
+        self.put(&[value])
+    }
+
+    pub(super) fn u16(self, value: u16) -> Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    pub(super) fn u16s(self, values: &[u16]) -> Self {
+        values.iter().fold(self, |bytes, value| bytes.u16(*value))
+    }
+
+    pub(super) fn u32(self, value: u32) -> Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    pub(super) fn u64(self, value: u64) -> Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    pub(super) fn put(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
     }
 }
 
@@ -61,13 +98,13 @@ impl RecordBytes {
 
     pub(super) fn record(&self) -> Record<'_> {
         let block = |bytes| {
-            let BlockBytes { id, number, data }: &BlockBytes = bytes;
+            let BlockBytes { id, number, will_init, data }: &BlockBytes = bytes;
             Block {
                 id: *id,
                 relation: Relation { tablespace: 1663, database: 5, number: 16_384 },
                 fork: Fork::Main,
                 number: *number,
-                will_init: false,
+                will_init: *will_init,
                 image: None,
                 data,
             }
@@ -148,6 +185,62 @@ pub(super) fn any_record(rmgr: Rmgr) -> impl Strategy<Value = RecordBytes> {
     })
 }
 
+/// A record that is right: its kind, its main data, and the data of any block.
+pub(super) type Sample = (u8, Vec<u8>, Vec<u8>);
+
+/// These records with some bytes changed, and with any blocks.
+pub(super) fn near_record(rmgr: Rmgr, samples: Vec<Sample>) -> impl Strategy<Value = RecordBytes> {
+    let changes = proptest::collection::vec((any::<prop::sample::Index>(), 0..6_u8), 0..4);
+    let sample = (prop::sample::select(samples), changes).prop_map(|(mut sample, changes)| {
+        for (at, byte) in changes {
+            let (main, data) = (&mut sample.1, &mut sample.2);
+            let at = at.index(main.len() + data.len());
+            let place = main.get_mut(at).or_else(|| data.get_mut(at));
+            place.into_iter().for_each(|place| *place = byte);
+        }
+        sample
+    });
+    let blocks = proptest::collection::btree_map(0..5_u8, (0..4_u32, any::<bool>()), 1..6);
+    (sample, blocks).prop_map(move |((kind, main, data), blocks)| {
+        let record = RecordBytes::new(rmgr, kind).main(&main);
+        blocks.into_iter().fold(record, |record, (id, (number, new))| {
+            record.block(BlockBytes::new(id).number(number).will_init(new).data(&data))
+        })
+    })
+}
+
+/// A page with items that say their length at each place where some index looks for it.
+pub(super) fn near_page(special_bytes: usize) -> impl Strategy<Value = Box<Page>> {
+    let item = (1..12_u8, 0..4_u8, any::<[u8; 4]>()).prop_map(|(words, state, rest)| {
+        let len = words * 8;
+        let header = [(len << 2) | state, 0, 0, 0, len, 0, len, 0];
+        let item = header.into_iter().chain(rest.into_iter().cycle());
+        item.take(len.into()).collect::<Vec<u8>>()
+    });
+    let special = proptest::collection::vec(any::<u8>(), special_bytes);
+    (proptest::collection::vec(item, 0..8), special).prop_map(|(items, special)| {
+        let mut page = page_with(&special);
+        for item in items {
+            page.add_item(&item, Place::Any).unwrap();
+        }
+        page
+    })
+}
+
+/// An empty page with this special space.
+pub(super) fn page_with(special: &[u8]) -> Box<Page> {
+    let mut page = Page::zeroed();
+    page.init(special.len()).unwrap();
+    let at = page.special();
+    page.put(at, special).unwrap();
+    page
+}
+
+/// All items of a page.
+pub(super) fn items(page: &Page) -> Vec<Vec<u8>> {
+    (1..=page.item_count()).map(|number| page.item(number).unwrap().to_vec()).collect()
+}
+
 /// Whatever the bytes: no panic, no change after an error, the same result twice, and a mask that
 /// ends.
 pub(super) fn check_any(record: &RecordBytes, before: &Page) {
@@ -178,6 +271,8 @@ proptest! {
         record in prop_oneof![
             5 => any_record(Rmgr::Gin),
             3 => any_record(Rmgr::Brin),
+            2 => any_record(Rmgr::Gist),
+            2 => any_record(Rmgr::SpGist),
             1 => any_record(Rmgr::Sequence),
             1 => any_record(Rmgr::Generic),
             1 => any_record(Rmgr::Xlog),
