@@ -1,3 +1,5 @@
+use alloc::vec::Vec;
+
 use crate::error::RedoError;
 
 const SHORT: RedoError = RedoError::Record("it ends too early");
@@ -61,6 +63,16 @@ impl<'a> Fields<'a> {
     /// As [`Fields::take`].
     pub fn u64(&mut self) -> Result<u64, RedoError> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// The next `count` numbers of two bytes.
+    ///
+    /// # Errors
+    /// As [`Fields::take`].
+    pub fn u16s(&mut self, count: usize) -> Result<Vec<u16>, RedoError> {
+        let bytes = self.take(count.checked_mul(2).ok_or(SHORT)?)?;
+        let (pairs, _) = bytes.as_chunks();
+        Ok(pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
     }
 
     /// Passes over what a C compiler leaves between fields.

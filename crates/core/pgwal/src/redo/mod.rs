@@ -10,6 +10,7 @@ pub(crate) mod gin;
 pub(crate) mod gist;
 pub(crate) mod hash;
 pub(crate) mod heap;
+mod index_tuple;
 pub(crate) mod sequence;
 pub(crate) mod spgist;
 #[cfg(test)]
@@ -35,7 +36,7 @@ use crate::rmgr::Rmgr;
 pub fn redo(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(), RedoError> {
     let before = page.clone();
     let done = match block.image.filter(|image| image.apply) {
-        Some(image) => restore(record, &image, page),
+        Some(image) => restore(record, block, &image, page),
         None => apply(record, block, page),
     };
     if done.is_err() {
@@ -44,9 +45,18 @@ pub fn redo(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(
     done
 }
 
-/// The image is the page after the record, but for the LSN.
-fn restore(record: &Record<'_>, image: &Image<'_>, page: &mut Page) -> Result<(), RedoError> {
+/// The image is the page after the record, but for the LSN and what a GiST completes after it.
+fn restore(
+    record: &Record<'_>,
+    block: &Block<'_>,
+    image: &Image<'_>,
+    page: &mut Page,
+) -> Result<(), RedoError> {
     image.restore(page)?;
+    let of_gist = Rmgr::from_number(record.rmgr) == Some(Rmgr::Gist);
+    if of_gist && gist::completes_split(record, block) {
+        gist::redo(record, block, page)?;
+    }
     if !page.is_new() {
         page.set_lsn(record.end);
     }
