@@ -10,6 +10,7 @@ pub(crate) mod gin;
 pub(crate) mod gist;
 pub(crate) mod hash;
 pub(crate) mod heap;
+mod index_tuple;
 pub(crate) mod sequence;
 pub(crate) mod spgist;
 #[cfg(test)]
@@ -68,7 +69,10 @@ fn apply(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(), 
         Some(Rmgr::Generic) => generic::redo(record, block, page)?,
         _ => return Err(record.unknown(block)),
     }
-    if !heap::keeps_lsn(record, block) && !xlog::keeps_lsn(record) {
+    let keeps_lsn = heap::keeps_lsn(record, block)
+        || hash::keeps_lsn(record, block)
+        || xlog::keeps_lsn(record);
+    if !keeps_lsn {
         page.set_lsn(record.end);
     }
     Ok(())
