@@ -5,7 +5,7 @@ use super::opaque::{self, HAS_GARBAGE, HIGH_KEY, Opaque};
 use super::posting::Entry;
 use crate::error::RedoError;
 use crate::fields::Fields;
-use crate::page::{Page, aligned};
+use crate::page::Page;
 use crate::record::{Block, Record};
 
 /// Bytes of an entry at most: three must fit on a page.
@@ -71,7 +71,7 @@ fn merged(page: &Page, run: Interval) -> Result<Vec<u8>, RedoError> {
     let mut tids = base.tids.to_vec();
     for number in (run.first..=u16::MAX).take(usize::from(run.count)).skip(1) {
         tids.extend_from_slice(Entry::of(page.item(number)?)?.tids);
-        if aligned(base.key_bytes() + tids.len()) > ENTRY_BYTES_MAX {
+        if base.len_with(tids.len()) > ENTRY_BYTES_MAX {
             return Err(NOT_MERGED);
         }
     }

@@ -1,4 +1,4 @@
-use super::posting;
+use super::{index_tuple, posting};
 use crate::error::RedoError;
 use crate::fields::Fields;
 use crate::page::{Page, Place};
@@ -28,9 +28,12 @@ pub(super) fn insert_into_list(
 ) -> Result<(), RedoError> {
     let number = entry_number(record)?;
     let mut fields = Fields::new(block.data);
-    let index = fields.u16()?;
+    let (index, new) = (fields.u16()?, fields.rest());
+    if index_tuple::len(new) != Some(new.len()) {
+        return Err(RedoError::Record("a new entry is not as long as it says"));
+    }
     let (list_number, item) = item_before(page, number)?;
-    let (list, entry) = posting::swap(item, fields.rest(), index)?;
+    let (list, entry) = posting::swap(item, new, index)?;
     page.put(page.item_range(list_number)?.start, &list)?;
     page.add_item(&entry, Place::Insert(number))?;
     Ok(())

@@ -51,6 +51,7 @@ mod tests;
 mod unlink;
 
 use super::index_tuple;
+use super::tid::{Tid, block_number_bytes};
 use crate::error::{PageError, RedoError};
 use crate::mask;
 use crate::page::{Page, Place};

@@ -1,4 +1,5 @@
-use super::super::index_tuple::{HEADER_LEN, INFO_AT, METHOD_BIT, TUPLE_HEADER_BYTES, block_bytes};
+use super::posting::METHOD_BIT;
+use super::{Tid, index_tuple};
 use crate::error::PageError;
 use crate::page::{HEADER_BYTES, PAGE_BYTES, Page, Place};
 
@@ -6,6 +7,9 @@ use crate::page::{HEADER_BYTES, PAGE_BYTES, Page, Place};
 pub(super) const OPAQUE_BYTES: usize = 16;
 const OPAQUE_AT: usize = PAGE_BYTES - OPAQUE_BYTES;
 const FLAGS_AT: usize = OPAQUE_AT + 12;
+
+/// The length of an entry that is a header only.
+const HEADER_LEN: u16 = 8;
 
 /// No page: what a sibling is called that is not there.
 pub(super) const NONE: u32 = 0;
@@ -104,9 +108,10 @@ pub(super) fn init_half_dead(
 ) -> Result<(), PageError> {
     let flags = HALF_DEAD | LEAF;
     Opaque { previous, next, flags, ..Opaque::default() }.init(page)?;
-    let mut tuple = [0; TUPLE_HEADER_BYTES];
-    tuple[..4].copy_from_slice(&block_bytes(top_parent));
-    tuple[INFO_AT..].copy_from_slice(&(METHOD_BIT | HEADER_LEN).to_le_bytes());
+    let mut tuple = [0; index_tuple::HEADER_BYTES];
+    let (leads_to, info) = tuple.split_at_mut(Tid::BYTES);
+    leads_to.copy_from_slice(&Tid { block: top_parent, item: 0 }.bytes());
+    info.copy_from_slice(&(METHOD_BIT | HEADER_LEN).to_le_bytes());
     page.add_item(&tuple, Place::Insert(HIGH_KEY)).map(drop)
 }
 

@@ -68,7 +68,7 @@ fn restore_items(block: &Block<'_>, page: &mut Page) -> Result<(), RedoError> {
     let mut fields = Fields::new(block.data);
     let mut items = Vec::new();
     while !fields.is_empty() {
-        items.push(index_tuple::take(&mut fields)?);
+        items.push(index_tuple::take_padded(&mut fields)?);
     }
     items.iter().rev().try_for_each(|item| append(page, item))?;
     Ok(())
@@ -89,7 +89,7 @@ fn given<'a>(block: &Block<'a>, split: &Split, page: &Page) -> Result<Given<'a>,
     let mut fields = Fields::new(block.data);
     let (mut entry, mut list) = (None, None);
     if split.new_on_left || split.list_index != 0 {
-        let mut new = index_tuple::take(&mut fields)?.to_vec();
+        let mut new = index_tuple::take_padded(&mut fields)?.to_vec();
         if split.list_index != 0 {
             let (number, item) = item_before(page, split.new_number)?;
             let (changed, last) = posting::swap(item, &new, split.list_index)?;
@@ -97,7 +97,7 @@ fn given<'a>(block: &Block<'a>, split: &Split, page: &Page) -> Result<Given<'a>,
         }
         entry = split.new_on_left.then_some((split.new_number, new));
     }
-    Ok(Given { high_key: index_tuple::take(&mut fields)?, entry, list })
+    Ok(Given { high_key: index_tuple::take_padded(&mut fields)?, entry, list })
 }
 
 /// Writes the left page in the order in which it was written: the order in which items lie on a

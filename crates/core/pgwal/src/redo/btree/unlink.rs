@@ -1,5 +1,5 @@
-use super::index_tuple;
 use super::opaque::{self, LEAF, NONE, Opaque};
+use super::{block_number_bytes, posting};
 use crate::error::{PageError, RedoError};
 use crate::fields::Fields;
 use crate::page::Page;
@@ -26,9 +26,9 @@ pub(super) fn mark_half_dead(
 /// The entry leads to where the next one led, and the next one goes: key ranges stay as they are.
 fn take_from_parent(page: &mut Page, number: u16) -> Result<(), RedoError> {
     let next = number.checked_add(1).ok_or(PageError::NoItem(number))?;
-    let to = index_tuple::block(page.item(next)?).ok_or(PageError::BadItem(next))?;
+    let to = posting::downlink(page.item(next)?).ok_or(PageError::BadItem(next))?;
     let entry = page.item_mut(number)?.first_chunk_mut().ok_or(PageError::BadItem(number))?;
-    *entry = index_tuple::block_bytes(to);
+    *entry = block_number_bytes(to);
     page.delete_item(next)?;
     Ok(())
 }

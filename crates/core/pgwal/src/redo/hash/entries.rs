@@ -36,7 +36,7 @@ pub(super) fn add_moved(block: &Block<'_>, count: u16, page: &mut Page) -> Resul
     }
     let mut fields = Fields::new(block.data);
     for number in numbers(fields.take(usize::from(count) * NUMBER_BYTES)?) {
-        let entry = index_tuple::take(&mut fields)?;
+        let entry = index_tuple::take_padded(&mut fields)?;
         page.add_item(entry, Place::Insert(number))?;
     }
     if fields.is_empty() { Ok(()) } else { Err(UNEQUAL) }

@@ -1,3 +1,4 @@
+use super::super::tid::NO_BLOCK;
 use crate::error::PageError;
 use crate::page::{PAGE_BYTES, Page};
 
@@ -5,8 +6,6 @@ use crate::page::{PAGE_BYTES, Page};
 pub(super) const OPAQUE_BYTES: usize = 16;
 const OPAQUE_AT: usize = PAGE_BYTES - OPAQUE_BYTES;
 
-/// No page.
-pub(super) const NO_BLOCK: u32 = u32::MAX;
 /// No bucket.
 pub(super) const NO_BUCKET: u32 = u32::MAX;
 
