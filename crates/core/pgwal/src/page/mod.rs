@@ -306,6 +306,15 @@ impl Page {
         self.0.get_mut(special..).filter(|space| space.len() >= len).ok_or(bad)
     }
 
+    /// Whether the header is in order and the space of the access method has this many bytes.
+    ///
+    /// # Errors
+    /// [`PageError::Header`].
+    pub fn check_special(&self, len: usize) -> Result<(), PageError> {
+        self.check_header()?;
+        if PAGE_BYTES - self.special() == len { Ok(()) } else { Err(self.bad_header()) }
+    }
+
     /// Whether lower, upper and special are in order.
     ///
     /// # Errors

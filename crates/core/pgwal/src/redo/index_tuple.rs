@@ -7,6 +7,7 @@
 
 use crate::error::RedoError;
 use crate::fields::Fields;
+use crate::page::aligned;
 
 /// Bytes of an entry's header.
 pub(super) const HEADER_BYTES: usize = 8;
@@ -24,4 +25,10 @@ pub(super) fn len(bytes: &[u8]) -> Option<usize> {
 pub(super) fn take<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], RedoError> {
     let len = len(fields.rest()).ok_or(RedoError::Record("no index entry where one must be"))?;
     fields.take(len)
+}
+
+/// Takes one from a record that has them with their padding to a multiple of 8.
+pub(super) fn take_padded<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], RedoError> {
+    let len = len(fields.rest()).ok_or(RedoError::Record("no index entry where one must be"))?;
+    fields.take(aligned(len))
 }

@@ -78,7 +78,9 @@ fn apply(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(), 
         Some(Rmgr::Generic) => generic::redo(record, block, page)?,
         _ => return Err(record.unknown(block)),
     }
-    if !heap::keeps_lsn(record, block) && !xlog::keeps_lsn(record) {
+    let keeps_lsn =
+        heap::keeps_lsn(record, block) || hash::keeps_lsn(record, block) || xlog::keeps_lsn(record);
+    if !keeps_lsn {
         page.set_lsn(record.end);
     }
     Ok(())

