@@ -106,7 +106,7 @@ impl Records<'_> {
     ///
     /// # Errors
     /// [`Error::Wal`] for a log that is damaged; [`Error::Read`].
-    pub fn next(&mut self) -> Result<Option<RawRecord<'_>>, Error> {
+    pub fn advance(&mut self) -> Result<Option<RawRecord<'_>>, Error> {
         loop {
             match self.stream.advance() {
                 Ok(None) => {}

@@ -1,6 +1,6 @@
 //! A copy of a stopped cluster: where its pages are.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const CONTROL_CHECKPOINT: u64 = 40;
 #[derive(Debug)]
 pub struct Base {
     path: PathBuf,
-    files: HashMap<PathBuf, Option<File>>,
+    files: BTreeMap<PathBuf, Option<File>>,
 }
 
 impl Base {
@@ -34,7 +34,7 @@ impl Base {
             let detail = format!("PG_VERSION says {:?}", version.trim());
             return Err(Error::NoCluster { path: path.to_path_buf(), detail });
         }
-        Ok(Self { path: path.to_path_buf(), files: HashMap::new() })
+        Ok(Self { path: path.to_path_buf(), files: BTreeMap::new() })
     }
 
     /// Where redo from this copy begins: the redo position of its last checkpoint.

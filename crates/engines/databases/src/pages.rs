@@ -1,6 +1,6 @@
 //! The pages of a cluster while its log is replayed in memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use cairn_pgwal::effects::Effect;
 use cairn_pgwal::{Fork, Page, Relation};
@@ -14,19 +14,19 @@ type Database = (u32, u32);
 #[derive(Debug)]
 pub(crate) struct Pages<'a> {
     base: &'a mut Base,
-    relations: HashMap<Relation, Entry>,
+    relations: BTreeMap<Relation, Entry>,
     /// Where the copy has the pages of a database that is not where it was; nowhere once dropped.
-    databases: HashMap<Database, Option<Database>>,
+    databases: BTreeMap<Database, Option<Database>>,
 }
 
 /// One relation.
 #[derive(Clone, Debug, Default)]
 struct Entry {
-    pages: HashMap<(Fork, u32), Box<Page>>,
+    pages: BTreeMap<(Fork, u32), Box<Page>>,
     /// Where the copy has its pages.
     base: Option<Relation>,
     /// Of the copy's pages of a fork only those before it count.
-    cut: HashMap<Fork, u32>,
+    cut: BTreeMap<Fork, u32>,
 }
 
 const fn database(relation: Relation) -> Database {
@@ -39,7 +39,7 @@ const fn within(relation: Relation, (tablespace, database): Database) -> Relatio
 
 impl<'a> Pages<'a> {
     pub(crate) fn new(base: &'a mut Base) -> Self {
-        Self { base, relations: HashMap::new(), databases: HashMap::new() }
+        Self { base, relations: BTreeMap::new(), databases: BTreeMap::new() }
     }
 
     /// A page; of zeros where there was none.

@@ -103,7 +103,7 @@ pub fn verify(
     };
     let mut work = Work { pages: Pages::new(base), report: Report::default(), keep: options.keep };
     let mut records = archive.records(start);
-    while let Some(raw) = records.next()? {
+    while let Some(raw) = records.advance()? {
         if options.to.is_some_and(|to| raw.end > to) {
             break;
         }
