@@ -4,5 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod s3;
+mod ask;
+mod process;
+pub mod store;
 pub mod tool;

@@ -11,7 +11,10 @@ use anyhow::{Result, anyhow};
 /// When it is nowhere; the text says what to run.
 pub fn find(program: &str) -> Result<PathBuf> {
     let on_path = env::var_os("PATH").unwrap_or_default();
-    let mut dirs: Vec<PathBuf> = cache().into_iter().collect();
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    for kind in ["tools/bin", "venv/bin", "npm/node_modules/.bin"] {
+        dirs.extend(cache().map(|cache| cache.join(kind)));
+    }
     dirs.extend(env::split_paths(&on_path));
     let found = dirs.iter().map(|dir| dir.join(program)).find(|path| path.is_file());
     found.ok_or_else(|| {
@@ -24,7 +27,7 @@ fn cache() -> Option<PathBuf> {
         Some(dir) if !dir.is_empty() => PathBuf::from(dir),
         _ => PathBuf::from(env::var_os("HOME")?).join(".cache"),
     };
-    Some(base.join("cairn/tools/bin"))
+    Some(base.join("cairn"))
 }
 
 #[cfg(test)]

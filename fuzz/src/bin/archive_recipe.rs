@@ -1,4 +1,5 @@
-//! Recipes of any bytes: what decodes has one encoding, and a rebuild ends in time (ARCHIVE-4).
+//! Recipes of any bytes, as they are and with the checksum that they should have: what decodes has
+//! one encoding, and a rebuild ends in time (ARCHIVE-4).
 
 #![no_main]
 
@@ -20,8 +21,15 @@ impl std::io::Write for Bounded {
 }
 
 fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    if let Some((body, _)) = bytes.split_last_chunk::<4>() {
+        check(&[body, &crc32fast::hash(body).to_le_bytes()].concat());
+    }
+});
+
+fn check(bytes: &[u8]) {
     let Ok(recipe) = Recipe::decode(bytes) else { return };
     assert_eq!(recipe.encode(), bytes);
     let inner: Vec<u8> = (0..4096_u32).flat_map(u32::to_le_bytes).collect();
     drop(rebuild(&recipe, inner.as_slice(), &mut Bounded(1 << 20)));
-});
+}

@@ -1,8 +1,12 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::exit::Usage;
 
 /// Versioned, deduplicated datasets on a bucket you own.
 #[derive(Debug, Parser)]
@@ -12,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
     The tag is `latest` and the project `main` when not written.\n\n\
     WHERE\n  \
     --bucket works on a bucket directly, without a server. Else the command talks to a node:\n  \
-    --url, CAIRN_URL, a profile, or http://127.0.0.1:7400.\n\n\
+    --url, CAIRN_URL, a profile, or http://127.0.0.1:7400. What is typed wins over the environment.\n\n\
     EXAMPLES\n  \
     cairn push ./photos photos:2026-07          push a directory\n  \
     cairn pull photos:2026-07 ./restored        get it back\n  \
@@ -27,8 +31,44 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What was typed, and what the environment adds. Ends the process when that makes no sense, or
+    /// when help was asked for.
+    pub(crate) fn read() -> Result<Self, Usage> {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.global.prefer_typed(&matches)?;
+        Ok(cli)
+    }
+}
+
+impl Global {
+    /// Of the three that say where a command works, one that was typed wins over all that the
+    /// environment says.
+    fn prefer_typed(&mut self, matches: &ArgMatches) -> Result<(), Usage> {
+        let mut innermost = matches;
+        while let Some((_, below)) = innermost.subcommand() {
+            innermost = below;
+        }
+        let typed = |id| innermost.value_source(id) == Some(ValueSource::CommandLine);
+        let places =
+            [("bucket", &mut self.bucket), ("url", &mut self.url), ("profile", &mut self.profile)];
+        let (kept, dropped): (Vec<_>, Vec<_>) = places.into_iter().partition(|(id, _)| typed(id));
+        match kept.as_slice() {
+            [] => {}
+            [_] => dropped.into_iter().for_each(|(_, value)| *value = None),
+            [(one, _), (other, _), ..] => {
+                let what = format!("--{one} and --{other} name two places; give one of them");
+                return Err(Usage(what));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Where and how.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Work on this bucket directly: file:///DIR, s3://BUCKET/PREFIX, gs://…, az://…
     #[arg(long, global = true, env = "CAIRN_BUCKET", value_name = "URL")]
@@ -150,6 +190,11 @@ pub(crate) enum Token {
     },
     /// List tokens, not what they are
     Ls,
+    /// Make one more token for `root`, for an owner who lost all of them; works on a bucket
+    #[command(after_help = "EXAMPLES\n  \
+        cairn --bucket file:///srv/cairn token recover   no token is asked for: who can write\n  \
+        \u{20}                                               to the bucket owns it")]
+    Recover,
     /// Revoke a token: it stops working everywhere within a second
     Rm {
         /// Its id, from `token ls`
@@ -274,9 +319,10 @@ pub(crate) struct Pull {
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// A dataset, a version, or a path in it; all datasets when not given
+    /// A dataset, a version, or a path in it; all datasets of a project with @PROJECT, of `main` when
+    /// not given
     #[arg(value_name = "NAME[:TAG][/PATH]")]
-    pub(crate) reference: Option<String>,
+    pub(crate) reference: Option<OsString>,
     /// Show attributes
     #[arg(long, short)]
     pub(crate) long: bool,
@@ -289,7 +335,7 @@ pub(crate) struct Ls {
 pub(crate) struct Cat {
     /// The file
     #[arg(value_name = "NAME[:TAG]/PATH")]
-    pub(crate) reference: String,
+    pub(crate) reference: OsString,
     /// Begin at this byte
     #[arg(long, value_name = "BYTE", default_value_t = 0)]
     pub(crate) offset: u64,

@@ -1,5 +1,7 @@
 //! Where a command works: a bucket of its own, or a node.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use cairn_http::client::Node;
 
 use crate::cli::Global;
 use crate::exit::Usage;
+use crate::output::note;
 use crate::profile::{Profile, Profiles};
 
 /// Where a node is when nothing says otherwise.
@@ -82,11 +85,12 @@ impl Context {
         }
     }
 
-    /// The bucket that this command works on directly.
-    pub(crate) async fn bucket(&self) -> anyhow::Result<Bucket> {
+    /// The bucket that this command works on directly. Only who prepares one makes its directory.
+    pub(crate) async fn bucket(&self, prepare: bool) -> anyhow::Result<Bucket> {
         match self.place()? {
             Place::Bucket(url) => {
-                Ok(Bucket::open(&url, cairn_bucket::Options::default(), &self.env).await?)
+                let options = cairn_bucket::Options { make: prepare, ..Default::default() };
+                Ok(Bucket::open(&url, options, &self.env).await?)
             }
             Place::Node { .. } => Err(Usage(
                 "this command works on a bucket: give --bucket URL or CAIRN_BUCKET".to_owned(),
@@ -108,12 +112,18 @@ impl Context {
 
     /// The datasets of the bucket. Writers prepare an empty one; readers do not.
     pub(crate) async fn datasets(&self, prepare: bool) -> anyhow::Result<Datasets> {
-        let (bucket, secret) = (self.bucket().await?, self.secret()?);
-        let options = Options::default();
-        if prepare {
-            return Ok(Datasets::open_or_init(bucket, secret.as_ref(), options, &self.env).await?);
+        let (bucket, secret) = (self.bucket(prepare).await?, self.secret()?);
+        let (secret, options) = (secret.as_ref(), Options::default());
+        let datasets = if prepare {
+            Datasets::open_or_init(bucket, secret, options, &self.env).await?
+        } else {
+            Datasets::new(Blocks::open(bucket, secret, options, &self.env).await?)
+        };
+        if secret.is_some() && !datasets.blocks().is_encrypted() {
+            let url = datasets.blocks().bucket().url();
+            note(&format!("{url} is not encrypted; the passphrase or key file is not used"));
         }
-        Ok(Datasets::new(Blocks::open(bucket, secret.as_ref(), options, &self.env).await?))
+        Ok(datasets)
     }
 
     /// The store that a reference is in. A host in it wins over everything.
@@ -190,6 +200,29 @@ pub(crate) fn version_reference(text: &str) -> anyhow::Result<Reference> {
         );
     }
     Ok(reference)
+}
+
+/// A reference and the path in it, whose names may be any bytes.
+pub(crate) fn path_reference(text: &OsStr) -> anyhow::Result<(Reference, Vec<Vec<u8>>)> {
+    let bytes = text.as_bytes();
+    // All but the names of files is ASCII: what is no text begins after a slash.
+    let text_end = match std::str::from_utf8(bytes) {
+        Ok(_) => bytes.len(),
+        Err(error) => bytes[..error.valid_up_to()].iter().rposition(|b| *b == b'/').unwrap_or(0),
+    };
+    let (head, rest) = bytes.split_at(text_end);
+    let reference: Reference = String::from_utf8_lossy(head).parse()?;
+    let mut path: Vec<Vec<u8>> =
+        reference.path.iter().map(|name| name.clone().into_bytes()).collect();
+    for name in rest.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        if matches!(name, b"." | b"..") {
+            let (path, component) =
+                (String::from_utf8_lossy(rest).into(), String::from_utf8_lossy(name).into());
+            return Err(cairn_base::name::Error::Escape { path, component }.into());
+        }
+        path.push(name.to_vec());
+    }
+    Ok((reference, path))
 }
 
 /// A reference with a tag that was written out.

@@ -13,15 +13,20 @@ mod output;
 mod profile;
 mod progress;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::cli::Cli;
+use crate::exit::Usage;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    start_logging(cli.global.verbose);
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(error) => return exit::report(&error.into(), false),
+    };
+    if let Err(error) = start_logging(cli.global.verbose) {
+        return exit::report(&error.into(), cli.global.json);
+    }
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -41,15 +46,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_logging(verbose: u8) {
-    let default = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
+fn start_logging(verbose: u8) -> Result<(), Usage> {
+    let text = match verbose {
+        0 => std::env::var("CAIRN_LOG").ok().filter(|text| !text.is_empty()),
+        1 => Some("info".to_owned()),
+        _ => Some("debug".to_owned()),
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let text = text.as_deref().unwrap_or("warn");
+    let filter = tracing_subscriber::EnvFilter::try_new(text)
+        .map_err(|error| Usage(format!("CAIRN_LOG={text:?} is no filter: {error}")))?;
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(!plain && std::io::stderr().is_terminal())
+        .init();
+    Ok(())
 }
 
 /// Pulls hold directories open; the soft limit of many systems is 1024.

@@ -49,18 +49,48 @@ pub(crate) fn age(text: &str) -> anyhow::Result<u64> {
     Ok(number.checked_mul(seconds).ok_or_else(wrong)?)
 }
 
+/// Who read our standard output went away, as `head` does. Only this is told from other errors:
+/// a connection or a pipe of ours that breaks is a failure.
+#[derive(Debug)]
+pub(crate) struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody reads standard output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// Writes bytes to standard output.
+pub(crate) fn data(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => ReaderGone.into(),
+        _ => anyhow::Error::new(error).context("cannot write to standard output"),
+    })
+}
+
 /// Prints a value as a line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    out.write_all(b"\n")?;
-    Ok(())
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    data(&line)
 }
 
 /// Prints a line for people.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")?;
-    Ok(())
+    data(format!("{text}\n").as_bytes())
+}
+
+/// Says something beside the data.
+pub(crate) fn note(text: &str) {
+    stderr(&format!("cairn: {text}"));
+}
+
+/// Writes a line to standard error. Nobody may read it: that is no reason to fail.
+pub(crate) fn stderr(line: &str) {
+    writeln!(io::stderr().lock(), "{line}").unwrap_or(());
 }
 
 /// Control characters in names would act on a terminal: they are shown as escapes.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_access::{Access, PlainToken};
+use cairn_access::{Access, NewToken, PlainToken};
 use cairn_base::ErrorKind;
 use cairn_bucket::Bucket;
 use cairn_datasets::{CollectOptions, Datasets, Secret, Uploads};
@@ -136,6 +136,18 @@ impl Node {
             }
         }
     }
+}
+
+/// Makes one more token for `root` in an open bucket that a node has served, and makes `root` an admin
+/// again. Asks for no credential: who can write to the bucket owns it.
+///
+/// # Errors
+/// [`Error::Access`]: no node was ever started on the bucket, or the access state cannot be changed.
+pub async fn recover(datasets: &Datasets, env: &Env) -> Result<NewToken, Error> {
+    let sealer = datasets.blocks().sealer().clone();
+    let seal = Arc::new(seal::BucketSeal { sealer, env: env.clone() });
+    let bucket = datasets.blocks().bucket().clone();
+    Ok(Access::open(bucket, env.clone(), seal).await?.recover().await?)
 }
 
 async fn serve(door: Door, listener: TcpListener, mut stopped: watch::Receiver<bool>) {

@@ -47,6 +47,15 @@ pub enum Error {
         /// What did not fit.
         reason: &'static str,
     },
+    /// A deflate stream could not be made again: the recipe does not belong to these bytes.
+    #[error("segment {segment} cannot be deflated again as it was")]
+    Deflate {
+        /// The segment's number in the recipe, from 0.
+        segment: usize,
+        /// What did not fit.
+        #[source]
+        source: cairn_deflate::Error,
+    },
 }
 
 impl Error {
@@ -60,6 +69,7 @@ impl Error {
             | Self::InnerShort { .. }
             | Self::InnerLong { .. }
             | Self::Recode { .. } => ErrorKind::Corrupt,
+            Self::Deflate { source, .. } => source.kind(),
         }
     }
 }

@@ -23,9 +23,8 @@
 //! - ARCHIVE-3 The pieces of a plan are its inner stream: their lengths add up to it.
 //! - ARCHIVE-4 Whatever a recipe says, a rebuild ends in time linear in the recipe and the inner
 //!   stream, and writes no more than the recipe's outer length.
-//! - ARCHIVE-5 Memory does not grow with the archive: a few MiB for deflate (at most about 50 in
-//!   blocks of gzip's largest size), 34 MiB for zstd at its highest level, and the recipe and the
-//!   pieces, which [`CORRECTIONS_BYTES_MAX`], [`SEGMENTS_MAX`] and [`PIECES_MAX`] bound.
+//! - ARCHIVE-5 Memory does not grow with the archive: at most about 10 MiB for deflate, 34 MiB for
+//!   zstd at its highest level, and the recipe and the pieces, which [`CORRECTIONS_BYTES_MAX`], [`SEGMENTS_MAX`] and [`PIECES_MAX`] bound.
 //!
 //! # The encoded recipe
 //!
@@ -45,24 +44,24 @@
 //! | `0x10` | `deflate/cairn-1` | varints inner length, outer length, `n`; `n` bytes of corrections |
 //! | `0x20` | `zstd/1.5.7` | varints inner length, outer length; level; flags (1 checksum, 2 content size) |
 //!
-//! A varint is unsigned LEB128 in its shortest form. The corrections are described in `deflate`.
+//! A varint is unsigned LEB128 in its shortest form. The corrections are those of
+//! the crate `cairn-deflate`, which describes them.
 //!
 //! # What has to stay
 //!
-//! Recipes live as long as the data. `deflate/cairn-1` is this crate's own code and depends on no
-//! other crate's version; whatever changes a prediction of `deflate::matcher`, or the headers that
-//! `deflate::code` writes, changes the format. `zstd/1.5.7` is what libzstd 1.5.7 makes, which is
+//! Recipes live as long as the data. `deflate/cairn-1` is our own code and depends on no foreign
+//! crate's version; `cairn-deflate` says what it promises (DEFLATE-3). `zstd/1.5.7` is what libzstd 1.5.7 makes, which is
 //! why the workspace pins `zstd-safe` and `zstd-sys` exactly. The files in `tests/golden` hold both
 //! to it. When libzstd is upgraded and they fail, the new version becomes method `0x21`, and 1.5.7
-//! has to stay linked under its old number; when they pass, the old name covers the new version. The
-//! same goes for a better predictor: a new method, `0x11`, beside the old one.
+//! has to stay linked under its old number; when they pass, the old name covers the new version.
 //!
 //! # Absent on purpose
 //!
 //! - Archives inside archives: one level (a tar in gzip or zstd counts as one).
 //! - zstd above level 11, with long windows, dictionaries, or made with several threads: to read
 //!   back would take 90 MiB and more, or threads.
-//! - Optimal parsers (7-Zip, zopfli, libdeflate at high levels): their corrections cost too much.
+//! - Deflate streams whose corrections exceed an eighth of them: those of Go's and miniz's fastest
+//!   levels, of libdeflate from level 10, of windows below 4 KiB. 7-Zip and zopfli come close.
 //! - Random access: a rebuild is sequential.
 
 #![forbid(unsafe_code)]
@@ -80,7 +79,6 @@ mod rebuild;
 mod recipe;
 mod sniff;
 mod tar;
-mod varint;
 mod window;
 mod zip;
 mod zstd;

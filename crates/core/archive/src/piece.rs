@@ -1,4 +1,6 @@
-use crate::{PIECES_MAX, varint};
+use cairn_base::varint;
+
+use crate::PIECES_MAX;
 
 /// What a piece of the inner stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

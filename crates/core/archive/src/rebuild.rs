@@ -1,8 +1,21 @@
 use std::io::{self, Read, Write};
 
-use crate::deflate::{self, RebuildError};
 use crate::limits::COPY_BYTES;
-use crate::{Error, Recipe, Segment, zstd};
+use crate::{Error, Recipe, Segment, deflate, zstd};
+
+/// Why a segment was not made again.
+#[derive(Debug)]
+pub(crate) enum RebuildError {
+    Read(io::Error),
+    Write(io::Error),
+    Misfit(&'static str),
+    Deflate(cairn_deflate::Error),
+}
+
+impl RebuildError {
+    pub(crate) const LONG: Self = Self::Misfit("more bytes come out than the recipe says");
+    pub(crate) const SHORT: Self = Self::Misfit("fewer bytes come out than the recipe says");
+}
 
 /// Counts what is read, and reads no further than the recipe's inner length.
 struct Counted<R> {
@@ -24,7 +37,7 @@ impl<R: Read> Read for Counted<R> {
 ///
 /// # Errors
 /// [`Error::InnerShort`] and [`Error::InnerLong`]: the inner stream is not of the recipe's length.
-/// [`Error::Recode`]: the recipe does not belong to these bytes. [`Error::Read`] and
+/// [`Error::Recode`] and [`Error::Deflate`]: the recipe does not belong to these bytes. [`Error::Read`] and
 /// [`Error::Write`]: the reader or the writer failed.
 pub fn rebuild<R: Read, W: Write>(recipe: &Recipe, inner: R, out: &mut W) -> Result<(), Error> {
     let mut inner = Counted { reader: inner, count: 0 };
@@ -45,6 +58,7 @@ pub fn rebuild<R: Read, W: Write>(recipe: &Recipe, inner: R, out: &mut W) -> Res
             RebuildError::Read(error) => Error::Read(error),
             RebuildError::Write(error) => Error::Write(error),
             RebuildError::Misfit(reason) => Error::Recode { segment: index, reason },
+            RebuildError::Deflate(source) => Error::Deflate { segment: index, source },
         })?;
     }
     let mut more = Vec::new();

@@ -1,7 +1,9 @@
 use std::fmt;
 
+use cairn_base::varint;
+
 use crate::limits::LEN_MAX;
-use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, varint, zstd};
+use crate::{CORRECTIONS_BYTES_MAX, Error, SEGMENTS_MAX, zstd};
 
 const MAGIC: [u8; 4] = *b"CArc";
 const VERSION: u8 = 1;
@@ -193,6 +195,10 @@ impl Recipe {
         for _ in 0..count {
             let segment = decode_segment(&mut rest)?;
             recipe.push(segment).ok_or_else(|| damaged("it is larger than a recipe may be"))?;
+        }
+        // What encodes has no segment without bytes, and no copy behind a copy.
+        if recipe.segments.len() as u64 != count {
+            return Err(damaged("it has a segment that it does not need"));
         }
         if rest.is_empty() { Ok(recipe) } else { Err(damaged("it has bytes after its end")) }
     }

@@ -10,8 +10,8 @@ use zstd_safe::zstd_sys::ZSTD_EndDirective::{ZSTD_e_continue, ZSTD_e_end};
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer};
 
 use crate::content::Content;
-use crate::deflate::RebuildError;
 use crate::plan::Draft;
+use crate::rebuild::RebuildError;
 use crate::sniff::{ZSTD_MAGIC, is_skippable};
 use crate::window::Window;
 use crate::{Format, Limits, Segment, ZstdParams};
@@ -278,7 +278,7 @@ pub(crate) fn rebuild<R: Read, W: Write>(
     let mut failed = None;
     let mut sink = |made: &[u8]| {
         let Some(rest) = room.checked_sub(made.len() as u64) else {
-            failed = Some(RebuildError::Misfit("more bytes come out than the recipe says"));
+            failed = Some(RebuildError::LONG);
             return None;
         };
         room = rest;
@@ -295,9 +295,7 @@ pub(crate) fn rebuild<R: Read, W: Write>(
     match (ended, failed) {
         (_, Some(error)) => Err(error),
         (None, None) => Err(RebuildError::Misfit("libzstd fails")),
-        (Some(()), None) if room > 0 => {
-            Err(RebuildError::Misfit("fewer bytes come out than the recipe says"))
-        }
+        (Some(()), None) if room > 0 => Err(RebuildError::SHORT),
         (Some(()), None) => Ok(()),
     }
 }

@@ -1,7 +1,6 @@
-//! What every layer shares: the kinds of errors and the names of things.
+//! What every layer shares: the kinds of errors, the names of things, varints.
 //!
-//! Pure and `no_std`. A type lives here only when two crates that do not depend on each other
-//! need it.
+//! Pure and `no_std`. What lives here is what two crates need of which neither owns it.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -10,6 +9,7 @@ extern crate alloc;
 
 mod error_kind;
 pub mod name;
+pub mod varint;
 
 pub use error_kind::ErrorKind;
 pub use name::{DatasetName, ProjectName, Reference, TagName};

@@ -59,7 +59,7 @@ pub enum Error {
         len: usize,
     },
     /// A path inside a dataset climbs out of it.
-    #[error("the path {path:?} has the component {component:?}, which leaves the dataset")]
+    #[error("the path {path:?} has the component {component:?}; write it without `.` and `..`")]
     Escape {
         /// The path as given.
         path: String,

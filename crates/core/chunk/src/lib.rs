@@ -19,12 +19,15 @@ mod cut;
 mod gear;
 mod hash_tree;
 mod id;
+mod proof;
 
 pub use cut::{Cutter, SizeClass};
-pub use hash_tree::{
-    GROUP_BYTES, NODE_BYTES, Node, ProofError, TreeHasher, nodes_for_range, verify_range,
-};
+pub use hash_tree::{GROUP_BYTES, NODE_BYTES, Node, TreeHasher};
 pub use id::{ChunkId, ChunkKey, ID_BYTES};
+pub use proof::{
+    CONTENT_BYTES_MAX, ProofError, ProofPart, ProofParts, RangeVerifier, nodes_for_range,
+    proof_bytes, proof_groups, verify_range,
+};
 
 /// No chunk is larger than this, whatever its size class: a bound for everyone who decodes one.
 pub const CHUNK_BYTES_MAX: usize = 256 * 1024;

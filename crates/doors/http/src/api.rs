@@ -40,8 +40,10 @@ pub struct TagPage {
 #[serde(deny_unknown_fields)]
 pub struct TagName {
     /// The dataset.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub name: String,
     /// The tag.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub tag: String,
 }
 
@@ -67,6 +69,7 @@ pub struct ProjectKey {
 #[serde(deny_unknown_fields)]
 pub struct BeginUpload {
     /// The tags that will move together.
+    #[schema(min_items = 1, max_items = 64)]
     pub targets: Vec<TagName>,
 }
 
@@ -86,6 +89,7 @@ pub struct UploadOpened {
 #[serde(deny_unknown_fields)]
 pub struct Publish {
     /// The manifest's root, 64 hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     pub root: String,
     /// Why.
     #[serde(default)]

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::routing::any;
+use bytes::Bytes;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Uploads};
 use cairn_env::Env;
@@ -78,7 +79,7 @@ struct Shared {
     chunk_streams: Arc<tokio::sync::Semaphore>,
     connections: Arc<tokio::sync::Semaphore>,
     routes: Vec<RouteInfo>,
-    openapi: String,
+    openapi: Bytes,
 }
 
 impl Inner {
@@ -114,7 +115,7 @@ impl Inner {
         &self.0.chunk_streams
     }
 
-    pub(crate) fn openapi(&self) -> &str {
+    pub(crate) fn openapi(&self) -> &Bytes {
         &self.0.openapi
     }
 
@@ -193,7 +194,7 @@ impl DoorBuilder {
         }
         let mut infos: Vec<RouteInfo> = self.routes.iter().map(Route::info).collect();
         infos.sort();
-        let openapi = crate::openapi::document(&self.routes, &self.options.version)?;
+        let openapi = crate::openapi::document(&self.routes)?;
         let inner = Inner(Arc::new(Shared {
             datasets: self.datasets,
             uploads: self.uploads,
@@ -204,7 +205,7 @@ impl DoorBuilder {
             chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),
             options: self.options,
             routes: infos,
-            openapi,
+            openapi: openapi.into(),
         }));
         let mut router = Router::new();
         for (pattern, methods) in table {
@@ -242,9 +243,9 @@ impl Door {
         (CONNECTIONS_MAX - self.inner.connections().available_permits()).saturating_sub(1)
     }
 
-    /// The OpenAPI document.
+    /// The OpenAPI document, as JSON.
     #[must_use]
-    pub fn openapi(&self) -> &str {
+    pub fn openapi(&self) -> &[u8] {
         self.inner.openapi()
     }
 

@@ -53,6 +53,9 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// The bucket does not answer.
+    #[error("the bucket does not answer; the node's log says why")]
+    NotReady,
     /// A browser sent it for a page of another site.
     #[error("a page of another site asked for this; open the console of this node instead")]
     CrossSite,
@@ -127,7 +130,7 @@ impl Error {
             | Self::Route { .. } => ErrorKind::Invalid,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::CrossSite => ErrorKind::Denied,
-            Self::Busy { .. } | Self::Uploads { .. } => ErrorKind::Retry,
+            Self::Busy { .. } | Self::Uploads { .. } | Self::NotReady => ErrorKind::Retry,
             Self::Worker(_) | Self::Listener(_) | Self::Internal { .. } => ErrorKind::Internal,
         }
     }

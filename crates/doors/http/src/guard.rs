@@ -188,7 +188,14 @@ async fn let_through(
     let permit = Arc::clone(door.requests())
         .try_acquire_owned()
         .map_err(|_| Error::Busy { max: door.options().requests_max.min(REQUESTS_MAX) })?;
-    let (snapshot, caller) = authenticate(door, request.headers()).await?;
+    let shown = request.headers().contains_key(header::AUTHORIZATION);
+    let (snapshot, caller) = match permission {
+        Permission::Description if !shown => (None, Caller::Anonymous),
+        _ => {
+            let (snapshot, caller) = authenticate(door, request.headers()).await?;
+            (Some(snapshot), caller)
+        }
+    };
     let (parts, body) = request.into_parts();
     if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
         return Err(Error::invalid(format!("the address is longer than {URI_BYTES_MAX} bytes")));
@@ -204,7 +211,7 @@ async fn let_through(
         uri: parts.uri,
         headers: parts.headers,
         caller,
-        snapshot: Some(snapshot),
+        snapshot,
     };
     authorize(&mut call, permission).await?;
     let response = (route.handler)(call).await?;
@@ -232,7 +239,7 @@ async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error>
         Error::from(cairn_access::Error::Denied { action, resource: resource.clone(), reason })
     };
     let rules = match permission {
-        Permission::Public => return Ok(()),
+        Permission::Public | Permission::Description => return Ok(()),
         Permission::SignedIn => {
             call.snapshot()?.whoami(&call.caller)?;
             if call.caller.principal().is_none() {

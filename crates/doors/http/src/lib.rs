@@ -10,7 +10,8 @@
 //! Invariants:
 //!
 //! - ACCESS-1 Every route declares its permission, or the door is not built; every request but those
-//!   for `/livez` and `/readyz` is authenticated, and authorized before its handler runs.
+//!   for `/livez` and `/readyz` is authenticated, and authorized before its handler runs. The
+//!   description of the API takes no credential, for it is the same whatever the bucket holds.
 //! - ACCESS-2 A credential that does not hold is refused, never taken for none.
 //! - HTTP-1 A response never looks whole when it is not: an error in the middle breaks the connection.
 //! - HTTP-2 What a client sends is bounded before it is held, and an operation on an upload runs to

@@ -1,5 +1,7 @@
 //! The OpenAPI document, made from the table of routes: what is served is what it says.
 
+mod params;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::error::Error;
 use crate::guard::ErrorBody;
 use crate::route::{Permission, Route};
+
+pub use params::{Holds, Query};
 
 /// A schema and those that it refers to, by name.
 #[derive(Clone, Default)]
@@ -37,6 +41,8 @@ pub enum BodyDoc {
     Json(fn() -> Shape),
     /// Lines of JSON of a shape.
     Lines(fn() -> Shape),
+    /// JSON of the first shape, or lines of JSON of the second.
+    JsonOrLines(fn() -> Shape, fn() -> Shape),
     /// Another media type, and what it holds.
     Other(&'static str, &'static str),
 }
@@ -48,18 +54,25 @@ pub struct Doc {
     pub group: &'static str,
     /// What it does.
     pub summary: &'static str,
-    /// Query parameters: name and what they do.
-    pub query: &'static [(&'static str, &'static str)],
+    /// Query parameters.
+    pub query: &'static [Query],
     /// What it takes.
     pub takes: BodyDoc,
+    /// Whether it may take nothing instead.
+    pub optional: bool,
     /// What it answers.
     pub answers: BodyDoc,
     /// The status of success, 200 when 0.
     pub status: u16,
+    /// Other statuses that are no errors, and when they come.
+    pub also: &'static [(u16, &'static str)],
 }
 
-/// The whole document.
-pub(crate) fn document(routes: &[Route], version: &str) -> Result<String, Error> {
+/// The version of the API, as its paths have it. The program's own is for those who may ask for it.
+const API_VERSION: &str = "v1";
+
+/// The whole document. It is readable by everybody, so nothing goes into it but the table of routes.
+pub(crate) fn document(routes: &[Route]) -> Result<String, Error> {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     let mut shapes: BTreeMap<String, Value> = BTreeMap::new();
     keep(&mut shapes, shape::<ErrorBody>());
@@ -76,7 +89,7 @@ pub(crate) fn document(routes: &[Route], version: &str) -> Result<String, Error>
         "openapi": "3.1.0",
         "info": {
             "title": "Cairn",
-            "version": version,
+            "version": API_VERSION,
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             "description": "The REST door of a Cairn node. Errors have one shape, `ErrorBody`.",
         },
@@ -100,31 +113,46 @@ fn operation(route: &Route, shapes: &mut BTreeMap<String, Value>) -> Value {
     if let Some(content) = content(doc.answers, shapes) {
         answer["content"] = content;
     }
-    let error = json!({
+    let mut error = json!({
         "description": "An error.",
         "content": { "application/json": { "schema": reference("ErrorBody") } },
     });
+    if route.pattern.starts_with("/fs") {
+        // Browsers get it as a page.
+        error["content"]["text/html"] = json!({ "schema": { "type": "string" } });
+    }
+    let mut responses = Map::new();
+    responses.insert(success.to_string(), answer);
+    for (status, when) in doc.also {
+        responses.insert(status.to_string(), json!({ "description": when }));
+    }
+    responses.insert("default".to_owned(), error);
     let mut operation = json!({
         "tags": [doc.group],
         "summary": doc.summary,
         "operationId": operation_id(route),
         "parameters": parameters(route),
-        "responses": { success.to_string(): answer, "default": error },
+        "responses": responses,
         "x-cairn-permission": route.info().permission,
     });
     if let Some(content) = content(doc.takes, shapes) {
-        operation["requestBody"] = json!({ "required": true, "content": content });
+        // In a binary format nothing is a list of nothing.
+        let required = !doc.optional && !matches!(doc.takes, BodyDoc::Other(..));
+        operation["requestBody"] = json!({ "required": required, "content": content });
     }
-    if !matches!(route.permission, Some(Permission::Public)) {
+    if !matches!(route.permission, Some(Permission::Public | Permission::Description)) {
         operation["security"] = json!([{}, { "bearer": [] }, { "basic": [] }]);
     }
     operation
 }
 
-/// `get_api_v1_projects_project_datasets`.
+/// `get_api_v1_projects_project_datasets`; a path that ends with a slash is another one than without.
 fn operation_id(route: &Route) -> String {
     let words = route.pattern.split(['/', '{', '}', '*', '.']).filter(|word| !word.is_empty());
-    let words: Vec<&str> = words.collect();
+    let mut words: Vec<&str> = words.collect();
+    if route.pattern.ends_with('/') {
+        words.push("index");
+    }
     format!("{}_{}", route.method.as_str().to_lowercase(), words.join("_"))
 }
 
@@ -133,13 +161,13 @@ fn parameters(route: &Route) -> Vec<Value> {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
         let name = name.trim_start_matches('*');
         Some(json!({
-            "name": name, "in": "path", "required": true, "schema": { "type": "string" },
+            "name": name, "in": "path", "required": true, "schema": params::in_path(name),
         }))
     });
-    let in_query = route.doc.query.iter().map(|(name, about)| {
+    let in_query = route.doc.query.iter().map(|query| {
         json!({
-            "name": name, "in": "query", "required": false, "description": about,
-            "schema": { "type": "string" },
+            "name": query.name, "in": "query", "required": false, "description": query.about,
+            "schema": query.holds.schema(),
         })
     });
     in_path.chain(in_query).collect()
@@ -150,6 +178,14 @@ fn content(body: BodyDoc, shapes: &mut BTreeMap<String, Value>) -> Option<Value>
         BodyDoc::None => return None,
         BodyDoc::Json(shape) => ("application/json", reference(&keep(shapes, shape()))),
         BodyDoc::Lines(shape) => (crate::call::LINES, reference(&keep(shapes, shape()))),
+        BodyDoc::JsonOrLines(whole, line) => {
+            let mut both = content(BodyDoc::Json(whole), shapes)?;
+            let lines = content(BodyDoc::Lines(line), shapes)?;
+            both.as_object_mut()?.extend(lines.as_object()?.clone());
+            return Some(both);
+        }
+        // What stands at a path says itself what it is.
+        BodyDoc::Other("*/*", about) => ("*/*", json!({ "description": about })),
         BodyDoc::Other(media_type, about) => {
             (media_type, json!({ "type": "string", "format": "binary", "description": about }))
         }

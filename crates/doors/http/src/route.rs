@@ -21,6 +21,9 @@ pub type BodyResources = fn(&Args, &[u8]) -> Result<Vec<Resource>, Error>;
 
 /// The paths that may be asked for without any question: they say only whether the node lives.
 pub const PUBLIC: [&str; 2] = ["/livez", "/readyz"];
+/// The paths that describe the API. What they answer comes from the program alone: it is the same on
+/// every node of a release, and knows neither the bucket nor who asks.
+pub const DESCRIPTION: [&str; 3] = ["/api/openapi.json", "/api/docs", "/api/docs/{*path}"];
 
 /// What an action of a route is about.
 #[derive(Clone, Copy)]
@@ -53,6 +56,9 @@ pub struct Rule {
 pub enum Permission {
     /// Nothing; only for [`PUBLIC`].
     Public,
+    /// No credential, but one that is shown must hold; only for [`DESCRIPTION`]. Its handler gets
+    /// no access state.
+    Description,
     /// A credential that holds.
     SignedIn,
     /// A grant for every rule.
@@ -104,6 +110,10 @@ impl Route {
                 let reason = "only livez and readyz are public";
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
+            Some(Permission::Description) if !DESCRIPTION.contains(&self.pattern) => {
+                let reason = "only the description of the API is readable by everybody";
+                Err(Error::Route { method, pattern: self.pattern, reason })
+            }
             Some(Permission::Needs([])) => {
                 let reason = "its list of rules is empty";
                 Err(Error::Route { method, pattern: self.pattern, reason })
@@ -120,7 +130,8 @@ pub struct RouteInfo {
     pub method: String,
     /// Its pattern, with `{parameters}`.
     pub pattern: &'static str,
-    /// What it takes, in words: `public`, `signed_in`, or `action on scope` joined by ` and `.
+    /// What it takes, in words: `public`, `description`, `signed_in`, or `action on scope` joined by
+    /// ` and `.
     pub permission: String,
 }
 
@@ -137,6 +148,7 @@ impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Public => f.write_str("public"),
+            Self::Description => f.write_str("description"),
             Self::SignedIn => f.write_str("signed_in"),
             Self::Needs(rules) => rules.iter().enumerate().try_for_each(|(at, rule)| {
                 let join = if at == 0 { "" } else { " and " };

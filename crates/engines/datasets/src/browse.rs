@@ -66,9 +66,10 @@ impl Listed {
                 Kind::Hardlink { target } => ("hardlink", 0, None, Some(target), None),
             };
         let root = content.and_then(|content| content.root);
+        let (path, path_hex) = shown(&self.path);
         Node {
-            path: String::from_utf8_lossy(&self.path).into_owned(),
-            path_hex: std::str::from_utf8(&self.path).is_err().then(|| hex(&self.path)),
+            path,
+            path_hex,
             kind,
             size,
             files,
@@ -81,6 +82,12 @@ impl Listed {
             blake3: root.map(|root| hex(&root)),
         }
     }
+}
+
+/// Bytes as text, and in hexadecimal where that is not exact.
+fn shown(path: &[u8]) -> (String, Option<String>) {
+    let exact = std::str::from_utf8(path).is_ok();
+    (String::from_utf8_lossy(path).into_owned(), (!exact).then(|| hex(path)))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -118,6 +125,37 @@ pub struct Change {
     pub new: Option<Entry>,
 }
 
+/// The same as others may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// What happened.
+    pub change: ChangeKind,
+    /// The path from the root, with U+FFFD in place of what is not UTF-8.
+    pub path: String,
+    /// The exact bytes of the path in hexadecimal, when it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// The old entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Node>,
+    /// The new entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Node>,
+}
+
+impl Change {
+    /// The change as others may see it.
+    #[must_use]
+    pub fn changed(&self) -> Changed {
+        let node = |entry: &Option<Entry>| {
+            let listed = entry.clone().map(|entry| Listed { path: self.path.clone(), entry });
+            listed.map(|listed| listed.node())
+        };
+        let (path, path_hex) = shown(&self.path);
+        Changed { change: self.kind, path, path_hex, old: node(&self.old), new: node(&self.new) }
+    }
+}
+
 pub(crate) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = directory.to_vec();
     if !path.is_empty() {
@@ -139,14 +177,14 @@ impl Browser {
         Ok((version, root))
     }
 
-    /// The entry at a path.
+    /// The entry at a path of names, which may be any bytes.
     ///
     /// # Errors
     /// [`Error::NoPath`]; [`Error::Blocks`], [`Error::Tree`].
-    pub async fn at(&self, root: &Root, path: &[String]) -> Result<Entry, Error> {
-        let names: Vec<Vec<u8>> = path.iter().map(|name| name.clone().into_bytes()).collect();
+    pub async fn at<N: AsRef<[u8]>>(&self, root: &Root, path: &[N]) -> Result<Entry, Error> {
+        let names: Vec<Vec<u8>> = path.iter().map(|name| name.as_ref().to_vec()).collect();
         self.lookup_file(root, &names).await?.ok_or_else(|| Error::NoPath {
-            path: path.join("/"),
+            path: shown(&names.join(&b'/')).0,
             version: self.dataset().to_string(),
         })
     }
@@ -155,7 +193,11 @@ impl Browser {
     ///
     /// # Errors
     /// [`Error::WrongKind`]; as [`Browser::at`].
-    pub async fn file_at(&self, root: &Root, path: &[String]) -> Result<(Entry, Content), Error> {
+    pub async fn file_at<N: AsRef<[u8]>>(
+        &self,
+        root: &Root,
+        path: &[N],
+    ) -> Result<(Entry, Content), Error> {
         let entry = self.at(root, path).await?;
         match &entry.kind {
             Kind::File { content } => {
@@ -163,7 +205,7 @@ impl Browser {
                 Ok((entry, content))
             }
             other => Err(Error::WrongKind {
-                path: path.join("/"),
+                path: shown(&path.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(&b'/')).0,
                 found: kind_name(other),
                 expected: "a file",
             }),

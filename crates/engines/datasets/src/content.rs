@@ -57,7 +57,7 @@ impl Browser {
                 let whole = range.start == 0 && range.end == content.len;
                 let root = content.root.filter(|_| whole);
                 let plain = Plain::new(self, &content.stream, 0);
-                Inner::Rebuilt { pieces: self.rebuild(recipe, plain, root), skip: range.start }
+                Inner::Rebuilt { pieces: self.rebuild(recipe, plain, root)?, skip: range.start }
             }
         };
         Ok(ContentStream { inner, left, zeros: 0 })
@@ -76,13 +76,14 @@ impl Browser {
         Ok(bytes)
     }
 
-    /// Starts a worker that makes an archive from its inner stream, and a task that feeds it.
+    /// Starts a thread that makes an archive from its inner stream, and a task that feeds it. The
+    /// thread waits for the task, and for whoever reads.
     fn rebuild(
         &self,
         recipe: Recipe,
         mut plain: Plain,
         root: Option<[u8; 32]>,
-    ) -> mpsc::Receiver<Result<Bytes, Error>> {
+    ) -> Result<mpsc::Receiver<Result<Bytes, Error>>, Error> {
         let (feed, inner) = mpsc::channel::<Result<Bytes, Error>>(REBUILD_PIECES);
         let (out, pieces) = mpsc::channel(REBUILD_PIECES);
         let env = self.store().env().clone();
@@ -99,7 +100,7 @@ impl Browser {
                 }
             }
         }));
-        env.spawn.work(Box::new(move || {
+        env.spawn.thread(Box::new(move || {
             let reader = Feed { pieces: inner, piece: Bytes::new() };
             let mut writer = Outlet { pieces: out.clone(), hasher: blake3::Hasher::new() };
             let rebuilt = cairn_archive::rebuild(&recipe, reader, &mut writer);
@@ -111,8 +112,8 @@ impl Browser {
             };
             // Nobody listens when the reader went away.
             drop(out.blocking_send(Err(error)));
-        }));
-        pieces
+        }))?;
+        Ok(pieces)
     }
 }
 

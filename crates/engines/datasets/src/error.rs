@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use cairn_base::ErrorKind;
+use cairn_blocks::Finding;
 
 /// What went wrong with a dataset.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,12 @@ pub enum Error {
         /// What was asked for.
         expected: &'static str,
     },
+    /// A large file was stored without its hash tree.
+    #[error(
+        "the file was stored without its hash tree, so no range of it can be proved; push it again, \
+         or read all of it"
+    )]
+    NoHashTree,
     /// A tag moved while a caller expected it where it was.
     #[error("{dataset}:{tag} was moved by someone else meanwhile")]
     Moved {
@@ -131,9 +138,10 @@ impl Error {
             Self::Tree(error) => error.kind(),
             Self::Archive(_) => ErrorKind::Corrupt,
             Self::Name(error) => error.kind(),
-            Self::NoDataset { .. } | Self::NoTag { .. } | Self::NoPath { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::NoDataset { .. }
+            | Self::NoTag { .. }
+            | Self::NoPath { .. }
+            | Self::NoHashTree => ErrorKind::NotFound,
             Self::WrongKind { .. } | Self::Invalid { .. } | Self::Incomplete { .. } => {
                 ErrorKind::Invalid
             }
@@ -152,6 +160,23 @@ impl Error {
         source: impl Into<std::io::Error>,
     ) -> Self {
         Self::Local { operation, path: path.into(), source: source.into() }
+    }
+
+    /// What a verification says of the object `key` that could not be read.
+    ///
+    /// # Errors
+    /// The error itself, when it is the bucket that fails and not the object.
+    pub(crate) fn into_finding(self, key: &str) -> Result<Finding, Self> {
+        let (offset, detail) = match self {
+            Self::Blocks(cairn_blocks::Error::Corrupt { offset, detail, .. }) => (offset, detail),
+            Self::Bucket(ref error) | Self::Blocks(cairn_blocks::Error::Bucket(ref error))
+                if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) =>
+            {
+                return Err(self);
+            }
+            other => (0, other.to_string()),
+        };
+        Ok(Finding { object: key.to_owned(), offset, detail, chunks: 0 })
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {

@@ -222,6 +222,10 @@ impl Upload for LocalUpload {
         Ok(self.session.claim(ids).await?)
     }
 
+    async fn keep(&self) -> Result<(), Error> {
+        Ok(self.session.keep().await?)
+    }
+
     async fn add(&self, frame: Frame) -> Result<(), Error> {
         if self.trusted {
             self.session.add(frame).await?;

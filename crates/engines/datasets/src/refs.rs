@@ -15,8 +15,8 @@ use std::str::FromStr as _;
 use bytes::Bytes;
 use cairn_base::{DatasetName, ErrorKind, ProjectName, TagName};
 use cairn_blocks::catalog::{SWAP_ATTEMPTS_MAX, pause};
-use cairn_blocks::{Blocks, EnvelopeKind, SessionId};
-use futures::{StreamExt as _, TryStreamExt as _};
+use cairn_blocks::{Blocks, EnvelopeKind, Finding, SessionId};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -220,16 +220,8 @@ impl Refs {
         project: Option<&ProjectName>,
         name: Option<&DatasetName>,
     ) -> Result<Vec<(Target, RefState)>, Error> {
-        let mut prefix = "refs".to_owned();
-        if let Some(project) = project {
-            prefix = format!("{prefix}/{project}");
-            if let Some(name) = name {
-                prefix = format!("{prefix}/{name}");
-            }
-        }
-        let listing = self.blocks.bucket().list(&prefix).map_err(Error::from);
-        let mut states: Vec<(Target, RefState)> = listing
-            .try_filter_map(|head| async move { Ok(target_of(&head.key)) })
+        let mut states: Vec<(Target, RefState)> = self
+            .targets(project, name)
             .map(|target| async {
                 let target = target?;
                 Ok(self.load(&target).await?.map(|(state, _)| (target, state)))
@@ -242,6 +234,46 @@ impl Refs {
             .await?;
         states.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(states)
+    }
+
+    /// Every ref of the bucket, or what is wrong with it.
+    pub(crate) async fn checked(&self) -> Result<Vec<(Target, Result<RefState, Finding>)>, Error> {
+        let loads = self.targets(None, None).map(|target| async { self.check(target?).await });
+        let checked = loads.buffer_unordered(READS_AT_ONCE);
+        let mut states: Vec<_> =
+            checked.try_filter_map(|found| async move { Ok(found) }).try_collect().await?;
+        states.sort_by(|a: &(Target, _), b| a.0.cmp(&b.0));
+        Ok(states)
+    }
+
+    async fn check(
+        &self,
+        target: Target,
+    ) -> Result<Option<(Target, Result<RefState, Finding>)>, Error> {
+        let error = match self.load(&target).await {
+            Ok(state) => return Ok(state.map(|(state, _)| (target, Ok(state)))),
+            Err(error) => error,
+        };
+        let mut finding = error.into_finding(&ref_key(&target))?;
+        finding.detail = format!("{}; `cairn rm {target}` removes the tag", finding.detail);
+        Ok(Some((target, Err(finding))))
+    }
+
+    /// What refs there are.
+    fn targets(
+        &self,
+        project: Option<&ProjectName>,
+        name: Option<&DatasetName>,
+    ) -> impl Stream<Item = Result<Target, Error>> {
+        let mut prefix = "refs".to_owned();
+        if let Some(project) = project {
+            prefix = format!("{prefix}/{project}");
+            if let Some(name) = name {
+                prefix = format!("{prefix}/{name}");
+            }
+        }
+        let listing = self.blocks.bucket().list(&prefix).map_err(Error::from);
+        listing.try_filter_map(|head| async move { Ok(target_of(&head.key)) })
     }
 
     /// The tags of a dataset that are not removed.
@@ -264,9 +296,13 @@ impl Refs {
         })
     }
 
-    /// Removes a tag with its history.
+    /// Removes a tag with its history, also one whose ref is damaged.
     pub(crate) async fn remove(&self, target: &Target) -> Result<(), Error> {
         let now = self.now();
+        if let Err(error) = self.load(target).await {
+            error.into_finding(&ref_key(target))?;
+            return self.bury(target).await;
+        }
         let mut found = false;
         self.update(target, |state| {
             // Found before and gone now: this call removed it and lost the answer, or another did.
@@ -286,6 +322,17 @@ impl Refs {
             Ok(())
         })
         .await
+    }
+
+    /// Puts a removed tag in the place of a ref that cannot be read. Publishers that had announced
+    /// themselves there find that out when they settle.
+    async fn bury(&self, target: &Target) -> Result<(), Error> {
+        let key = ref_key(target);
+        let object = self.blocks.bucket().get(&key).await?;
+        let removed = RefState { removed_ns: Some(self.now()), ..RefState::default() };
+        let bytes = self.wrap(EnvelopeKind::Ref, &key, &removed);
+        self.blocks.bucket().replace(&key, bytes, &object.version).await?;
+        Ok(())
     }
 
     /// Drops announcements of publishers that were silent for `age_ns`.

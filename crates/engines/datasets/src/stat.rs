@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use cairn_base::TagName;
 use cairn_chunk::ChunkId;
 use cairn_tree::{Content, Kind, Root, Slice, Source};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::model::Version;
+use crate::model::{Target, Version};
 use crate::pages::{Browser, top_entry};
 
 /// Files and file types listed.
@@ -26,7 +27,8 @@ pub struct Performance {
     pub compared_with: Option<String>,
     /// Bytes of all files.
     pub bytes: u64,
-    /// Bytes that the older version has too.
+    /// Bytes that the older version has too. This and the two below count what is inside of opened
+    /// archives, so together they may be more than `bytes`.
     pub reused_bytes: u64,
     /// Bytes that it has not, each counted where it first stands.
     pub new_bytes: u64,
@@ -55,11 +57,39 @@ pub struct Share {
     pub new_bytes: u64,
 }
 
-/// Measures a version against an older one, or on its own.
+/// Measures the current version of a tag: against that of the tag `against`, else against the version
+/// before it, which is the tag's last superseded one, or the newest of the dataset's other tags that is
+/// older. The first version of a dataset is measured on its own.
 ///
 /// # Errors
-/// [`Error::TooMany`] for more than eight million chunks; [`Error::Blocks`], [`Error::Tree`].
-pub async fn performance(
+/// [`Error::NoTag`]; [`Error::TooMany`] for more than eight million chunks; [`Error::Blocks`],
+/// [`Error::Tree`].
+pub async fn stat(
+    browser: &Browser,
+    tag: &TagName,
+    against: Option<&TagName>,
+) -> Result<Performance, Error> {
+    let target = |tag: &TagName| Target { dataset: browser.dataset().clone(), tag: tag.clone() };
+    let measured = browser.store().tag(&target(tag)).await?;
+    let older = match against {
+        Some(other) => Some(browser.store().tag(&target(other)).await?.current),
+        None => match measured.history.first() {
+            Some(version) => Some(version.clone()),
+            None => before(browser, &measured.current).await?,
+        },
+    };
+    performance(browser, &measured.current, older.as_ref()).await
+}
+
+/// The newest version of the dataset that is older than this one.
+async fn before(browser: &Browser, version: &Version) -> Result<Option<Version>, Error> {
+    let tags = browser.store().tags(browser.dataset()).await?;
+    let older = tags.into_iter().flat_map(|tag| std::iter::once(tag.current).chain(tag.history));
+    let older = older.filter(|other| other.time_ns < version.time_ns && other.root != version.root);
+    Ok(older.max_by_key(|other| other.time_ns))
+}
+
+async fn performance(
     browser: &Browser,
     version: &Version,
     older: Option<&Version>,
@@ -91,7 +121,7 @@ pub async fn performance(
         check_bound(seen.len())?;
         tally.add(path, &content, new_bytes);
     }
-    let advice = tally.advice(version, older);
+    let advice = tally.advice(older);
     Ok(Performance {
         version: version.clone(),
         compared_with: older.map(|older| older.root.to_string()),
@@ -161,7 +191,7 @@ impl Tally {
         }
     }
 
-    fn advice(&self, version: &Version, older: Option<&Version>) -> Vec<String> {
+    fn advice(&self, older: Option<&Version>) -> Vec<String> {
         let mut advice = Vec::new();
         let percent = |part: u64, whole: u64| part * 100 / whole.max(1);
         if self.closed_new > MIB && percent(self.closed_new, self.new) >= 20 {
@@ -194,11 +224,13 @@ impl Tally {
                     .to_owned(),
             );
         }
-        if self.repeated > MIB && percent(self.repeated, version.bytes) > 30 {
+        // Opened archives count with what is inside them, so the whole is not the version's size.
+        let all = self.reused + self.repeated + self.new;
+        if self.repeated > MIB && percent(self.repeated, all) > 30 {
             advice.push(format!(
                 "{} % of the bytes stand more than once; they are stored once, but pulls write them \
                  each time",
-                percent(self.repeated, version.bytes)
+                percent(self.repeated, all)
             ));
         }
         advice

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use cairn_base::ProjectName;
@@ -7,6 +9,10 @@ use cairn_env::Env;
 
 use crate::error::Error;
 use crate::model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
+
+/// How often a client says that its upload goes on: a few times within
+/// [`UPLOAD_IDLE_MAX`](crate::UPLOAD_IDLE_MAX) and within a session's lease.
+pub const UPLOAD_KEEP_EVERY: Duration = Duration::from_secs(4 * 60);
 
 /// Where datasets are: a bucket in this process ([`Datasets`](crate::Datasets)), or a node. Push,
 /// pull and browsing are written against this face and do not know which.
@@ -51,6 +57,10 @@ pub trait Store: Send + Sync {
 pub trait Upload: Send + Sync {
     /// Says for each chunk whether it must be added: `false` when it is stored or claimed already.
     async fn claim(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error>;
+
+    /// Says that the upload goes on although nothing is sent, so that it is not taken for given up.
+    /// To be called every [`UPLOAD_KEEP_EVERY`]; costs little.
+    async fn keep(&self) -> Result<(), Error>;
 
     /// Adds a frame of claimed chunks.
     async fn add(&self, frame: Frame) -> Result<(), Error>;

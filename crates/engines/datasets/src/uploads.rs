@@ -105,6 +105,14 @@ impl Uploads {
         self.get(id, owner)?.claim(ids).await
     }
 
+    /// As [`crate::Upload::keep`].
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; [`Error::Blocks`].
+    pub async fn keep(&self, id: UploadId, owner: &str) -> Result<(), Error> {
+        self.get(id, owner)?.keep().await
+    }
+
     /// As [`crate::Upload::add`]; the frame is checked.
     ///
     /// # Errors

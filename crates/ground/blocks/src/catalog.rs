@@ -11,6 +11,9 @@
 //!   that began afterwards did not reach it. A publisher announces its root first (a pending ref,
 //!   which marks count), then looks at the catalog, and only then moves the ref. Of a collector and a
 //!   publisher that cross, at least one sees the other.
+//! - BLOCKS-6 An index entry leaves the catalog only with its pack, or for an entry of the same chunk in
+//!   a pack that is offered in that same compare-and-swap. Marks are made on entries: a dying pack is
+//!   deleted because *another* copy was marked, so that copy's entry must not be merged away meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

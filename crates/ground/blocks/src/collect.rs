@@ -146,19 +146,29 @@ fn promote(catalog: &mut Catalog, options: CollectOptions, now: i64) -> u64 {
 
 impl Collection {
     /// Step 2: marks chunks, and says for each whether this call was the first to. A page that was
-    /// marked before needs no second walk.
+    /// marked before needs no second walk, so a page that this calls first must be walked.
     ///
     /// # Errors
     /// [`Error::MissingChunk`] for a chunk that no pack has: the caller reached it from a root, so
     /// something published is damaged, and the collection must stop rather than delete more.
     pub async fn mark(&mut self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
+        let marked = self.mark_known(ids).await?.into_iter().zip(ids);
+        marked.map(|(first, id)| first.ok_or(Error::MissingChunk { id: *id })).collect()
+    }
+
+    /// [`Collection::mark`] for what a root reaches that may turn out incomplete: `None` for a chunk
+    /// that no pack has.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`], [`Error::Corrupt`].
+    pub async fn mark_known(&mut self, ids: &[ChunkId]) -> Result<Vec<Option<bool>>, Error> {
         let found = self.view.find(&self.blocks.inner, ids, Want::Any).await?;
         let mut first = Vec::with_capacity(ids.len());
         for (found, id) in found.into_iter().zip(ids) {
-            match found {
-                Some(found) => first.push(self.set(found.run, found.position)),
-                None => first.push(self.registered_since(id).await?),
-            }
+            first.push(match found {
+                Some(found) => Some(self.set(found.run, found.position)),
+                None => self.registered_since(id).await?,
+            });
         }
         Ok(first)
     }
@@ -173,12 +183,9 @@ impl Collection {
 
     /// A chunk that the view does not know may have been registered after it was taken. Such chunks
     /// are no candidates for deletion, but what they refer to may be: they are walked.
-    async fn registered_since(&mut self, id: &ChunkId) -> Result<bool, Error> {
-        let known = self.blocks.has(&[*id], Want::Any).await?[0] || {
-            self.blocks.refresh().await?;
-            self.blocks.has(&[*id], Want::Any).await?[0]
-        };
-        if known { Ok(self.late.insert(*id)) } else { Err(Error::MissingChunk { id: *id }) }
+    async fn registered_since(&mut self, id: &ChunkId) -> Result<Option<bool>, Error> {
+        let known = self.blocks.locate(&[*id]).await?[0].is_some();
+        Ok(known.then(|| self.late.insert(*id)))
     }
 
     /// Steps 3 and 4.

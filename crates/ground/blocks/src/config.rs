@@ -153,6 +153,9 @@ fn wrap(master: &[u8; 32], secret: Option<&Secret>, env: &Env) -> Result<StoredM
     };
     match secret {
         None => Ok(StoredMaster::Plain { secret: hex::encode(master) }),
+        Some(Secret::Passphrase(passphrase)) if passphrase.is_empty() => {
+            Err(Error::EmptyPassphrase)
+        }
         Some(Secret::Passphrase(passphrase)) => {
             let key = ARGON.stretch(passphrase, &salt).expect("these parameters are allowed");
             let salt = hex::encode(salt);

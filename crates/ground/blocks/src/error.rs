@@ -6,7 +6,7 @@ use cairn_chunk::ChunkId;
 pub enum Error {
     /// The bucket refused or failed.
     #[error(transparent)]
-    Bucket(#[from] cairn_bucket::Error),
+    Bucket(cairn_bucket::Error),
     /// The bucket has no `cairn.json`.
     #[error("{url} is not a Cairn bucket; run `cairn init --bucket {url}`, or push to it")]
     NotInitialised {
@@ -43,6 +43,9 @@ pub enum Error {
         /// The bucket.
         url: String,
     },
+    /// A bucket was to be encrypted with a passphrase without a character.
+    #[error("the passphrase is empty, so it would protect nothing; give one that is long")]
+    EmptyPassphrase,
     /// A key file is too short to be one.
     #[error(
         "the key file has {len} bytes; it needs at least 32, for example from `head -c 32 /dev/urandom`"
@@ -122,9 +125,10 @@ impl Error {
             Self::Bucket(error) => error.kind(),
             Self::NotInitialised { .. } => ErrorKind::NotFound,
             Self::AlreadyInitialised { .. } => ErrorKind::Conflict,
-            Self::LaterVersion { .. } | Self::BadFrame { .. } | Self::KeyFile { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::LaterVersion { .. }
+            | Self::BadFrame { .. }
+            | Self::EmptyPassphrase
+            | Self::KeyFile { .. } => ErrorKind::Invalid,
             Self::Locked { .. } | Self::WrongSecret { .. } => ErrorKind::Denied,
             Self::Corrupt { .. } | Self::MissingChunk { .. } => ErrorKind::Corrupt,
             Self::SessionExpired | Self::Swept { .. } | Self::Contended { .. } => ErrorKind::Retry,
@@ -134,7 +138,30 @@ impl Error {
         }
     }
 
+    /// What was looked for in its place and nowhere else, again and again, is lost and not merely not
+    /// found: somebody relies on it.
+    pub(crate) fn lost(self) -> Self {
+        match self {
+            Self::Bucket(cairn_bucket::Error::Missing { key, .. }) => {
+                Self::corrupt(&key, 0, "it is gone from the bucket")
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn corrupt(object: &str, offset: u64, detail: impl Into<String>) -> Self {
         Self::Corrupt { object: object.to_owned(), offset, detail: detail.into() }
+    }
+}
+
+/// Ranges are those that an index or a footer gave: an object that ends before is damaged.
+impl From<cairn_bucket::Error> for Error {
+    fn from(error: cairn_bucket::Error) -> Self {
+        match error {
+            cairn_bucket::Error::Range { key, start, end } => {
+                Self::corrupt(&key, start, format!("it ends before byte {end}"))
+            }
+            other => Self::Bucket(other),
+        }
     }
 }

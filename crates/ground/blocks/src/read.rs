@@ -12,7 +12,6 @@ use futures::stream::{self, StreamExt as _};
 
 use crate::error::Error;
 use crate::frame;
-use crate::index::Want;
 use crate::pack::{self, FramePlace, PackId};
 use crate::run::IndexEntry;
 use crate::seal::Master;
@@ -51,7 +50,7 @@ impl Blocks {
                 Err(error) if error.kind() == ErrorKind::Corrupt && tries == 0 => {}
                 // A collection moved a pack: the index knows where to.
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < MOVED_RETRIES_MAX => {}
-                answer => return answer,
+                answer => return answer.map_err(Error::lost),
             }
         }
         unreachable!("the loop ends by returning")
@@ -61,16 +60,11 @@ impl Blocks {
         if fresh {
             self.refresh().await?;
         }
-        let mut found = self.find(ids, Want::Any).await?;
-        if found.iter().any(Option::is_none) {
-            self.refresh().await?;
-            found = self.find(ids, Want::Any).await?;
-        }
-        found
-            .into_iter()
-            .zip(ids)
-            .map(|(found, id)| Ok(found.ok_or(Error::MissingChunk { id: *id })?.entry))
-            .collect()
+        let found = self.locate(ids).await?;
+        let place = |(found, id): (Option<IndexEntry>, &ChunkId)| {
+            found.ok_or(Error::MissingChunk { id: *id })
+        };
+        found.into_iter().zip(ids).map(place).collect()
     }
 
     async fn read_entries(
@@ -86,7 +80,9 @@ impl Blocks {
             }
             chunk
         };
-        entries.iter().map(chunk).collect()
+        // All of them, so that no damaged frame stays in the cache for the next try.
+        let chunks: Vec<Result<Bytes, Error>> = entries.iter().map(chunk).collect();
+        chunks.into_iter().collect()
     }
 
     /// The decoded contents of frames, from the cache or the bucket.

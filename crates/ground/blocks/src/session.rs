@@ -233,6 +233,16 @@ impl Session {
         Ok(if calm { Standing::Unswept } else { Standing::Swept })
     }
 
+    /// Renews the lease of a session that has one and may be silent for long, for its work goes on
+    /// elsewhere. To be called every few minutes; most calls do nothing.
+    ///
+    /// # Errors
+    /// [`Error::SessionExpired`] when the lease is lost already; [`Error::Bucket`].
+    pub async fn keep(&self) -> Result<(), Error> {
+        let mut state = self.state.lock().await;
+        if state.leased_at.is_some() { self.lease(&mut state).await } else { Ok(()) }
+    }
+
     /// Gives the lease back. Without it the lease runs out by itself.
     ///
     /// # Errors
@@ -361,6 +371,10 @@ impl Session {
     }
 
     /// Merges runs of one size class once there are enough of them.
+    ///
+    /// Of a chunk that is stored twice one entry goes, which may be the very one that a collection's
+    /// marks rest on. So the other must be in a pack that no collection under way can delete: one that
+    /// is offered in the catalog of the swap (BLOCKS-6).
     async fn merge(&self, state: &mut State) -> Result<(), Error> {
         let view = self.blocks.view();
         let Some(chosen) = merge_choice(&view.catalog) else { return Ok(()) };
@@ -369,7 +383,18 @@ impl Session {
             entries.extend(self.blocks.run_entries(head).await?);
         }
         entries.sort_unstable_by_key(|entry| (entry.id, !view.catalog.offers(&entry.frame.pack)));
-        entries.dedup_by_key(|entry| entry.id);
+        let mut chosen_over = BTreeSet::new();
+        entries.dedup_by(|next, kept| {
+            let same = next.id == kept.id;
+            if same && next.frame.pack != kept.frame.pack {
+                chosen_over.insert(kept.frame.pack);
+            }
+            same
+        });
+        let safe = |catalog: &Catalog| chosen_over.iter().all(|pack| catalog.offers(pack));
+        if !safe(&view.catalog) {
+            return Ok(());
+        }
         let merged = self.run_write(entries, state).await?;
         let id = self.id;
         let swapped = self
@@ -378,7 +403,7 @@ impl Session {
             .catalog
             .update(|catalog| {
                 catalog.lease_mut(id)?;
-                Ok(catalog.swap_runs(&chosen, vec![merged.clone()]))
+                Ok(safe(catalog) && catalog.swap_runs(&chosen, vec![merged.clone()]))
             })
             .await?;
         self.blocks.refresh().await?;

@@ -103,7 +103,8 @@ impl Blocks {
     /// Opens a bucket.
     ///
     /// # Errors
-    /// [`Error::NotInitialised`], [`Error::Locked`], [`Error::WrongSecret`], [`Error::LaterVersion`].
+    /// [`Error::NotInitialised`], [`Error::Locked`], [`Error::WrongSecret`], [`Error::LaterVersion`];
+    /// [`Error::Corrupt`] also for a part of the index that is gone.
     pub async fn open(
         bucket: Bucket,
         secret: Option<&Secret>,
@@ -145,7 +146,7 @@ impl Blocks {
             refreshing: Mutex::new(()),
         };
         let blocks = Self { inner: Arc::new(inner) };
-        blocks.refresh().await?;
+        blocks.refresh().await.map_err(Error::lost)?;
         Ok(blocks)
     }
 
@@ -229,7 +230,8 @@ impl Blocks {
         }
     }
 
-    /// Finds chunks, and looks at the catalog again when some are not found or a run has moved.
+    /// Finds chunks in the index as this process knows it, and looks at the catalog again when a run
+    /// has moved.
     pub(crate) async fn find(
         &self,
         ids: &[ChunkId],
@@ -256,12 +258,17 @@ impl Blocks {
         Ok(self.find(ids, want).await?.iter().map(Option::is_some).collect())
     }
 
-    /// Where the chunks are.
+    /// Where the chunks are. `None` only for a chunk that the bucket does not have: another process
+    /// may have stored it just now, so the catalog is read again before that is said.
     ///
     /// # Errors
     /// [`Error::Bucket`], [`Error::Corrupt`].
     pub async fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<IndexEntry>>, Error> {
-        let found = self.find(ids, Want::Any).await?;
+        let mut found = self.find(ids, Want::Any).await?;
+        if found.iter().any(Option::is_none) {
+            self.refresh().await?;
+            found = self.find(ids, Want::Any).await?;
+        }
         Ok(found.into_iter().map(|found| found.map(|found| found.entry)).collect())
     }
 

@@ -7,6 +7,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use crate::bucket::Opened;
+use crate::cause::Cause;
 use crate::local::LocalStore;
 use crate::{Error, Memory, Options};
 
@@ -50,7 +51,16 @@ fn parse(text: &str) -> Result<Url, Error> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(error("it has a `?` or a `#`; options come from flags and the environment"));
     }
+    if url.scheme() != "file" && text.split('/').any(is_dots) {
+        return Err(error("a part of its path is `.` or `..`, which names no place in a bucket"));
+    }
     Ok(url)
+}
+
+/// `.` or `..`, also percent-encoded: a URL drops them, and would name another place than was written.
+fn is_dots(part: &str) -> bool {
+    let part = part.to_ascii_lowercase().replace("%2e", ".");
+    part == "." || part == ".."
 }
 
 pub(crate) fn refuse(url: &Url, reason: &str) -> Error {
@@ -61,10 +71,16 @@ async fn local(url: &Url, options: &Options, env: &Env) -> Result<Opened, Error>
     let path = url
         .to_file_path()
         .map_err(|()| refuse(url, "a file URL has three slashes and an absolute path"))?;
+    if path.parent().is_none() {
+        return Err(refuse(url, "it names no directory; write file:///DIR"));
+    }
+    if !options.make && !path.exists() {
+        return Err(Error::NoDirectory { path: path.display().to_string() });
+    }
     let store = LocalStore::open(&path, options, env).await.map_err(|failure| Error::Url {
         url: url.to_string(),
         reason: failure.to_string(),
-        source: Some(Box::new(failure.into())),
+        source: Some(Cause::of(&failure.into())),
     })?;
     let store: Arc<dyn ObjectStore> = Arc::new(store);
     let once = Arc::clone(&store);

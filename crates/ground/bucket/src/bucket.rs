@@ -19,6 +19,7 @@ use object_store::{
 use conditional::Conditional;
 
 use crate::address;
+use crate::cause::Cause;
 use crate::key::{key_path, prefix_path};
 use crate::retry::{Budget, retry};
 use crate::{Error, Memory, OBJECT_BYTES_MAX, Options};
@@ -49,6 +50,12 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) once: Arc<dyn ObjectStore>,
     pub(crate) remote: bool,
+}
+
+impl Shared {
+    fn failed(&self, operation: &'static str, key: &str, error: &object_store::Error) -> Error {
+        Error::from_store(&self.url, operation, key, error)
+    }
 }
 
 /// One state of one object. Other bytes are always another version. Writing the same bytes again makes
@@ -110,10 +117,11 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
-    /// Opens the bucket at `url`. A directory is made when it is missing; a remote bucket must exist,
-    /// and nothing is written to it.
+    /// Opens the bucket at `url`. A directory is made when it is missing and [`Options::make`] says
+    /// so; a remote bucket must exist, and nothing is written to it.
     ///
     /// # Errors
+    /// [`Error::NoDirectory`]: the directory is missing and is not to be made.
     /// [`Error::Url`]: not a URL, a scheme this build lacks, secrets in the URL, or a directory that
     /// cannot hold a bucket.
     pub async fn open(url: &str, options: Options, env: &Env) -> Result<Self, Error> {
@@ -200,7 +208,7 @@ impl Bucket {
         options: GetOptions,
     ) -> Result<GetResult, Error> {
         let found = self.shared.once.get_opts(path, options).await;
-        found.map_err(|error| Error::from_store("read", key, error))
+        found.map_err(|error| self.shared.failed("read", key, &error))
     }
 
     /// Looks at an object without reading it.
@@ -211,7 +219,7 @@ impl Bucket {
         let path = key_path(key)?;
         let call = || async {
             let meta = self.shared.once.head(&path).await;
-            meta.map(Head::of).map_err(|error| Error::from_store("look at", key, error))
+            meta.map(Head::of).map_err(|error| self.shared.failed("look at", key, &error))
         };
         self.run("look at", key, call).await
     }
@@ -228,7 +236,7 @@ impl Bucket {
         let budget = Budget::new(&self.shared.options, bytes.len());
         let call = || async {
             let put = self.shared.once.put(&path, PutPayload::from_bytes(bytes.clone())).await;
-            put.map_err(|error| Error::from_store("write", key, error))
+            put.map_err(|error| self.shared.failed("write", key, &error))
         };
         let done = if self.shared.remote {
             retry(&self.shared.env, budget, "write", key, call).await?
@@ -294,9 +302,10 @@ impl Bucket {
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         let path = key_path(key)?;
         let call = || async {
-            match self.shared.once.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(Error::from_store("delete", key, error)),
+            let deleted = self.shared.once.delete(&path).await;
+            match deleted.map_err(|error| self.shared.failed("delete", key, &error)) {
+                Err(Error::Missing { .. }) => Ok(()),
+                answer => answer,
             }
         };
         self.run("delete", key, call).await
@@ -309,11 +318,12 @@ impl Bucket {
             Ok(path) => path,
             Err(error) => return stream::iter([Err(error)]).boxed(),
         };
-        let prefix = prefix.to_owned();
+        let (shared, prefix) = (Arc::clone(&self.shared), prefix.to_owned());
         let found = self.shared.store.list(path.as_ref());
+        let bare_tags = shared.url.starts_with("az://");
         found
-            .map_ok(Head::of)
-            .map_err(move |error| Error::from_store("list", &prefix, error))
+            .map_ok(move |meta| Head::of(if bare_tags { quoted(meta) } else { meta }))
+            .map_err(move |error| shared.failed("list", &prefix, &error))
             .boxed()
     }
 
@@ -346,8 +356,14 @@ impl Bucket {
     }
 }
 
+/// Azure's listings give entity tags without the quotes that they have everywhere else.
+fn quoted(mut meta: ObjectMeta) -> ObjectMeta {
+    meta.e_tag = meta.e_tag.map(|tag| if tag.contains('"') { tag } else { format!("\"{tag}\"") });
+    meta
+}
+
 pub(super) async fn body(found: GetResult, key: &str) -> Result<Bytes, Error> {
-    found.bytes().await.map_err(|error| Error::from_store("read", key, error))
+    found.bytes().await.map_err(|error| Error::from_store("", "read", key, &error))
 }
 
 fn check_len(key: &str, bytes: &Bytes) -> Result<(), Error> {
@@ -360,9 +376,6 @@ fn check_len(key: &str, bytes: &Bytes) -> Result<(), Error> {
 
 /// A body that ended early: the connection broke, so the next attempt may read it whole.
 fn short(key: &str, found: u64, expected: u64) -> Error {
-    let source = object_store::Error::Generic {
-        store: "bucket",
-        source: format!("{found} of {expected} bytes arrived").into(),
-    };
-    Error::Unavailable { operation: "read", key: key.to_owned(), source: Some(Box::new(source)) }
+    let source = Cause::new(&format!("{found} of {expected} bytes arrived"));
+    Error::Unavailable { operation: "read", key: key.to_owned(), source: Some(source) }
 }

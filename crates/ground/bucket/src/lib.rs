@@ -25,6 +25,7 @@
 
 mod address;
 mod bucket;
+mod cause;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -39,6 +40,7 @@ mod retry;
 mod settings;
 
 pub use bucket::{Bucket, Head, Object, Version};
+pub use cause::Cause;
 pub use error::Error;
 pub use faulty::Faulty;
 pub use key::{KEY_BYTES_MAX, PART_BYTES_MAX, RESERVED};
@@ -59,6 +61,9 @@ pub struct Options {
     pub settings: Settings,
     /// Which engine moves the bytes of `file://`.
     pub engine: Engine,
+    /// Whether opening `file://` makes a directory that is missing and the store's own directory in
+    /// it. Without, opening changes nothing, and the first write makes the store's own directory.
+    pub make: bool,
     /// How long one request to a remote store may take before it is tried again, not counting
     /// [`Options::per_mib`].
     pub attempt: Duration,
@@ -78,6 +83,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
+            make: true,
             engine: Engine::Auto,
             attempt: Duration::from_secs(20),
             deadline: Duration::from_secs(90),

@@ -73,8 +73,8 @@ use object_store::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Options;
 use crate::key::fault;
+use crate::{Options, RESERVED};
 
 pub use engine::Engine;
 pub(crate) use failure::Failure;
@@ -112,7 +112,7 @@ impl LocalStore {
         options: &Options,
         env: &Env,
     ) -> std::result::Result<Self, Failure> {
-        let (root, engine) = (root.to_owned(), options.engine);
+        let (root, engine, make) = (root.to_owned(), options.engine, options.make);
         let permits_max = options.local_in_flight_max.max(1) as usize;
         let (env, permits) = (env.clone(), Arc::new(Semaphore::new(permits_max)));
         let (sender, receiver) = oneshot::channel();
@@ -124,7 +124,9 @@ impl LocalStore {
             let poisoned = AtomicBool::new(false);
             let shared =
                 Shared { root, root_dir, env, io, dirs, sessions, poisoned, permits, permits_max };
-            sessions_begin(&shared)?;
+            if make || shared.root.join(RESERVED).exists() {
+                sessions_begin(&shared)?;
+            }
             Ok(Self { shared: Arc::new(shared) })
         };
         engine::threads::once(move || drop(sender.send(opening())));
@@ -333,7 +335,7 @@ mod tests {
             store.put_multipart(&key).await.map(drop),
         ];
         for (index, error) in errors.into_iter().enumerate() {
-            let error = crate::Error::from_store("write", "k", error.unwrap_err());
+            let error = crate::Error::from_store("", "write", "k", &error.unwrap_err());
             assert_eq!(error.kind(), ErrorKind::Closed, "{index}: {error:?}");
         }
         let found = store.get(&key).await.unwrap().bytes().await.unwrap();

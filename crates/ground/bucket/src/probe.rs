@@ -9,6 +9,11 @@ const FIRST: &[u8] = b"cairn probe: the first writer";
 const SECOND: &[u8] = b"cairn probe: the second";
 
 pub(crate) async fn probe(bucket: &Bucket, key: &str) -> Result<(), Error> {
+    // A store that is away, or that refuses us, says so to a read: nothing is in doubt then.
+    match bucket.get(key).await {
+        Ok(_) | Err(Error::Missing { .. }) => {}
+        Err(error) => return Err(error),
+    }
     let proof = prove(bucket, key).await;
     let swept = bucket.delete(key).await;
     proof.and(swept)

@@ -17,6 +17,7 @@ use url::Url;
 
 use crate::address::refuse;
 use crate::bucket::Opened;
+use crate::cause::Cause;
 use crate::key::prefix_path;
 use crate::{Error, Options};
 
@@ -49,7 +50,9 @@ pub(crate) fn open(url: &Url, options: &Options) -> Result<Opened, Error> {
         ));
     }
     let text = percent_decode(url.path());
-    let text = text.ok_or_else(|| refuse(url, "its path is not UTF-8"))?;
+    let text = text.ok_or_else(|| {
+        refuse(url, "its path is no percent-encoded UTF-8; a percent sign is written %25")
+    })?;
     let prefix = prefix_path(text.trim_start_matches('/')).map_err(|error| match error {
         Error::Key { reason, .. } => refuse(url, &format!("its prefix is no key: {reason}")),
         error => error,
@@ -61,7 +64,7 @@ pub(crate) fn open(url: &Url, options: &Options) -> Result<Opened, Error> {
         #[cfg(feature = "gs")]
         "gs" => place.opened(gs(&place)),
         #[cfg(feature = "az")]
-        "az" => place.opened(az(&place)),
+        "az" => place.opened(az(&place)?),
         other => {
             Err(refuse(url, &format!("this build lacks it; build with the feature {other:?}")))
         }
@@ -109,7 +112,7 @@ impl Place<'_> {
         let store = built.map_err(|error| Error::Url {
             url: self.url.to_string(),
             reason: String::from("its settings in the environment do not fit together"),
-            source: Some(Box::new(error)),
+            source: Some(Cause::of(&error)),
         })?;
         let in_flight_max = self.options.remote_in_flight_max.max(1) as usize;
         let store = LimitStore::new(store, in_flight_max);
@@ -142,10 +145,13 @@ fn s3<'a>(place: &'a Place<'_>) -> Result<impl Fn(RetryConfig) -> Built + use<'a
         })
     };
     let set = |key: Key| begin().get_config_value(&key).unwrap_or_default();
-    let endpoint = set(Key::Endpoint);
-    if endpoint.starts_with("http://") && set(Key::Client(ClientConfigKey::AllowHttp)) != "true" {
-        let reason = "AWS_ENDPOINT_URL is plain http; set AWS_ALLOW_HTTP=true if that is meant";
-        return Err(refuse(place.url, reason));
+    let http = set(Key::Client(ClientConfigKey::AllowHttp)) == "true";
+    for (name, key) in
+        [("AWS_ENDPOINT_URL_S3", Key::S3Endpoint), ("AWS_ENDPOINT_URL", Key::Endpoint)]
+    {
+        if let Some(reason) = endpoint_fault(name, "AWS", &set(key), http) {
+            return Err(refuse(place.url, &reason));
+        }
     }
     Ok(move |retry| {
         let mut builder = begin().with_retry(retry);
@@ -154,6 +160,23 @@ fn s3<'a>(place: &'a Place<'_>) -> Result<impl Fn(RetryConfig) -> Built + use<'a
         }
         Ok(Arc::new(builder.build()?) as Arc<dyn ObjectStore>)
     })
+}
+
+/// Why an endpoint cannot be one, or `None`. An empty one is not set.
+#[cfg(any(feature = "s3", feature = "az"))]
+fn endpoint_fault(name: &str, family: &str, endpoint: &str, http: bool) -> Option<String> {
+    if endpoint.is_empty() {
+        return None;
+    }
+    let url = Url::parse(endpoint).ok().filter(Url::has_host);
+    match url.as_ref().map(Url::scheme) {
+        Some("https") => None,
+        Some("http") if http => None,
+        Some("http") => {
+            Some(format!("{name} is plain http; set {family}_ALLOW_HTTP=true if that is meant"))
+        }
+        _ => Some(format!("{name} is no URL; write https://HOST or https://HOST:PORT")),
+    }
 }
 
 #[cfg(feature = "gs")]
@@ -176,22 +199,28 @@ fn gs<'a>(place: &'a Place<'_>) -> impl Fn(RetryConfig) -> Built + use<'a> {
 }
 
 #[cfg(feature = "az")]
-fn az<'a>(place: &'a Place<'_>) -> impl Fn(RetryConfig) -> Built + use<'a> {
-    use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+fn az<'a>(place: &'a Place<'_>) -> Result<impl Fn(RetryConfig) -> Built + use<'a>, Error> {
+    use object_store::azure::{AzureConfigKey as Key, MicrosoftAzureBuilder};
 
-    move |retry| {
-        let mut builder =
-            MicrosoftAzureBuilder::from_env().with_container_name(place.name).with_retry(retry);
-        for (key, value) in place.settings("azure_") {
-            if let Ok(key) = key.parse() {
-                builder = builder.with_config(key, value);
-            }
-        }
+    let begin = move || {
+        let builder = MicrosoftAzureBuilder::from_env().with_container_name(place.name);
+        place.settings("azure_").fold(builder, |builder, (key, value)| match key.parse::<Key>() {
+            Ok(key) => builder.with_config(key, value),
+            Err(_) => builder,
+        })
+    };
+    let set = |key: Key| begin().get_config_value(&key).unwrap_or_default();
+    let http = set(Key::Client(ClientConfigKey::AllowHttp)) == "true";
+    if let Some(reason) = endpoint_fault("AZURE_ENDPOINT", "AZURE", &set(Key::Endpoint), http) {
+        return Err(refuse(place.url, &reason));
+    }
+    Ok(move |retry| {
+        let mut builder = begin().with_retry(retry);
         for (key, value) in limits() {
-            builder = builder.with_config(AzureConfigKey::Client(key), value);
+            builder = builder.with_config(Key::Client(key), value);
         }
         Ok(Arc::new(builder.build()?) as Arc<dyn ObjectStore>)
-    }
+    })
 }
 
 #[cfg(test)]

@@ -15,8 +15,14 @@ pub type Work = Box<dyn FnOnce() + Send>;
 pub trait Spawn: Send + Sync + 'static {
     /// Runs `task` in the background until it ends or the runtime stops.
     fn task(&self, task: Task);
-    /// Runs work that computes or blocks where it does not hold up tasks.
+    /// Runs work that computes or blocks where it does not hold up tasks. It has one of a few places,
+    /// so it ends by itself: work that waits for a task may hold the very place that the task needs.
     fn work(&self, work: Work);
+    /// Runs work that waits for tasks or for a client on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Lost`] when the system has no thread left; the work is dropped.
+    fn thread(&self, work: Work) -> Result<(), Lost>;
 }
 
 impl dyn Spawn {
@@ -62,6 +68,16 @@ impl Spawn for Pool {
     fn work(&self, work: Work) {
         drop(tokio::task::spawn_blocking(work));
     }
+
+    fn thread(&self, work: Work) -> Result<(), Lost> {
+        let runtime = tokio::runtime::Handle::current();
+        let run = move || {
+            let _within = runtime.enter();
+            work();
+        };
+        let started = std::thread::Builder::new().name("cairn-work".to_owned()).spawn(run);
+        started.map(drop).map_err(|_| Lost)
+    }
 }
 
 /// Tasks on tokio, work in place: for simulation on one thread.
@@ -75,5 +91,10 @@ impl Spawn for InPlace {
 
     fn work(&self, work: Work) {
         work();
+    }
+
+    fn thread(&self, work: Work) -> Result<(), Lost> {
+        work();
+        Ok(())
     }
 }

@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod marks;
 mod scenarios;
 mod seeds;
+mod support;

@@ -1,82 +1,13 @@
 //! Races that other stores are known for, one by one, in the order that hurts.
 
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use cairn_base::ErrorKind;
-use cairn_blocks::{CollectOptions, OpenFrame};
 use cairn_bucket::faulty::Kind;
-use cairn_datasets::{Error, Publication, Target, Upload};
-use cairn_sim::check::{progress, read_whole};
-use cairn_sim::{Built, Handle, Numbers, World, block_on, build, target};
+use cairn_sim::check::progress;
+use cairn_sim::{Built, World, block_on, target};
 
-/// Deletes as soon as it may; a silent session keeps its lease for a minute.
-fn greedy() -> CollectOptions {
-    CollectOptions {
-        grace: Duration::ZERO,
-        lease: Duration::from_secs(60),
-        rewrite_below_percent: 0,
-        dry_run: false,
-    }
-}
-
-fn tree(files: &[(&str, &[usize])]) -> Numbers {
-    files.iter().map(|(path, chunks)| ((*path).to_owned(), chunks.to_vec())).collect()
-}
-
-fn made(world: &World, handle: &Handle, tree: &Numbers) -> Built {
-    let project = target("x:y").dataset.project;
-    let key = handle.datasets.blocks().chunk_key(&project);
-    build(&world.pool, &key, tree)
-}
-
-/// Claims and adds everything that the upload wants. How much that was.
-async fn add(upload: &dyn Upload, built: &Built) -> Result<usize, Error> {
-    let ids: Vec<_> = built.chunks.iter().map(|(id, _)| *id).collect();
-    let wanted = upload.claim(&ids).await?;
-    let mut open = OpenFrame::default();
-    let mut count = 0;
-    for ((id, bytes), _) in built.chunks.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
-        open.push(*id, bytes);
-        count += 1;
-    }
-    if !open.is_empty() {
-        upload.add(open.encode(1)).await?;
-    }
-    Ok(count)
-}
-
-async fn publish(upload: &dyn Upload, built: &Built) -> Result<(), Error> {
-    let publication = Publication {
-        root: built.root,
-        totals: built.totals,
-        by: "ada".to_owned(),
-        message: None,
-        expires_ns: None,
-    };
-    upload.publish(&publication).await.map(drop)
-}
-
-async fn push(handle: &Handle, to: &Target, built: &Built) -> Result<usize, Error> {
-    let upload = handle.store.upload(std::slice::from_ref(to)).await?;
-    let count = add(upload.as_ref(), built).await?;
-    publish(upload.as_ref(), built).await?;
-    Ok(count)
-}
-
-/// BLOCKS-1: the tag reads as what was built, from a process that has just started.
-async fn reads_as(world: &World, to: &Target, built: &Built) {
-    let fresh = world.open().await.unwrap();
-    let tag = fresh.store.tag(to).await.unwrap();
-    assert_eq!(tag.current.root, built.root);
-    assert_eq!(read_whole(&fresh, to, &tag.current).await.unwrap(), built.files);
-}
-
-async fn collect(world: &World, handle: &Handle) -> cairn_blocks::CollectReport {
-    world.env.clock.sleep(Duration::from_secs(1)).await;
-    handle.datasets.collect(greedy()).await.unwrap().blocks
-}
+use crate::support::*;
 
 #[test]
 fn a_push_that_stalls_over_a_sweep_fails_clean_and_succeeds_again() {
@@ -200,18 +131,6 @@ fn a_ref_that_is_made_again_while_it_is_removed_is_one_or_the_other() {
             reads_as(&world, &to, &old).await;
         }
     });
-}
-
-/// Polls a future until something has happened, and stops in the middle of it.
-async fn until<F: Future + Unpin>(future: &mut F, happened: impl Fn() -> bool) {
-    std::future::poll_fn(|context| {
-        if happened() {
-            return Poll::Ready(());
-        }
-        assert!(Pin::new(&mut *future).poll(context).is_pending(), "it ended before that");
-        if happened() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 fn packs_written(world: &World) -> usize {

@@ -13,8 +13,12 @@ use crate::output::{self, shown, time};
 const NS_PER_MS: i64 = 1_000_000;
 
 pub(crate) async fn token(context: &Context, args: &cli::Token) -> anyhow::Result<()> {
+    if matches!(args, cli::Token::Recover) {
+        return recover(context).await;
+    }
     let node = context.node()?;
     match args {
+        cli::Token::Recover => Ok(()),
         cli::Token::Create { principal, label, only, expires } => {
             let only = only.iter().map(|text| scope(text)).collect::<anyhow::Result<Vec<_>>>()?;
             let expires_in_seconds = expires.as_deref().map(output::age).transpose()?;
@@ -28,7 +32,7 @@ pub(crate) async fn token(context: &Context, args: &cli::Token) -> anyhow::Resul
                 return output::json(&made);
             }
             output::line(&made.token)?;
-            eprintln!("cairn: token {} is shown once; it is kept as a hash", made.info.id);
+            output::note(&format!("token {} is shown once; it is kept as a hash", made.info.id));
             Ok(())
         }
         cli::Token::Ls => {
@@ -42,6 +46,19 @@ pub(crate) async fn token(context: &Context, args: &cli::Token) -> anyhow::Resul
             removed(context, id)
         }
     }
+}
+
+async fn recover(context: &Context) -> anyhow::Result<()> {
+    let datasets = context.datasets(false).await?;
+    let made = cairn_node::recover(&datasets, &context.env).await?;
+    let (id, token) = (made.info.id.to_string(), made.token.expose());
+    if context.global.json {
+        let info = serde_json::json!({"id": id, "label": "root", "principal": "root"});
+        return output::json(&serde_json::json!({"info": info, "token": token}));
+    }
+    output::line(token)?;
+    output::note(&format!("token {id} of root is shown once; it is kept as a hash"));
+    Ok(())
 }
 
 fn show_token(context: &Context, token: &TokenBody) -> anyhow::Result<()> {

@@ -1,19 +1,23 @@
-use std::io::Write as _;
+use std::ffi::OsStr;
 
 use cairn_base::{ProjectName, Reference};
-use cairn_datasets::{Browser, Change, ChangeKind, Listed, Node};
+use cairn_datasets::{Browser, Change, ChangeKind, Dataset, Listed, Node};
 use cairn_tree::Kind;
-use serde::Serialize;
 
 use crate::cli;
-use crate::context::{Context, dataset, tagged, target, version_reference};
+use crate::context::{Context, dataset, path_reference, tagged, version_reference};
 use crate::exit::Usage;
 use crate::output::{self, bytes, shown, time};
 
 pub(crate) async fn ls(context: &Context, args: &cli::Ls) -> anyhow::Result<()> {
-    let Some(text) = &args.reference else { return datasets(context).await };
-    let reference: Reference = text.parse()?;
-    if reference.tag.is_none() && reference.path.is_empty() && !args.recursive {
+    let Some(text) = &args.reference else {
+        return datasets(context, &ProjectName::default()).await;
+    };
+    if let Some(project) = whole_project(text) {
+        return datasets(context, &project?).await;
+    }
+    let (reference, path) = path_reference(text)?;
+    if reference.tag.is_none() && path.is_empty() && !args.recursive {
         return tags(context, &reference).await;
     }
     let mut browser = context.browser(&reference).await?;
@@ -21,9 +25,9 @@ pub(crate) async fn ls(context: &Context, args: &cli::Ls) -> anyhow::Result<()> 
         browser = browser.reading_ahead(false);
     }
     let (_, root) = browser.open(&reference.tag_or_latest()).await?;
-    let top = browser.at(&root, &reference.path).await?;
+    let top = browser.at(&root, &path).await?;
     let json = context.global.json;
-    let path = reference.path.join("/").into_bytes();
+    let path = path.join(&b'/');
     if !matches!(top.kind, Kind::Directory { .. }) {
         return entry(&Listed { path, entry: top }, args.long, json);
     }
@@ -34,6 +38,13 @@ pub(crate) async fn ls(context: &Context, args: &cli::Ls) -> anyhow::Result<()> 
         })
         .await
         .map_err(|failed| failed.0)
+}
+
+/// `@PROJECT`, without a dataset.
+fn whole_project(text: &OsStr) -> Option<Result<ProjectName, cairn_base::name::Error>> {
+    let project = text.to_str()?.strip_prefix('@')?;
+    let project = project.strip_suffix('/').unwrap_or(project);
+    (!project.contains('/')).then(|| project.parse())
 }
 
 /// What a visitor failed with.
@@ -66,15 +77,16 @@ fn entry(listed: &Listed, long: bool, json: bool) -> anyhow::Result<()> {
     output::line(&format!("{kind}{mode:04o} {uid:>5} {gid:>5} {size:>12} {when} {path}{target}"))
 }
 
-async fn datasets(context: &Context) -> anyhow::Result<()> {
+async fn datasets(context: &Context, project: &ProjectName) -> anyhow::Result<()> {
     let store = context.store(None, false).await?;
-    for summary in store.list(&ProjectName::default()).await? {
+    for summary in store.list(project).await? {
         if context.global.json {
             output::json(&summary)?;
         } else {
+            let dataset = Dataset { project: project.clone(), name: summary.name.parse()? };
             output::line(&format!(
                 "{:<24} {:>10} {:>9} files  {}  {}",
-                summary.name,
+                dataset.to_string(),
                 bytes(summary.newest.bytes),
                 summary.newest.files,
                 time(summary.newest.time_ns),
@@ -108,33 +120,22 @@ async fn tags(context: &Context, reference: &Reference) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn cat(context: &Context, args: &cli::Cat) -> anyhow::Result<()> {
-    let reference: Reference = args.reference.parse()?;
-    if reference.path.is_empty() {
-        let text = &args.reference;
+    let (reference, path) = path_reference(&args.reference)?;
+    if path.is_empty() {
+        let text = args.reference.to_string_lossy();
         return Err(Usage(format!("{text:?} has no path; write {text}/PATH")).into());
     }
     let browser = context.browser(&reference).await?;
     let (_, root) = browser.open(&reference.tag_or_latest()).await?;
-    let (_, content) = browser.file_at(&root, &reference.path).await?;
+    let (_, content) = browser.file_at(&root, &path).await?;
     let start = args.offset.min(content.len);
     let end =
         args.length.map_or(content.len, |length| start.saturating_add(length).min(content.len));
     let mut stream = browser.content(&content, start..end).await?;
     while let Some(piece) = stream.next().await? {
-        std::io::stdout().lock().write_all(&piece)?;
+        output::data(&piece)?;
     }
-    std::io::stdout().lock().flush()?;
     Ok(())
-}
-
-#[derive(Serialize)]
-struct ChangeLine {
-    change: ChangeKind,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old: Option<Node>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new: Option<Node>,
 }
 
 pub(crate) async fn diff(context: &Context, args: &cli::Diff) -> anyhow::Result<()> {
@@ -155,14 +156,9 @@ pub(crate) async fn diff(context: &Context, args: &cli::Diff) -> anyhow::Result<
 }
 
 fn show_change(change: &Change, json: bool) -> anyhow::Result<()> {
-    let node = |entry: &Option<cairn_tree::Entry>| {
-        entry.clone().map(|entry| Listed { path: change.path.clone(), entry }.node())
-    };
-    let (old, new) = (node(&change.old), node(&change.new));
-    let either = new.as_ref().or(old.as_ref());
-    let path = either.map(|node| node.path.clone()).unwrap_or_default();
+    let changed = change.changed();
     if json {
-        return output::json(&ChangeLine { change: change.kind, path, old, new });
+        return output::json(&changed);
     }
     let sign = match change.kind {
         ChangeKind::Added => '+',
@@ -170,30 +166,23 @@ fn show_change(change: &Change, json: bool) -> anyhow::Result<()> {
         ChangeKind::Modified => 'M',
         ChangeKind::Attributes => 'a',
     };
+    let either = changed.new.as_ref().or(changed.old.as_ref());
     let slash = if either.is_some_and(|node| node.kind == "directory") { "/" } else { "" };
-    output::line(&format!("{sign} {}{slash}", shown(&path)))
+    output::line(&format!("{sign} {}{slash}", shown(&changed.path)))
 }
 
 pub(crate) async fn stat(context: &Context, args: &cli::Stat) -> anyhow::Result<()> {
     let reference = version_reference(&args.reference)?;
     let browser = context.browser(&reference).await?.reading_ahead(false);
-    let tag = browser.store().tag(&target(&reference)).await?;
-    let older = match &args.against {
-        Some(other) => {
-            let other = Reference { tag: Some(other.parse()?), ..reference.clone() };
-            Some(browser.store().tag(&target(&other)).await?.current)
-        }
-        None => match tag.history.first() {
-            Some(version) => Some(version.clone()),
-            None => before(&browser, &tag.current).await?,
-        },
-    };
-    let performance = cairn_datasets::performance(&browser, &tag.current, older.as_ref()).await?;
+    let tag = reference.tag_or_latest();
+    let against = args.against.as_deref().map(str::parse).transpose()?;
+    let performance = cairn_datasets::stat(&browser, &tag, against.as_ref()).await?;
     if context.global.json {
         return output::json(&performance);
     }
-    let percent = |part: u64| part * 100 / performance.bytes.max(1);
-    output::line(&format!("{}:{}", dataset(&reference), tag.tag))?;
+    let whole = performance.reused_bytes + performance.repeated_bytes + performance.new_bytes;
+    let percent = |part: u64| part * 100 / whole.max(1);
+    output::line(&format!("{}:{}", dataset(&reference), tag))?;
     output::line(&format!("  root      {}", performance.version.root))?;
     output::line(&format!(
         "  published {} by {}",
@@ -235,15 +224,4 @@ pub(crate) async fn stat(context: &Context, args: &cli::Stat) -> anyhow::Result<
         output::line(&format!("  advice: {advice}"))?;
     }
     Ok(())
-}
-
-/// The newest version of the dataset that is older than this one.
-async fn before(
-    browser: &Browser,
-    version: &cairn_datasets::Version,
-) -> anyhow::Result<Option<cairn_datasets::Version>> {
-    let tags = browser.store().tags(browser.dataset()).await?;
-    let older = tags.into_iter().flat_map(|tag| std::iter::once(tag.current).chain(tag.history));
-    let older = older.filter(|other| other.time_ns < version.time_ns && other.root != version.root);
-    Ok(older.max_by_key(|other| other.time_ns))
 }

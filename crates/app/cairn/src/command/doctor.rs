@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use cairn_base::ErrorKind;
 use cairn_blocks::Blocks;
 use cairn_datasets::Store as _;
 use serde::Serialize;
@@ -102,7 +103,7 @@ fn machine(report: &mut Report) {
 }
 
 async fn bucket(context: &Context, report: &mut Report) {
-    let bucket = match context.bucket().await {
+    let bucket = match context.bucket(false).await {
         Ok(bucket) => bucket,
         Err(error) => {
             report.add(Verdict::Wrong, "bucket", format!("{error:#}"), "");
@@ -117,7 +118,8 @@ async fn bucket(context: &Context, report: &mut Report) {
             report.good("bucket", detail);
         }
         Err(error) => {
-            report.add(Verdict::Wrong, "bucket", error.to_string(), "");
+            let detail = format!("{:#}", anyhow::Error::from(error));
+            report.add(Verdict::Wrong, "bucket", detail, "");
             return;
         }
     }
@@ -135,7 +137,10 @@ async fn bucket(context: &Context, report: &mut Report) {
             let detail = "there is nothing in it yet".to_owned();
             report.add(Verdict::Note, "contents", detail, "a first push prepares it");
         }
-        Err(error) => report.add(Verdict::Wrong, "contents", error.to_string(), ""),
+        Err(error) => {
+            let detail = format!("{:#}", anyhow::Error::from(error));
+            report.add(Verdict::Wrong, "contents", detail, "");
+        }
     }
 }
 
@@ -187,7 +192,11 @@ async fn node(context: &Context, url: &str, report: &mut Report) {
             report.good("you", who.principal.unwrap_or_else(|| "anonymous".to_owned()));
         }
         Err(error) => {
-            report.add(Verdict::Wrong, "node", error.to_string(), "start one with `cairn up`");
+            let advice = match error.kind() {
+                ErrorKind::Denied => "give a token that holds: CAIRN_TOKEN or --token-file",
+                _ => "",
+            };
+            report.add(Verdict::Wrong, "node", error.to_string(), advice);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn init(context: &Context, args: &cli::Init) -> anyhow::Result<
         let what = "a passphrase or key file was given without --encrypt; say which you want";
         return Err(Usage(what.to_owned()).into());
     }
-    let bucket = context.bucket().await?;
+    let bucket = context.bucket(true).await?;
     let blocks = Blocks::init(bucket, secret.as_ref(), Options::default(), &context.env).await?;
     let url = blocks.bucket().url();
     if context.global.json {

@@ -8,7 +8,6 @@ mod transfer;
 mod up;
 mod versions;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -45,7 +44,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // It panics when it cannot write, so it writes to memory.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "cairn", &mut script);
-            std::io::stdout().lock().write_all(&script)?;
+            output::data(&script)?;
         }
         Command::Version => version(json)?,
     }

@@ -3,11 +3,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use cairn_base::ErrorKind;
 use cairn_datasets::{Meter, PullOptions, PushOptions, Pushed, Source, Target};
 
 use crate::cli;
 use crate::context::{Context, cache_dir, state_dir, target, version_reference};
-use crate::exit::{PARTIAL, Usage};
+use crate::exit::{self, PARTIAL, Usage};
 use crate::output::{self, bytes, shown};
 use crate::progress::Progress;
 
@@ -23,6 +25,7 @@ pub(crate) async fn push(context: &Context, args: &cli::Push) -> anyhow::Result<
     if references.iter().any(|reference| reference.host != host) {
         return Err(Usage("one push goes to one host; push once for each".to_owned()).into());
     }
+    let source = source(args)?;
     let store = context.store(references.first(), true).await?;
     let targets: Vec<Target> = references.iter().map(target).collect();
     let meter = Arc::new(Meter::default());
@@ -35,20 +38,27 @@ pub(crate) async fn push(context: &Context, args: &cli::Push) -> anyhow::Result<
         cache_dir: cache_dir().filter(|_| !args.rescan),
         meter: Arc::clone(&meter),
     };
-    let progress = Progress::start("pushing", &meter, context.global.quiet);
-    let pushed = cairn_datasets::push(&store, &source(args), &targets, &options).await;
+    let mut progress = Progress::start("pushing", &meter, context.global.quiet);
+    if let Source::Path(path) = &source {
+        progress = progress.expecting(path, &meter);
+    }
+    let pushed = cairn_datasets::push(&store, &source, &targets, &options).await;
     drop(progress);
     report(context, &pushed?, &targets)
 }
 
-fn source(args: &cli::Push) -> Source {
-    if args.unpack {
-        Source::Unpack(args.source.clone())
-    } else if args.source == Path::new("-") {
-        Source::Stdin(args.stdin_name.clone())
-    } else {
-        Source::Path(args.source.clone())
+/// What to push. It is looked at before the bucket is, which a push would prepare.
+fn source(args: &cli::Push) -> anyhow::Result<Source> {
+    let stdin = args.source == Path::new("-");
+    if !stdin {
+        let path = std::path::absolute(&args.source)?;
+        std::fs::metadata(&path).with_context(|| format!("cannot push {}", path.display()))?;
     }
+    Ok(match (args.unpack, stdin) {
+        (true, _) => Source::Unpack(args.source.clone()),
+        (false, true) => Source::Stdin(args.stdin_name.clone()),
+        (false, false) => Source::Path(args.source.clone()),
+    })
 }
 
 /// Who pushes into a bucket directly: the user of this machine. A node puts in who it authenticated.
@@ -81,10 +91,10 @@ fn report(context: &Context, pushed: &Pushed, targets: &[Target]) -> anyhow::Res
         ))?;
     }
     for skipped in &pushed.skipped {
-        eprintln!("cairn: left out {}: {}", shown(&skipped.path), skipped.why);
+        output::note(&format!("left out {}: {}", shown(&skipped.path), skipped.why));
     }
     for path in &pushed.unstable {
-        eprintln!("cairn: {} kept changing while it was read", shown(path));
+        output::note(&format!("{} kept changing while it was read", shown(path)));
     }
     let whole = pushed.skipped.is_empty() && pushed.unstable.is_empty();
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
@@ -95,23 +105,44 @@ pub(crate) async fn pull(context: &Context, args: &cli::Pull) -> anyhow::Result<
     let every = Duration::from_secs(output::age(&args.every)?.max(1));
     let store = context.store(Some(&reference), false).await?;
     let target = target(&reference);
+    refuse_a_bucket(&args.destination)?;
     let mut last = None;
     loop {
         let now = store.tag(&target).await.map(|tag| tag.current.root);
-        match now {
-            Err(error) if last.is_none() => return Err(error.into()),
-            Err(error) => eprintln!("cairn: {error}; looking again"),
-            Ok(root) if last == Some(root) => {}
+        let done = match now {
+            Err(error) => Err(error.into()),
+            Ok(root) if last == Some(root) => Ok(()),
             Ok(root) => {
-                pull_once(context, args, &store, &target).await?;
-                last = Some(root);
+                let pulled = pull_once(context, args, &store, &target).await;
+                pulled.map(|()| last = Some(root))
             }
+        };
+        match done {
+            Err(error) if !args.follow || last.is_none() || !passes(&error) => return Err(error),
+            Err(error) => output::note(&format!("{}; looking again", exit::message(&error))),
+            Ok(()) => {}
         }
         if !args.follow {
             return Ok(());
         }
         tokio::time::sleep(every).await;
     }
+}
+
+/// What may be otherwise the next time, so that who follows a tag waits for it: a store that does not
+/// answer, and a tag that was removed.
+fn passes(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<cairn_datasets::Error>().map(cairn_datasets::Error::kind);
+    matches!(kind, Some(ErrorKind::Retry | ErrorKind::Closed | ErrorKind::NotFound))
+}
+
+/// Files pulled into a bucket's directory would become objects, and `--delete` would delete packs.
+fn refuse_a_bucket(destination: &Path) -> anyhow::Result<()> {
+    if destination.join(cairn_bucket::RESERVED).is_dir() {
+        let place = destination.display();
+        return Err(Usage(format!("{place} is a bucket; pull into another directory")).into());
+    }
+    Ok(())
 }
 
 async fn pull_once(
@@ -137,7 +168,7 @@ async fn pull_once(
     drop(progress);
     let pulled = pulled?;
     for warning in &pulled.warnings {
-        eprintln!("cairn: {}", shown(warning));
+        output::note(&shown(warning));
     }
     if context.global.json {
         return output::json(&pulled);

@@ -58,10 +58,10 @@ fn announce(
 ) -> anyhow::Result<()> {
     let urls: Vec<String> = node.addresses.iter().map(|at| format!("http://{at}")).collect();
     for address in node.addresses.iter().filter(|address| !address.ip().is_loopback()) {
-        eprintln!(
-            "cairn: {address} is reachable from other machines and speaks plain HTTP: tokens and data \
+        output::note(&format!(
+            "{address} is reachable from other machines and speaks plain HTTP: tokens and data \
              can be read on the way; put a TLS proxy in front of it"
-        );
+        ));
     }
     if context.global.json {
         return output::json(&serde_json::json!({

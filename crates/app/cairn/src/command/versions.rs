@@ -1,4 +1,4 @@
-use cairn_base::TagName;
+use cairn_base::{ErrorKind, TagName};
 use cairn_datasets::{Rules, Target, Version};
 use serde::Serialize;
 
@@ -40,10 +40,12 @@ pub(crate) async fn log(context: &Context, args: &cli::Log) -> anyhow::Result<()
         }
         let version = line.version;
         let name = if line.current { line.tag.to_owned() } else { format!("({})", line.tag) };
+        let until =
+            version.expires_ns.map(|at| format!("  until {}", time(at))).unwrap_or_default();
         let message =
             version.message.as_ref().map(|m| format!("  {}", shown(m))).unwrap_or_default();
         output::line(&format!(
-            "{}  {:<20} {:>10} {:>9} files  stored {:>10}  {}  {}{message}",
+            "{}  {:<20} {:>10} {:>9} files  stored {:>10}  {}  {}{until}{message}",
             time(version.time_ns),
             name,
             bytes(version.bytes),
@@ -104,8 +106,16 @@ pub(crate) async fn retain(context: &Context, args: &cli::Retain) -> anyhow::Res
     let reference = version_reference(&args.reference)?;
     let store = context.store(Some(&reference), false).await?;
     let name = dataset(&reference);
-    let before = store.rules(&name).await?;
-    let mut rules = before.clone();
+    let changes = args.history_keep.is_some()
+        || [&args.history_age, &args.tags_keep, &args.tags_age].into_iter().any(Option::is_some);
+    let mut rules = match store.rules(&name).await {
+        // Rules that cannot be read can still be replaced.
+        Err(error) if changes && error.kind() == ErrorKind::Corrupt => {
+            output::note(&format!("{error}; starting from the default rules"));
+            Rules::default()
+        }
+        read => read?,
+    };
     if let Some(count) = args.history_keep {
         rules.history_keep = count;
     }
@@ -125,7 +135,7 @@ pub(crate) async fn retain(context: &Context, args: &cli::Retain) -> anyhow::Res
         Some("any") => rules.tags_seconds = None,
         Some(age) => rules.tags_seconds = Some(output::age(age)?),
     }
-    if rules != before {
+    if changes {
         store.set_rules(&name, &rules).await?;
     }
     if context.global.json {

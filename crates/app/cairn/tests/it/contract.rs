@@ -84,7 +84,7 @@ fn wrong_input_is_2() {
         "cat d:v1/../../etc/passwd",
         &expect![[r#"
         2
-        cairn: the path "../../etc/passwd" has the component "..", which leaves the dataset
+        cairn: the path "../../etc/passwd" has the component ".."; write it without `.` and `..`
     "#]],
     );
     check(
@@ -92,7 +92,7 @@ fn wrong_input_is_2() {
         "ls d:v1/deep/../..",
         &expect![[r#"
         2
-        cairn: the path "deep/../.." has the component "..", which leaves the dataset
+        cairn: the path "deep/../.." has the component ".."; write it without `.` and `..`
     "#]],
     );
     check(
@@ -254,7 +254,7 @@ fn what_is_not_there_is_3() {
         "--bucket empty ls",
         &expect![[r#"
         3
-        cairn: file://LAB/empty is not a Cairn bucket; run `cairn init --bucket file://LAB/empty`, or push to it
+        cairn: there is no directory LAB/empty; check the name, or make a bucket there with `cairn init`
     "#]],
     );
     assert!(!lab.path("out").exists(), "a pull that fails at once makes nothing");

@@ -45,7 +45,18 @@ fn completions_parse() {
     let mut bash = std::process::Command::new("bash");
     bash.args(["-c", words]).current_dir(lab.path(""));
     assert_eq!(crate::process::Running::start(bash).end().stdout(), "push pull\n");
-    assert!(lab.ok("completions zsh").starts_with("#compdef cairn\n"));
-    assert!(lab.ok("completions fish").contains("complete -c cairn"));
+    lab.write("_cairn", lab.ok("completions zsh"));
+    let words = "fpath=($PWD $fpath); autoload -U compinit; compinit -u -d dump; print ${_comps[cairn]}; \
+                 autoload +X _cairn && whence -w _cairn";
+    let mut zsh = std::process::Command::new("zsh");
+    zsh.args(["-fc", words]).current_dir(lab.path(""));
+    assert_eq!(crate::process::Running::start(zsh).end().stdout(), "_cairn\n_cairn: function\n");
+    lab.write("cairn.fish", lab.ok("completions fish"));
+    let words = "source cairn.fish; complete -C 'cairn pu'";
+    let mut fish = std::process::Command::new("fish");
+    fish.args(["--no-config", "-c", words]).current_dir(lab.path("")).env("HOME", lab.path("home"));
+    let offered = crate::process::Running::start(fish).end().stdout();
+    let names: Vec<_> = offered.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(names[..2], ["pull", "push"], "{offered}");
     lab.cairn_refuses("completions tcsh");
 }

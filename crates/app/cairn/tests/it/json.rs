@@ -5,30 +5,9 @@ use std::collections::BTreeSet;
 use expect_test::{Expect, expect};
 use serde_json::Value;
 
+use crate::documented::{self, fields};
 use crate::lab::Lab;
 use crate::process::until;
-
-/// The fields of a document as `path.to.field: type`; of a list, the first item stands for all.
-fn fields(path: &str, value: &Value, to: &mut BTreeSet<String>) {
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(items) => match items.first() {
-            Some(first) => return fields(&format!("{path}[]"), first, to),
-            None => "[]",
-        },
-        Value::Object(object) => {
-            let dot = if path.is_empty() { "" } else { "." };
-            for (name, value) in object {
-                fields(&format!("{path}{dot}{name}"), value, to);
-            }
-            return;
-        }
-    };
-    to.insert(format!("{path}: {kind}"));
-}
 
 /// The fields of all documents that a command prints.
 #[track_caller]
@@ -36,9 +15,20 @@ fn check(lab: &Lab, words: &str, expected: &Expect) {
     let mut all = BTreeSet::new();
     for document in lab.json(words) {
         fields("", &document, &mut all);
+        documented::check(section(words), &document);
     }
     let lines: Vec<String> = all.into_iter().collect();
     expected.assert_eq(&format!("{}\n", lines.join("\n")));
+}
+
+/// The section of docs/JSON.md that tells what a command prints.
+fn section(words: &str) -> &str {
+    match words.split(' ').take(2).collect::<Vec<_>>()[..] {
+        ["ls", reference] if reference.contains(':') => "ls NAME:TAG",
+        ["ls", _] => "ls NAME",
+        [command, ..] => command,
+        [] => unreachable!("a command has a word"),
+    }
 }
 
 #[test]
@@ -308,6 +298,27 @@ fn every_document_has_its_fields() {
         path: string
     "#]],
     );
+}
+
+#[test]
+fn lists_and_odd_ends_are_documented() {
+    let lab = Lab::new();
+    lab.write("src/a.txt", "alpha ".repeat(2000));
+    lab.ok("push src d:v1");
+    lab.ok("push src d:v1 -m again");
+    crate::mount::run("mkfifo", &[lab.path("src/pipe").to_str().unwrap()]);
+    let left_out = lab.run("--json push src d:v2");
+    documented::check("push", &serde_json::from_str(&left_out.lines[0]).unwrap());
+    for (words, section) in [("ls d", "ls NAME"), ("doctor", "doctor"), ("version", "version")] {
+        lab.json(words).iter().for_each(|document| documented::check(section, document));
+    }
+    lab.ok("profile set here");
+    documented::check("profile ls", &lab.json("profile ls")[0]);
+    for pack in crate::process::files_below(&lab.bucket().join("packs")) {
+        std::fs::write(pack, "gone").unwrap();
+    }
+    let damaged = lab.run("--json verify");
+    documented::check("verify", &serde_json::from_str(&damaged.lines[0]).unwrap());
 }
 
 #[test]

@@ -8,12 +8,15 @@
 #![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
 mod contract;
+mod documented;
 mod full;
 mod help;
 mod json;
 mod kill;
 mod lab;
 mod mount;
+mod node;
+mod places;
 mod power;
 mod process;
 mod streams;

@@ -68,6 +68,15 @@ impl Running {
         }
     }
 
+    /// Waits for the next line that it prints.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let line = self.lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("it prints nothing more"));
+        self.heard.push(line.clone());
+        line
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ended {

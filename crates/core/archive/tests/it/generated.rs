@@ -48,12 +48,13 @@ fn gzip_by_flate2_at_every_level() {
     let tar = tar_of(&files());
     for level in 0..=9 {
         let archive = gzip(&tar, level);
-        let plan = open(&archive);
-        // miniz chooses its tokens in another way, too far off at some levels.
-        if let Some(plan) = plan {
-            assert_eq!(plan.format, Format::TarGz);
-            assert_eq!(members(&archive, &plan), contents(), "level {level}");
-        }
+        let Some(plan) = open(&archive) else {
+            // Its fastest level chooses in a way of its own, too far off.
+            assert_eq!(level, 1, "is not opened");
+            continue;
+        };
+        assert_eq!(plan.format, Format::TarGz);
+        assert_eq!(members(&archive, &plan), contents(), "level {level}");
     }
 }
 

@@ -67,22 +67,26 @@ fn write() {
     makers.push(("tar-pigz.tgz".into(), "tar c one two | pigz -nc -b 32".into()));
     makers.push(("two.gz".into(), "(gzip -nc1 two; gzip -nc9 two)".into()));
     for (name, command) in makers {
-        let output =
-            Command::new("sh").args(["-c", &command]).current_dir(work.path()).output().unwrap();
-        add(&name, &output.stdout);
+        add(&name, || {
+            let mut sh = Command::new("sh");
+            sh.args(["-c", &command]).current_dir(work.path()).output().unwrap().stdout
+        });
     }
     for level in 1..=11 {
-        let archive = zstd::encode_all(text(3, 14_000).as_slice(), level).unwrap();
-        add(&format!("zstd-{level}.zst"), &archive);
+        let name = format!("zstd-{level}.zst");
+        add(&name, || zstd::encode_all(text(3, 14_000).as_slice(), level).unwrap());
     }
 }
 
-fn add(name: &str, archive: &[u8]) {
+/// Writes the archive and its recipe, those of the two that are not there.
+fn add(name: &str, make: impl FnOnce() -> Vec<u8>) {
     let path = dir().join(name);
-    if path.exists() {
-        return;
+    if !path.exists() {
+        fs::write(&path, make()).unwrap();
     }
-    let plan = open(archive).unwrap_or_else(|| panic!("{name} is not opened"));
-    fs::write(&path, archive).unwrap();
-    fs::write(dir().join(format!("{name}.recipe")), plan.recipe.encode()).unwrap();
+    let recipe = dir().join(format!("{name}.recipe"));
+    if !recipe.exists() {
+        let plan = open(&read(name)).unwrap_or_else(|| panic!("{name} is not opened"));
+        fs::write(recipe, plan.recipe.encode()).unwrap();
+    }
 }

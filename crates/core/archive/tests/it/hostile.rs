@@ -161,3 +161,19 @@ fn first_bytes_are_told_apart() {
     check(&tar_of(&files()), Some(Guess::Tar));
     check(&tar_of(&files())[..511], None);
 }
+
+#[test]
+fn a_recipe_has_one_encoding() {
+    let decode = |count: u8, segments: &[u8]| {
+        let mut bytes = [b"CArc\x01", [count].as_slice(), segments].concat();
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        Recipe::decode(&bytes)
+    };
+    // Segments: a copy of ten bytes; copies of four and six; one of ten and one of none.
+    assert_eq!(decode(1, &[0, 10]).unwrap().outer_len(), 10);
+    for segments in [[0, 4, 0, 6], [0, 10, 0, 0]] {
+        let error = decode(2, &segments).unwrap_err();
+        assert!(matches!(error, Error::RecipeDamaged { .. }), "{error:?}");
+    }
+    assert!(decode(1, &[0, 10, 0]).is_err(), "bytes after its end");
+}

@@ -58,7 +58,7 @@ fn wrong_references_say_what_and_where() {
     );
     parse(
         "a/../../b",
-        expect![[r#"the path "../../b" has the component "..", which leaves the dataset"#]],
+        expect![[r#"the path "../../b" has the component ".."; write it without `.` and `..`"#]],
     );
     parse(
         "ä",

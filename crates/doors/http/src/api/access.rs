@@ -24,6 +24,7 @@ pub struct Principals {
 #[serde(deny_unknown_fields)]
 pub struct CreatePrincipal {
     /// Its name.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub name: String,
 }
 
@@ -42,8 +43,10 @@ pub enum ScopesBody {
 #[serde(deny_unknown_fields)]
 pub struct ScopeBody {
     /// `reader`, `writer` or `admin`.
+    #[schema(pattern = "^(reader|writer|admin)$")]
     pub role: String,
     /// `@PROJECT/NAME`, with `*` for any characters.
+    #[schema(pattern = "^(@[A-Za-z0-9*][A-Za-z0-9._*-]*/)?[A-Za-z0-9*][A-Za-z0-9._*-]*$")]
     pub pattern: String,
 }
 
@@ -76,14 +79,17 @@ pub struct Tokens {
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// Whose it will be.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub principal: String,
     /// What a person calls it.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub label: String,
     /// What of the principal's grants it may use; all when not given.
     #[serde(default)]
     pub scopes: Option<ScopesBody>,
     /// How long it lives; until it is revoked when not given.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 3_155_760_000_u64)]
     pub expires_in_seconds: Option<u64>,
 }
 
@@ -101,10 +107,13 @@ pub struct CreatedToken {
 #[serde(deny_unknown_fields)]
 pub struct GrantBody {
     /// A principal, `authenticated` or `anonymous`.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub subject: String,
     /// `reader`, `writer` or `admin`.
+    #[schema(pattern = "^(reader|writer|admin)$")]
     pub role: String,
     /// `@PROJECT/NAME`, with `*` for any characters.
+    #[schema(pattern = "^(@[A-Za-z0-9*][A-Za-z0-9._*-]*/)?[A-Za-z0-9*][A-Za-z0-9._*-]*$")]
     pub pattern: String,
 }
 
@@ -140,10 +149,17 @@ pub struct WhoAmIBody {
 #[serde(deny_unknown_fields)]
 pub struct Explain {
     /// A principal, `authenticated` or `anonymous`.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub subject: String,
     /// An action, such as `read_dataset`.
+    #[schema(
+        pattern = "^(list_datasets|read_dataset|write_dataset|delete_dataset|set_retention|read_metrics|maintain|manage_access)$"
+    )]
     pub action: String,
     /// `@PROJECT/NAME`, `@PROJECT/*` or `@*/*`.
+    #[schema(
+        pattern = r"^(@(\*/\*|[A-Za-z0-9][A-Za-z0-9._-]*/(\*|[A-Za-z0-9][A-Za-z0-9._-]*))|[A-Za-z0-9][A-Za-z0-9._-]*)$"
+    )]
     pub resource: String,
 }
 

@@ -55,6 +55,7 @@ pub struct Summary {
 
 /// How long versions are kept.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Superseded versions kept per tag, the newest ones.
     history_keep: u32,
@@ -110,9 +111,11 @@ pub struct Listing {
 #[derive(Serialize, ToSchema)]
 pub struct Change {
     /// `added`, `removed`, `modified` or `attributes`.
-    kind: String,
-    /// The path.
+    change: String,
+    /// The path, with U+FFFD in place of what is not UTF-8.
     path: String,
+    /// The exact bytes of the path in hexadecimal, when it is not UTF-8.
+    path_hex: Option<String>,
     /// The old entry.
     old: Option<Node>,
     /// The new entry.
@@ -128,7 +131,8 @@ pub struct Performance {
     compared_with: Option<String>,
     /// Bytes of all files.
     bytes: u64,
-    /// Bytes that the older version has too.
+    /// Bytes that the older version has too. This and the two below count what is inside of opened
+    /// archives, so together they may be more than `bytes`.
     reused_bytes: u64,
     /// Bytes that it has not, each counted where it first stands.
     new_bytes: u64,

@@ -104,6 +104,12 @@ impl Upload for NodeUpload {
         Ok(wanted)
     }
 
+    async fn keep(&self) -> Result<(), Error> {
+        let path = self.path("keep");
+        self.node.send(Method::POST, &path, &[], None, Again::Yes).await?;
+        Ok(())
+    }
+
     async fn add(&self, frame: Frame) -> Result<(), Error> {
         let mut sending = self.sending.lock().await;
         sending.batch.extend_from_slice(&encode_frame(&frame));

@@ -16,6 +16,7 @@ use super::range::{Asked, parse};
 use crate::call::{Call, begun};
 use crate::error::Error;
 use crate::limits::RANGES_MAX;
+use crate::rest::BLAKE3;
 
 pub(crate) async fn serve(
     call: Call,
@@ -39,6 +40,10 @@ pub(crate) async fn serve(
         }
     }
     super::sandbox(response.headers_mut());
+    if let Some(root) = &content.root {
+        // Who pushed it says so; a client that must know asks for a proof.
+        set(response.headers_mut(), BLAKE3, &hex::encode(root));
+    }
     let media_type = media_type(name);
     let asked = call.headers.get(header::RANGE).filter(|_| call.method == Method::GET);
     let asked = asked.filter(|_| validators.range_counts(&call.headers));

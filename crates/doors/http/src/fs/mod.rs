@@ -21,13 +21,15 @@ use axum::response::Response;
 use cairn_datasets::Browser;
 use cairn_tree::Kind;
 
+pub(crate) use file::set;
 pub(crate) use location::Location;
-pub(crate) use walk::{Walker, children, resolve_exact};
+pub(crate) use walk::{Walker, children, file_exact, resolve_exact};
 
 use crate::call::{Call, respond};
 use crate::error::Error;
 use crate::guard::escape;
-use crate::openapi::{BodyDoc, Doc};
+use crate::limits::PAGE_MAX;
+use crate::openapi::{BodyDoc, Doc, Holds, Query};
 use crate::rest::route;
 use crate::route::{self, Route};
 
@@ -39,11 +41,22 @@ const SANDBOX: &str = "sandbox allow-downloads allow-top-navigation-by-user-acti
                        style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
                        form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
 
-const QUERY: &[(&str, &str)] = &[
-    ("format", "`json` or `html` for a listing; else the Accept header decides."),
-    ("limit", "Entries of a page, 1 to 10000."),
-    ("after", "`next` of the page before."),
-    ("download", "`tar.zst` or `zip`: a directory as one file."),
+const QUERY: &[Query] = &[
+    Query::new(
+        "format",
+        "What a listing is; else the Accept header decides.",
+        Holds::OneOf(&["json", "html"]),
+    ),
+    Query::new("limit", "Entries of a page.", Holds::Number(1, PAGE_MAX as u64)),
+    Query::new("after", "`next` of the page before.", Holds::Text),
+    Query::new("download", "A directory as one file.", Holds::OneOf(&["tar.zst", "zip"])),
+];
+
+const OTHERWISE: &[(u16, &str)] = &[
+    (206, "The ranges of a file that the Range header asks for."),
+    (304, "The client has the file already."),
+    (307, "Leads to the same path with a slash."),
+    (412, "The file is not the one that the client thinks it is."),
 ];
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -51,6 +64,7 @@ pub(crate) fn routes() -> Vec<Route> {
         group: "files",
         query: QUERY,
         answers: BodyDoc::Other("*/*", "A file, or a listing as HTML or JSON."),
+        also: OTHERWISE,
         ..Doc::default()
     };
     vec![

@@ -2,7 +2,7 @@
 
 use cairn_chunk::ChunkId;
 use cairn_datasets::{Browser, Entries, Listed};
-use cairn_tree::{Entry, Kind, Root};
+use cairn_tree::{Content, Entry, Kind, Root};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::resolve::no_path;
@@ -25,6 +25,21 @@ pub(crate) async fn resolve_exact(
 ) -> Result<Entry, Error> {
     let found = browser.lookup_file(root, names).await?;
     found.ok_or_else(|| no_path(names, "there is no such path in the version"))
+}
+
+/// The file at a path, which is not reached through a symbolic link.
+pub(crate) async fn file_exact(
+    browser: &Browser,
+    root: &Root,
+    names: &[Vec<u8>],
+) -> Result<Content, Error> {
+    let what = match resolve_exact(browser, root, names).await?.kind {
+        Kind::File { content } => return Ok(content),
+        Kind::Directory { .. } => "a directory",
+        Kind::Symlink { .. } | Kind::Hardlink { .. } => "a link",
+    };
+    let path = String::from_utf8_lossy(&names.join(&b'/')).into_owned();
+    Err(Error::invalid(format!("{path:?} is {what}, not a file")))
 }
 
 /// A page of a directory, and where the next one begins.

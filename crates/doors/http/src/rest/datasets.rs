@@ -11,15 +11,17 @@ use crate::api::{CopyTag, DatasetPage, MovedTag, ProjectKey, Removed, TagPage, s
 use crate::args::Args;
 use crate::call::{Call, json, no_content, parse_json};
 use crate::error::Error;
-use crate::openapi::{BodyDoc, Doc, shape};
+use crate::limits::PAGE_MAX;
+use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Permission, Route, Rule, Scope};
 
-const PAGE: &[(&str, &str)] =
-    &[("limit", "Entries of a page, 1 to 10000."), ("after", "`next` of the page before.")];
-const TAG_PAGE: &[(&str, &str)] = &[
-    ("limit", "Entries of a page, 1 to 10000."),
-    ("after", "`next` of the page before."),
-    ("history", "`true` gives the history of each tag too."),
+const LIMIT: Query = Query::new("limit", "Entries of a page.", Holds::Number(1, PAGE_MAX as u64));
+const AFTER: Query = Query::new("after", "`next` of the page before.", Holds::Text);
+const PAGE: &[Query] = &[LIMIT, AFTER];
+const TAG_PAGE: &[Query] = &[
+    LIMIT,
+    AFTER,
+    Query::new("history", "`true` gives the history of each tag too.", Holds::Flag),
 ];
 
 /// To move the tag in the path to where the tag in the body is.

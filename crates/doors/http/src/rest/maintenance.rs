@@ -27,6 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
         route!(POST "/api/v1/maintenance/collect", collect).permission(route::MAINTAIN).doc(Doc {
             summary: "Applies retention rules and deletes what nothing reaches any more.",
             takes: BodyDoc::Json(shape::<Collect>),
+            optional: true,
             answers: BodyDoc::Json(shape::<Collected>),
             ..doc
         }),

@@ -9,8 +9,11 @@ mod chunks;
 mod datasets;
 mod maintenance;
 mod node;
+mod proofs;
 mod uploads;
 mod versions;
+
+pub(crate) use proofs::BLAKE3;
 
 use crate::route::Route;
 
@@ -20,6 +23,7 @@ pub(crate) fn routes() -> Vec<Route> {
         node::routes(),
         datasets::routes(),
         versions::routes(),
+        proofs::routes(),
         chunks::routes(),
         uploads::routes(),
         maintenance::routes(),

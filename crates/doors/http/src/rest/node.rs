@@ -1,5 +1,7 @@
 //! The node itself: whether it lives, what it is, how it is doing.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -25,7 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         route!(GET "/readyz", readyz).permission(Permission::Public).doc(Doc {
             summary: "Whether the bucket answers.",
-            answers: text("`ok`, or what is wrong."),
+            answers: text("`ok`."),
             ..doc
         }),
         route!(GET "/metrics", metrics).permission(route::METRICS).doc(Doc {
@@ -38,17 +40,17 @@ pub(super) fn routes() -> Vec<Route> {
             answers: BodyDoc::Json(shape::<NodeVersion>),
             ..doc
         }),
-        route!(GET "/api/openapi.json", openapi).permission(route::LOOK).doc(Doc {
+        route!(GET "/api/openapi.json", openapi).permission(Permission::Description).doc(Doc {
             summary: "This document.",
             answers: BodyDoc::Other("application/json", "OpenAPI 3.1."),
             ..doc
         }),
-        route!(GET "/api/docs", docs_entry).permission(route::LOOK).doc(Doc {
+        route!(GET "/api/docs", docs_entry).permission(Permission::Description).doc(Doc {
             summary: "Leads to the page that shows this document.",
             status: 307,
             ..doc
         }),
-        route!(GET "/api/docs/{*path}", docs).permission(route::LOOK).doc(Doc {
+        route!(GET "/api/docs/{*path}", docs).permission(Permission::Description).doc(Doc {
             summary: "A page that shows this document.",
             answers: BodyDoc::Other("text/html", "The page and its parts."),
             ..doc
@@ -71,8 +73,7 @@ async fn readyz(call: Call) -> Result<Response, Error> {
     // What is wrong in detail is for the log, not for everybody.
     if let Err(error) = call.door.access().refresh().await {
         tracing::warn!(%error, "not ready");
-        let text = "the bucket does not answer\n";
-        return Ok(respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text));
+        return Err(Error::NotReady);
     }
     Ok(respond(StatusCode::OK, TEXT, "ok\n"))
 }
@@ -87,8 +88,7 @@ async fn version(call: Call) -> Result<Response, Error> {
 }
 
 async fn openapi(call: Call) -> Result<Response, Error> {
-    let body = Bytes::copy_from_slice(call.door.openapi().as_bytes());
-    Ok(respond(StatusCode::OK, "application/json", body))
+    Ok(respond(StatusCode::OK, "application/json", call.door.openapi().clone()))
 }
 
 async fn root(_call: Call) -> Result<Response, Error> {
@@ -110,13 +110,18 @@ async fn docs(call: Call) -> Result<Response, Error> {
     let path: Vec<_> =
         call.args.tail().iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let path = path.join("/");
-    let config = utoipa_swagger_ui::Config::from("/api/openapi.json");
+    // Its default shows the document's address to a service on the Internet.
+    let config = utoipa_swagger_ui::Config::from("/api/openapi.json").validator_url("none");
     let file = utoipa_swagger_ui::serve(&path, std::sync::Arc::new(config))
         .map_err(|error| Error::Internal { detail: error.to_string() })?;
     let Some(file) = file else {
         return Err(Error::NoPath { detail: format!("there is no /api/docs/{path}") });
     };
-    let mut response = respond(StatusCode::OK, TEXT, file.bytes.into_owned());
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    let mut response = respond(StatusCode::OK, TEXT, bytes);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&file.content_type) {
         headers.insert(header::CONTENT_TYPE, value);

@@ -43,6 +43,12 @@ pub(super) fn routes() -> Vec<Route> {
                 answers: BodyDoc::Other(BINARY, "A bitmap: which of them are to be sent."),
                 ..doc
             }),
+        route!(POST "/api/v1/uploads/{upload}/keep", keep).permission(route::UPLOAD).doc(Doc {
+            summary: "Says that the upload goes on though nothing is sent. One that is silent for \
+                      15 minutes may be forgotten.",
+            status: 204,
+            ..doc
+        }),
         route!(POST "/api/v1/uploads/{upload}/frames", frames)
             .permission(route::UPLOAD)
             .body_max(FRAMES_BYTES_MAX)
@@ -118,6 +124,12 @@ async fn claim(mut call: Call) -> Result<Response, Error> {
     let work = async move { uploads.claim(id, &owner, &ids).await };
     let wanted = call.door.to_its_end(work).await??;
     Ok(respond(StatusCode::OK, BINARY, encode_bitmap(&wanted)))
+}
+
+async fn keep(call: Call) -> Result<Response, Error> {
+    let (uploads, (id, owner)) = (call.door.uploads().clone(), upload(&call)?);
+    call.door.to_its_end(async move { uploads.keep(id, &owner).await }).await??;
+    Ok(no_content())
 }
 
 /// Frames are added one by one, each to its end: a client that goes away leaves whole frames.

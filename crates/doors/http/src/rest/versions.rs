@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use cairn_datasets::{Browser, Change, ChangeKind, Listed, Node, Store as _, Target, performance};
+use cairn_datasets::{Browser, Change, Listed, Node, stat};
 use cairn_tree::{Entry, Kind, Root};
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -14,26 +14,30 @@ use crate::api::schema;
 use crate::call::{Call, LINES, json, line, streamed};
 use crate::error::Error;
 use crate::fs::{Walker, resolve_exact};
-use crate::openapi::{BodyDoc, Doc, shape};
+use crate::limits::PAGE_MAX;
+use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
 
 /// Lines on their way between the walk and the socket.
 const LINES_AHEAD: usize = 256;
 
-const TREE_QUERY: &[(&str, &str)] = &[
-    ("limit", "Children of a page, 1 to 10000."),
-    ("after", "`next` of the page before."),
-    ("recursive", "`true` gives everything below, as lines of JSON."),
+const TREE_QUERY: &[Query] = &[
+    Query::new("limit", "Children of a page.", Holds::Number(1, PAGE_MAX as u64)),
+    Query::new("after", "`next` of the page before.", Holds::Text),
+    Query::new("recursive", "`true` gives everything below, as lines of JSON.", Holds::Flag),
 ];
-const STAT_QUERY: &[(&str, &str)] =
-    &[("against", "The tag to compare with; the version before when not given.")];
+const STAT_QUERY: &[Query] = &[Query::new(
+    "against",
+    "The tag to compare with; the version before when not given.",
+    Holds::Name,
+)];
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "versions", ..Doc::default() };
     let tree = Doc {
         summary: "The entry at a path; of a directory, a page of what is in it.",
         query: TREE_QUERY,
-        answers: BodyDoc::Json(shape::<schema::Listing>),
+        answers: BodyDoc::JsonOrLines(shape::<schema::Listing>, shape::<schema::Node>),
         ..doc
     };
     let top = "/api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree";
@@ -128,26 +132,6 @@ async fn recursively(browser: Browser, top: Entry, path: Vec<u8>) -> Result<Resp
     streamed(LINES, batches).await
 }
 
-#[derive(Serialize)]
-struct ChangeLine {
-    kind: ChangeKind,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old: Option<Node>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new: Option<Node>,
-}
-
-fn change_line(change: &Change) -> ChangeLine {
-    let node = |entry: &Entry| Listed { path: change.path.clone(), entry: entry.clone() }.node();
-    ChangeLine {
-        kind: change.kind,
-        path: String::from_utf8_lossy(&change.path).into_owned(),
-        old: change.old.as_ref().map(node),
-        new: change.new.as_ref().map(node),
-    }
-}
-
 async fn diff_lines(call: Call) -> Result<Response, Error> {
     let (browser, target) = (call.browser()?, call.args.target()?);
     let other = call.args.tag("other")?;
@@ -157,7 +141,7 @@ async fn diff_lines(call: Call) -> Result<Response, Error> {
     let work = move || walk_differences(&browser, &old, &new, &sender);
     // The comparison hands its findings to a function that cannot wait; on a thread of its own it
     // may block instead, so a slow reader slows it down.
-    call.door.env().spawn.work(Box::new(work));
+    call.door.env().spawn.thread(Box::new(work))?;
     let lines = futures::stream::poll_fn(move |context| lines.poll_recv(context));
     streamed(LINES, lines).await
 }
@@ -169,7 +153,7 @@ fn walk_differences(
     sender: &mpsc::Sender<Result<Bytes, Error>>,
 ) {
     let mut visit = |change: &Change| {
-        let line = line(&change_line(change));
+        let line = line(&change.changed());
         // The reader went away: end the walk.
         sender.blocking_send(line).map_err(|_| Error::Worker(cairn_env::Lost))
     };
@@ -182,14 +166,5 @@ fn walk_differences(
 async fn stat_json(call: Call) -> Result<Response, Error> {
     let (browser, target) = (call.browser()?, call.args.target()?);
     let against = call.query("against")?.map(|tag| tag.parse()).transpose()?;
-    let datasets = call.door.datasets().clone();
-    let tag = datasets.tag(&target).await?;
-    let older = match against {
-        Some(against) => {
-            let other = Target { dataset: target.dataset.clone(), tag: against };
-            Some(datasets.tag(&other).await?.current)
-        }
-        None => tag.history.first().cloned(),
-    };
-    json(StatusCode::OK, &performance(&browser, &tag.current, older.as_ref()).await?)
+    json(StatusCode::OK, &stat(&browser, &target.tag, against.as_ref()).await?)
 }

@@ -295,8 +295,8 @@ async fn differences_come_as_lines() {
     let mut changes: Vec<(String, String)> = lines
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|change| change["kind"] != "attributes")
-        .map(|c| (c["path"].as_str().unwrap().to_owned(), c["kind"].as_str().unwrap().to_owned()))
+        .filter(|change| change["change"] != "attributes")
+        .map(|c| (c["path"].as_str().unwrap().to_owned(), c["change"].as_str().unwrap().to_owned()))
         .collect();
     changes.sort();
     let changes: Vec<_> = changes.iter().map(|(p, k)| format!("{p} {k}")).collect();

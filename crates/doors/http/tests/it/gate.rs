@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::http::Method;
 use cairn_access::Access;
-use cairn_bucket::Bucket;
+use cairn_bucket::faulty::Faults;
+use cairn_bucket::{Bucket, Faulty};
 use cairn_datasets::{Datasets, Store as _, Uploads};
-use cairn_env::{Clock, Env, SystemClock};
+use cairn_env::Env;
 use cairn_http::route::{self, Permission, Route};
 use cairn_http::{DoorBuilder, Error, ErrorBody, Options};
 use serde_json::Value;
 
-use crate::support::{Server, target, tree};
+use crate::support::{Server, Shifted, target, tree};
 
 /// What each route is, said a second time. A route that is not here fails the test.
 const CLASSES: &[(&str, &str)] = &[
@@ -27,9 +26,9 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /fs/{*path}", "read"),
     ("GET /metrics", "admin"),
     ("GET /api/v1/version", "look"),
-    ("GET /api/openapi.json", "look"),
-    ("GET /api/docs", "look"),
-    ("GET /api/docs/{*path}", "look"),
+    ("GET /api/openapi.json", "description"),
+    ("GET /api/docs", "description"),
+    ("GET /api/docs/{*path}", "description"),
     ("GET /api/v1/projects/{project}/key", "look"),
     ("GET /api/v1/projects/{project}/datasets", "look"),
     ("GET /api/v1/projects/{project}/datasets/{name}", "read"),
@@ -43,9 +42,11 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree/{*path}", "read"),
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/diff/{other}", "read"),
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/stat", "read"),
+    ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/proof/{*path}", "read"),
     ("POST /api/v1/projects/{project}/datasets/{name}/chunks", "read"),
     ("POST /api/v1/projects/{project}/uploads", "write"),
     ("POST /api/v1/uploads/{upload}/claim", "upload"),
+    ("POST /api/v1/uploads/{upload}/keep", "upload"),
     ("POST /api/v1/uploads/{upload}/frames", "upload"),
     ("POST /api/v1/uploads/{upload}/publish", "upload"),
     ("DELETE /api/v1/uploads/{upload}", "upload"),
@@ -72,6 +73,8 @@ const CALLERS: [&str; 7] = ["anonymous", "bad", "expired", "stranger", "reader",
 fn expected(class: &str) -> [u16; 7] {
     match class {
         "public" => [0, 0, 0, 0, 0, 0, 0],
+        // Nobody has to say who asks; who does, must be right (ACCESS-2).
+        "description" => [0, 401, 401, 0, 0, 0, 0],
         "signed_in" => [401, 401, 401, 0, 0, 0, 0],
         "look" | "read" => [401, 401, 401, 403, 0, 0, 0],
         "write" => [401, 401, 401, 403, 403, 0, 0],
@@ -82,30 +85,11 @@ fn expected(class: &str) -> [u16; 7] {
     }
 }
 
-/// A wall clock that a test can put forward.
-#[derive(Default)]
-struct Shifted {
-    real: SystemClock,
-    by_ns: AtomicI64,
-}
-
-#[async_trait]
-impl Clock for Shifted {
-    fn wall_ns(&self) -> i64 {
-        self.real.wall_ns() + self.by_ns.load(Ordering::Relaxed)
-    }
-    fn monotonic(&self) -> Duration {
-        self.real.monotonic()
-    }
-    async fn sleep(&self, duration: Duration) {
-        self.real.sleep(duration).await;
-    }
-}
-
 fn address(server: &Server, pattern: &str, upload: &str) -> String {
     let tail = match pattern {
         "/fs/{*path}" => "data/v1/hello.txt",
         "/api/docs/{*path}" => "index.html",
+        proof if proof.ends_with("/proof/{*path}") => "hello.txt",
         _ => "sub",
     };
     let path = pattern
@@ -150,7 +134,7 @@ async fn access_1_every_route_for_every_caller() {
     let stranger = server.user("stranger", &["writer other"]).await;
     server.access.remove_grant(&grant("stranger", "writer", "other").id()).await.unwrap();
     let expired = server.token("writer", Some(Duration::from_secs(60))).await;
-    clock.by_ns.store(61_000_000_000, Ordering::Relaxed);
+    clock.forward(Duration::from_secs(61));
     let other = Server::start().await;
 
     let classes: BTreeMap<&str, &str> = CLASSES.iter().copied().collect();
@@ -229,7 +213,7 @@ async fn access_1_a_route_without_a_permission_does_not_start() {
     };
     let refused = build(route("/api/v1/forgotten")).err().unwrap();
     assert!(matches!(refused, Error::NoPermission { pattern: "/api/v1/forgotten", .. }));
-    for permission in [Permission::Public, Permission::Needs(&[])] {
+    for permission in [Permission::Public, Permission::Description, Permission::Needs(&[])] {
         let refused = build(route("/api/v1/open").permission(permission)).err().unwrap();
         assert!(matches!(refused, Error::Route { .. }), "{refused}");
     }
@@ -390,7 +374,7 @@ async fn the_operators_calls_work_through_the_client() {
 async fn the_document_says_what_is_served() {
     let server = Server::start().await;
     let document: Value = server.get("/api/openapi.json", &[]).await.json().await.unwrap();
-    let mut said = Vec::new();
+    let (mut said, mut ids) = (Vec::new(), std::collections::BTreeSet::new());
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             said.push(format!(
@@ -399,6 +383,7 @@ async fn the_document_says_what_is_served() {
                 operation["x-cairn-permission"]
             ));
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{path}");
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
         }
     }
     let mut served: Vec<String> = server
@@ -417,9 +402,52 @@ async fn the_document_says_what_is_served() {
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
     shapes_are_true(&server, &document).await;
+    bounds_are_true(&document);
     let docs = server.get("/api/docs/index.html", &[]).await.text().await.unwrap();
     assert!(docs.contains("swagger-ui") && !docs.contains("https://"), "{docs}");
     server.stop().await;
+}
+
+/// What everybody may read says nothing of the bucket: a node with data and users of its own gives
+/// the very bytes that an empty one gives.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_4_the_description_is_the_same_on_every_node() {
+    let empty = Server::start().await;
+    let options = Options { version: "9.9.9-secret".to_owned(), ..Options::default() };
+    let env = Env::real();
+    let full = Server::on(Bucket::memory(&env), options).await;
+    let work = tempfile::tempdir().unwrap();
+    tree(work.path());
+    full.fill(work.path(), "classified:v1").await;
+    full.user("agent", &["reader classified"]).await;
+    for (path, expected) in [
+        ("/api/openapi.json", 200),
+        ("/api/docs", 307),
+        ("/api/docs/index.html", 200),
+        ("/api/docs/swagger-initializer.js", 200),
+        ("/api/docs/swagger-ui-bundle.js", 200),
+        ("/api/docs/classified", 404),
+    ] {
+        let mut answers = Vec::new();
+        for server in [&empty, &full] {
+            let url = format!("{}{path}", server.url);
+            let answer = server.http().get(url).send().await.unwrap();
+            assert_eq!(answer.status(), expected, "{path}");
+            let mut body = answer.bytes().await.unwrap().to_vec();
+            if expected == 404 {
+                let mut error: ErrorBody = serde_json::from_slice(&body).unwrap();
+                error.error.request_id.clear();
+                body = serde_json::to_vec(&error).unwrap();
+            }
+            answers.push(body);
+        }
+        assert!(answers[0] == answers[1], "{path} differs from node to node");
+    }
+    let script = "/api/docs/swagger-initializer.js";
+    let script = empty.get(script, &[]).await.text().await.unwrap();
+    assert!(script.contains("\"validatorUrl\": \"none\""), "{script}");
+    empty.stop().await;
+    full.stop().await;
 }
 
 fn references(value: &Value, found: &mut Vec<String>) {
@@ -433,6 +461,40 @@ fn references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// What the document says of bounds and words is what is checked.
+fn bounds_are_true(document: &Value) {
+    let shape = |shape: &str, field: &str| {
+        let pointer = format!("/components/schemas/{shape}/properties/{field}");
+        document.pointer(&pointer).unwrap_or_else(|| panic!("no {pointer}")).clone()
+    };
+    let targets = shape("BeginUpload", "targets");
+    assert_eq!(targets["maxItems"], cairn_http::limits::TARGETS_MAX);
+    let life = shape("CreateToken", "expires_in_seconds");
+    assert_eq!(life["maximum"], cairn_access::TOKEN_LIFE_MAX.as_secs());
+    let parameters = "/paths/~1api~1v1~1projects~1{project}~1datasets/get/parameters";
+    let parameters = document.pointer(parameters).unwrap().as_array().unwrap();
+    let project = &parameters.iter().find(|p| p["name"] == "project").unwrap()["schema"];
+    for (shape_name, field) in [
+        ("TagName", "name"),
+        ("TagName", "tag"),
+        ("CreatePrincipal", "name"),
+        ("CreateToken", "label"),
+        ("GrantBody", "subject"),
+    ] {
+        let field = shape(shape_name, field);
+        for rule in ["pattern", "minLength", "maxLength"] {
+            assert_eq!(field[rule], project[rule], "{shape_name}");
+        }
+    }
+    assert_eq!(project["maxLength"], cairn_base::name::NAME_BYTES_MAX);
+    let words = |all: Vec<String>| format!("^({})$", all.join("|"));
+    let actions = cairn_access::Action::all().map(|action| action.to_string()).collect();
+    assert_eq!(shape("Explain", "action")["pattern"], words(actions));
+    let roles = ["reader", "writer", "admin"].map(str::to_owned).to_vec();
+    assert!(roles.iter().all(|role| role.parse::<cairn_access::Role>().is_ok()));
+    assert_eq!(shape("GrantBody", "role")["pattern"], words(roles));
+}
+
 /// The shapes that stand for the engine's types have the fields that these really have.
 async fn shapes_are_true(server: &Server, document: &Value) {
     let work = tempfile::tempdir().unwrap();
@@ -444,6 +506,13 @@ async fn shapes_are_true(server: &Server, document: &Value) {
     let tag = parse(&get(format!("{base}/tags/v1")).await);
     let list = parse(&get("/api/v1/projects/main/datasets".to_owned()).await);
     let tree = parse(&get(format!("{base}/tags/v1/tree")).await);
+    let said = "/paths/~1api~1v1~1projects~1{project}~1datasets~1{name}~1tags~1{tag}~1tree/get";
+    let said = document.pointer(said).unwrap()["responses"]["200"]["content"].as_object().unwrap();
+    for recursive in ["false", "true"] {
+        let answer = server.get(&format!("{base}/tags/v1/tree?recursive={recursive}"), &[]).await;
+        let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(said.contains_key(&media_type), "{media_type}");
+    }
     let stat = parse(&get(format!("{base}/tags/v1/stat")).await);
     for (name, value) in [
         ("Tag", &tag),
@@ -484,6 +553,37 @@ async fn numbers_are_kept_and_the_node_says_how_it_is() {
         server.http().request(Method::POST, format!("{}/livez", server.url)).send().await.unwrap();
     assert_eq!(brew.status(), 405);
     assert_eq!(brew.headers()["allow"], "GET, HEAD");
+    server.stop().await;
+}
+
+/// ACCESS-4: a bucket that does not answer opens nothing, and the node says that it is not ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_4_without_its_bucket_a_node_refuses_and_says_so() {
+    let env = Env::real();
+    let memory = Arc::new(cairn_bucket::Memory::new(&env));
+    let faulty = Faulty::new(memory, Faults::default(), &env);
+    // The bucket tries again for a while, which has a clock of its own.
+    let patience = Arc::new(Shifted::default());
+    let patient = Env { clock: patience.clone(), ..env.clone() };
+    let bucket = Bucket::from_store(Arc::new(faulty.clone()), "memory://", &patient);
+    let clock = Arc::new(Shifted::default());
+    let env = Env { clock: clock.clone(), ..env };
+    let server = Server::in_env(env, bucket, Options::default()).await;
+    faulty.set(Faults { before_ppm: 1_000_000, ..Faults::default() });
+    patience.hurry();
+    clock.forward(Duration::from_secs(60));
+    let ready = server.http().get(format!("{}/readyz", server.url)).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert_eq!(ready.headers()["retry-after"], "1");
+    let said: ErrorBody = ready.json().await.unwrap();
+    assert_eq!(said.error.kind, "retry");
+    assert!(said.error.message.starts_with("the bucket does not answer"), "{said:?}");
+    assert!(server.get("/fs/", &[]).await.status().is_server_error());
+    // What needs no bucket still answers.
+    for path in ["/livez", "/api/openapi.json"] {
+        let answer = server.http().get(format!("{}{path}", server.url)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
     server.stop().await;
 }
 

@@ -308,3 +308,48 @@ async fn slow_clients_are_not_waited_for_for_ever() {
     assert!(ended.is_err() || got.len() < 64_000_000, "{} bytes came", got.len());
     server.stop().await;
 }
+
+/// Work that waits for a client or for a task holds no place that other work needs: with fewer places
+/// than slow clients, everybody is served.
+#[test]
+fn slow_readers_of_what_is_computed_do_not_stop_the_node() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = Server::start().await;
+        let work = tempfile::tempdir().unwrap();
+        let (members, source) = (work.path().join("members"), work.path().join("source"));
+        std::fs::create_dir_all(&members).unwrap();
+        std::fs::create_dir_all(&source).unwrap();
+        for at in 0..3 {
+            let member = crate::support::noise(900_000, at + 1);
+            let letters: Vec<u8> = member.iter().map(|byte| b'a' + byte % 16).collect();
+            std::fs::write(members.join(at.to_string()), letters).unwrap();
+        }
+        let archive = source.join("opened.tar.gz");
+        let mut tar = std::process::Command::new("tar");
+        let tar = tar.arg("-czf").arg(&archive).arg(".").current_dir(&members).status().unwrap();
+        assert!(tar.success());
+        server.fill(&source, "data:v1").await;
+        for at in 0..20_000 {
+            std::fs::write(source.join(format!("{at:0200}")), "").unwrap();
+        }
+        server.fill(&source, "data:v2").await;
+        let archive = std::fs::read(&archive).unwrap();
+
+        let diff = "/api/v1/projects/main/datasets/data/tags/v1/diff/v2";
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            // The head is there, and nobody reads the rest.
+            waiting.push(server.get("/fs/data/v1/opened.tar.gz", &[]).await);
+            waiting.push(server.get(diff, &[]).await);
+        }
+        let served = server.get("/fs/data/v2/opened.tar.gz", &[]).await;
+        assert!(served.bytes().await.unwrap() == archive);
+        for answer in waiting {
+            assert_eq!(answer.status(), 200);
+            answer.bytes().await.unwrap();
+        }
+        server.stop().await;
+    });
+}

@@ -6,5 +6,7 @@ mod curl;
 mod files;
 mod gate;
 mod hostile;
+mod proofs;
+mod roads;
 mod support;
 mod transfer;

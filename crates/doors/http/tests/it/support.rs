@@ -4,17 +4,83 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use cairn_access::{Access, Grant, PrincipalName, Scopes, TokenSpec};
+use async_trait::async_trait;
+use cairn_access::{Access, Grant, PrincipalName, Scopes, Seal, SealError, TokenSpec};
+use cairn_blocks::{EnvelopeKind, Sealer};
 use cairn_bucket::Bucket;
 use cairn_datasets::{
     Dataset, Datasets, PullOptions, PushOptions, Pushed, Source, Store, Target, Uploads,
 };
-use cairn_env::Env;
+use cairn_env::{Clock, Env, SystemClock};
 use cairn_http::client::Node;
 use cairn_http::{Door, DoorBuilder, Options};
 use futures::channel::oneshot;
+
+/// The process's clock, which a test can put forward. Nobody who sleeps wakes for it.
+#[derive(Default)]
+pub(crate) struct Shifted {
+    real: SystemClock,
+    by_ns: AtomicU64,
+    hurried: AtomicBool,
+}
+
+impl Shifted {
+    pub(crate) fn forward(&self, by: Duration) {
+        let ns = u64::try_from(by.as_nanos()).unwrap();
+        self.by_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// From now on every wait puts the clock forward and is over: for what tries again after a while.
+    pub(crate) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Relaxed);
+    }
+
+    fn by(&self) -> Duration {
+        Duration::from_nanos(self.by_ns.load(Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl Clock for Shifted {
+    fn wall_ns(&self) -> i64 {
+        self.real.wall_ns() + i64::try_from(self.by().as_nanos()).unwrap()
+    }
+    fn monotonic(&self) -> Duration {
+        self.real.monotonic() + self.by()
+    }
+    async fn sleep(&self, duration: Duration) {
+        if self.hurried.load(Ordering::Relaxed) {
+            self.forward(duration);
+            tokio::task::yield_now().await;
+        } else {
+            self.real.sleep(duration).await;
+        }
+    }
+}
+
+/// Seals the access state as the bucket's other small objects are, as a node does.
+struct BucketSeal(Sealer, Env);
+
+impl Seal for BucketSeal {
+    fn seal(&self, name: &str, plain: &[u8]) -> Vec<u8> {
+        self.0.wrap(EnvelopeKind::Access, name, plain, self.1.rng.as_ref())
+    }
+
+    fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let opened = self.0.unwrap(EnvelopeKind::Access, name, sealed);
+        opened.map_err(|error| SealError { kind: error.kind(), detail: error.to_string() })
+    }
+}
+
+async fn opened(bucket: &Bucket, env: &Env) -> (Datasets, Arc<BucketSeal>) {
+    let options = cairn_blocks::Options::default();
+    let datasets = Datasets::open_or_init(bucket.clone(), None, options, env).await.unwrap();
+    let seal = BucketSeal(datasets.blocks().sealer().clone(), env.clone());
+    (datasets, Arc::new(seal))
+}
 
 pub(crate) struct Server {
     pub(crate) url: String,
@@ -38,21 +104,19 @@ impl Server {
     }
 
     pub(crate) async fn in_env(env: Env, bucket: Bucket, options: Options) -> Self {
-        let seal = Arc::new(cairn_access::Plain);
-        let (access, first) = Access::bootstrap(bucket.clone(), env.clone(), seal).await.unwrap();
+        let (datasets, seal) = opened(&bucket, &env).await;
+        let (access, first) = Access::bootstrap(bucket, env.clone(), seal).await.unwrap();
         let root = first.unwrap().token.expose().to_owned();
-        Self::with(env, bucket, access, root, options).await
+        Self::with(env, datasets, access, root, options).await
     }
 
     async fn with(
         env: Env,
-        bucket: Bucket,
+        datasets: Datasets,
         access: Access,
         root: String,
         options: Options,
     ) -> Self {
-        let blocks = cairn_blocks::Options::default();
-        let datasets = Datasets::open_or_init(bucket, None, blocks, &env).await.unwrap();
         let uploads = Uploads::new(datasets.clone());
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
             .options(options)
@@ -74,10 +138,10 @@ impl Server {
     /// A new node on a bucket that had one, with a new token of its owner.
     pub(crate) async fn again(bucket: Bucket) -> (Self, String) {
         let env = Env::real();
-        let seal = Arc::new(cairn_access::Plain);
-        let access = Access::open(bucket.clone(), env.clone(), seal).await.unwrap();
+        let (datasets, seal) = opened(&bucket, &env).await;
+        let access = Access::open(bucket, env.clone(), seal).await.unwrap();
         let root = access.recover().await.unwrap().token.expose().to_owned();
-        (Self::with(env, bucket, access, root.clone(), Options::default()).await, root)
+        (Self::with(env, datasets, access, root.clone(), Options::default()).await, root)
     }
 
     pub(crate) async fn stop(mut self) {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use cairn_base::ErrorKind;
-use cairn_datasets::{Publication, PullOptions, Store};
+use cairn_bucket::Bucket;
+use cairn_datasets::{Publication, PullOptions, Store, UPLOAD_IDLE_MAX, UPLOAD_KEEP_EVERY};
+use cairn_env::Env;
+use cairn_http::Options;
 
-use crate::support::{Server, picture, pull, push, target, tree};
+use crate::support::{Server, Shifted, picture, pull, push, target, tree};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tree_comes_back_as_it_was_and_the_second_push_moves_nothing() {
@@ -110,6 +113,33 @@ async fn publishing_what_was_not_sent_is_refused() {
     let refused = upload.publish(&publication).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
     assert_eq!(node.tag(&target("data:v1")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    server.stop().await;
+}
+
+/// A push that sends nothing for long, because its source is slow, says so and keeps its upload; one
+/// that is silent loses it to those who want a place.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_kept_outlives_its_silence() {
+    let clock = Arc::new(Shifted::default());
+    let env = Env { clock: clock.clone(), ..Env::real() };
+    let server = Server::in_env(env.clone(), Bucket::memory(&env), Options::default()).await;
+    let token = server.user("ci", &["writer data"]).await;
+    let node = server.node(&token);
+    let targets = [target("data:v1")];
+    let open = || node.upload(&targets);
+    let (kept, silent) = (open().await.unwrap(), open().await.unwrap());
+    for _ in 0..10 {
+        clock.forward(UPLOAD_KEEP_EVERY);
+        kept.keep().await.unwrap();
+        // A new upload looks for idle ones to take the place of.
+        open().await.unwrap().abandon().await.unwrap();
+    }
+    assert!(UPLOAD_KEEP_EVERY * 10 > UPLOAD_IDLE_MAX);
+    let ids = [cairn_chunk::ChunkId([1; 32])];
+    assert_eq!(kept.claim(&ids).await.unwrap(), [true]);
+    for lost in [silent.keep().await.unwrap_err(), silent.claim(&ids).await.unwrap_err()] {
+        assert!(lost.to_string().contains("was idle for too long"), "{lost}");
+    }
     server.stop().await;
 }
 

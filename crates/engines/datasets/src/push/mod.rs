@@ -12,18 +12,21 @@ mod sink;
 mod tree;
 mod unpack;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn_base::ErrorKind;
 use cairn_chunk::ChunkId;
+use cairn_env::Env;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::model::{Publication, Target, Version};
-use crate::store::Store;
+use crate::store::{Store, UPLOAD_KEEP_EVERY, Upload};
 
+pub(crate) use file::TREE_BYTES_MIN;
 pub(crate) use scan::Stamp;
 
 /// How often a push starts again because a collection or an expiry came between.
@@ -149,8 +152,8 @@ async fn push_once(
     let first = targets.first().ok_or_else(|| Error::invalid("a push needs at least one NAME"))?;
     let project = store.project(&first.dataset.project).await?;
     let upload = store.upload(targets).await?;
-    let built = tree::build(store, upload.as_ref(), source, targets, &project, options).await;
-    let built = match built {
+    let build = tree::build(store, upload.as_ref(), source, targets, &project, options);
+    let built = match kept(upload.as_ref(), store.env(), Box::pin(build)).await {
         Ok(built) => built,
         Err(error) => {
             // The first error is what matters; the lease would run out anyway.
@@ -177,6 +180,25 @@ async fn push_once(
         skipped: built.skipped,
         unstable: built.unstable,
     })
+}
+
+/// Does the work of an upload and says meanwhile that the upload goes on: a large or slow source may
+/// hold nothing new for longer than a silent upload is kept.
+async fn kept<T>(upload: &dyn Upload, env: &Env, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = work => done,
+        never = keep(upload, env) => match never {},
+    }
+}
+
+async fn keep(upload: &dyn Upload, env: &Env) -> Infallible {
+    loop {
+        env.clock.sleep(UPLOAD_KEEP_EVERY).await;
+        // An upload that is lost shows at its next use; one message that is lost does no harm.
+        if let Err(error) = upload.keep().await {
+            tracing::debug!(%error, "an upload could not be kept");
+        }
+    }
 }
 
 /// A chunk with its bytes, on its way to the store.

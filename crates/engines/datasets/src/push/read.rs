@@ -8,6 +8,7 @@ use bytes::Bytes;
 use cairn_chunk::{ChunkKey, TreeHasher};
 use cairn_env::Env;
 use cairn_tree::{Content, Entry, Kind, Meta};
+use rustix::fs::OFlags;
 use tokio::sync::mpsc;
 
 use super::file::{self, End, Part, WHOLE_BYTES_MAX, cut_whole, whole};
@@ -57,14 +58,14 @@ pub(crate) fn read_batch(events: Vec<Event>, key: &ChunkKey, open_archives: bool
 
 fn read_event(event: Event, key: &ChunkKey, open_archives: bool) -> Vec<Done> {
     match event {
-        Event::Enter { name, mut meta, path } => {
-            let warning = take_xattrs(&mut meta, &path, &name);
+        Event::Enter { name, mut meta, relative, path } => {
+            let warning = take_xattrs(&mut meta, &path, &relative);
             std::iter::once(Done::Enter { name, meta }).chain(warning).collect()
         }
         Event::Leave => vec![Done::Leave],
         Event::Skipped { path, why } => vec![Done::Skipped { path, why }],
-        Event::Other { name, mut meta, path, kind } => {
-            let warning = take_xattrs(&mut meta, &path, &name);
+        Event::Other { name, mut meta, relative, path, kind } => {
+            let warning = take_xattrs(&mut meta, &path, &relative);
             let kind = match kind {
                 OtherKind::Symlink { target } => Kind::Symlink { target },
                 OtherKind::Hardlink { target } => Kind::Hardlink { target },
@@ -79,11 +80,11 @@ fn read_event(event: Event, key: &ChunkKey, open_archives: bool) -> Vec<Done> {
     }
 }
 
-fn take_xattrs(meta: &mut Meta, path: &Path, name: &[u8]) -> Option<Done> {
+fn take_xattrs(meta: &mut Meta, path: &Path, relative: &[u8]) -> Option<Done> {
     let (xattrs, problem) = xattrs(path);
     meta.xattrs = xattrs;
     let why = format!("its extended attributes are not stored: {}", problem?);
-    Some(Done::Skipped { path: name.to_vec(), why })
+    Some(Done::Skipped { path: relative.to_vec(), why })
 }
 
 /// Reads a file that is small, or says that it is large.
@@ -123,9 +124,18 @@ pub(crate) fn read_file(file: FileEvent, key: &ChunkKey, open_archives: bool) ->
     std::iter::once(Done::Entry(Box::new(read))).chain(warning).collect()
 }
 
+/// Opens a regular file. What took its place since it was listed is not opened: a pipe would be
+/// waited for.
 fn open(path: &Path) -> std::io::Result<File> {
-    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    File::options().read(true).custom_flags(flags).open(path)
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        let why = "it is no regular file any more";
+        Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why))
+    }
 }
 
 fn read_small(path: &Path) -> std::io::Result<(Meta, Stamp, Bytes)> {
@@ -278,4 +288,37 @@ pub(crate) fn read_stream(
 
 pub(crate) fn io_error(path: &Path, error: std::io::Error) -> Error {
     Error::local("read", path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_any_more_is_not_opened() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // With a writer there is nothing to wait for, so that only the check can refuse it.
+        let _writer = File::options().read(true).write(true).open(&pipe).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        std::fs::write(dir.path().join("file"), "f").unwrap();
+        for path in [&pipe, &link, &dir.path().to_path_buf()] {
+            assert!(open(path).is_err(), "{}", path.display());
+        }
+        assert!(open(&dir.path().join("file")).is_ok());
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_by_its_whole_path() {
+        let path = std::path::PathBuf::from("/this/directory/is/gone");
+        let (name, relative) = (b"gone".to_vec(), b"is/gone".to_vec());
+        let enter = Event::Enter { name, meta: Meta::default(), relative, path };
+        let done = read_event(enter, &ChunkKey::new([1; 32]), false);
+        assert!(
+            matches!(&done[..], [Done::Enter { .. }, Done::Skipped { path, .. }] if path == b"is/gone")
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::Metadata;
+use std::fs::{FileType, Metadata};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -56,13 +56,13 @@ pub(crate) fn meta_of(meta: &Metadata) -> Meta {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A directory begins.
-    Enter { name: Vec<u8>, meta: Meta, path: PathBuf },
+    Enter { name: Vec<u8>, meta: Meta, relative: Vec<u8>, path: PathBuf },
     /// And ends.
     Leave,
     /// A regular file.
     File(FileEvent),
     /// Anything else that is stored.
-    Other { name: Vec<u8>, meta: Meta, path: PathBuf, kind: OtherKind },
+    Other { name: Vec<u8>, meta: Meta, relative: Vec<u8>, path: PathBuf, kind: OtherKind },
     /// Something that is not stored.
     Skipped { path: Vec<u8>, why: String },
 }
@@ -102,6 +102,8 @@ pub(crate) struct Scan {
     links: BTreeMap<(u64, u64), Vec<u8>>,
     /// Directories on the way, to notice a bind mount that leads back.
     inside: Vec<(u64, u64)>,
+    /// Where the only file of a tree is, which may have been named by a link to it.
+    only: Option<PathBuf>,
 }
 
 impl Scan {
@@ -110,21 +112,43 @@ impl Scan {
         let stat = std::fs::metadata(path).map_err(|e| Error::local("read", path, e))?;
         let mut meta = meta_of(&stat);
         meta.xattrs = xattrs(path).0;
-        let mut scan =
-            Self { levels: Vec::new(), cache, links: BTreeMap::new(), inside: Vec::new() };
+        let mut scan = Self {
+            levels: Vec::new(),
+            cache,
+            links: BTreeMap::new(),
+            inside: Vec::new(),
+            only: None,
+        };
         scan.inside.push((stat.dev(), stat.ino()));
         scan.levels.push(level(path.to_path_buf(), Vec::new())?);
         Ok((scan, meta))
     }
 
-    /// A scan of one file as the only one of a tree.
+    /// A scan of one file as the only one of a tree, under the name it was given by.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what is no regular file, and does not lead to one.
     pub(crate) fn single(path: &Path) -> Result<(Self, Meta), Error> {
-        let stat = std::fs::metadata(path).map_err(|e| Error::local("read", path, e))?;
+        let failed = |error| Error::local("read", path, error);
+        let stat = std::fs::metadata(path).map_err(failed)?;
+        if let Some(what) = not_stored(stat.file_type()) {
+            let path = path.display();
+            return Err(Error::invalid(format!(
+                "cannot push {path}: it is {what}; to push what can be read from it, \
+                 give it as standard input and push `-`"
+            )));
+        }
+        let only = Some(path.canonicalize().map_err(failed)?);
         let name = path.file_name().map(OsString::from);
         let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let level = Level { path: parent, relative: Vec::new(), names: name.into_iter().collect() };
-        let scan =
-            Self { levels: vec![level], cache: None, links: BTreeMap::new(), inside: Vec::new() };
+        let scan = Self {
+            levels: vec![level],
+            cache: None,
+            links: BTreeMap::new(),
+            inside: Vec::new(),
+            only,
+        };
         let mtime = time(stat.mtime(), stat.mtime_nsec());
         let meta = Meta {
             uid: stat.uid(),
@@ -148,7 +172,7 @@ impl Scan {
                 }
                 continue;
             };
-            let path = level.path.join(&name);
+            let path = self.only.take().unwrap_or_else(|| level.path.join(&name));
             let name = name.into_vec();
             let relative = join(&level.relative, &name);
             match self.classify(name, path, relative) {
@@ -187,28 +211,21 @@ impl Scan {
             let below = level(path.clone(), relative.clone()).map_err(|error| skip(&error))?;
             self.levels.push(below);
             self.inside.push(id);
-            return Ok(Event::Enter { name, meta, path });
+            return Ok(Event::Enter { name, meta, relative, path });
         }
         if kind.is_symlink() {
             let target = std::fs::read_link(&path).map_err(|error| skip(&error))?;
             let kind = OtherKind::Symlink { target: target.into_os_string().into_vec() };
-            return Ok(Event::Other { name, meta, path, kind });
+            return Ok(Event::Other { name, meta, relative, path, kind });
         }
-        if !kind.is_file() {
-            let what = if kind.is_socket() {
-                "a socket"
-            } else if kind.is_fifo() {
-                "a named pipe"
-            } else {
-                "a device"
-            };
+        if let Some(what) = not_stored(kind) {
             return Err((relative, format!("{what} is not stored")));
         }
         if stat.nlink() > 1 {
             let id = (stat.dev(), stat.ino());
             if let Some(first) = self.links.get(&id) {
                 let kind = OtherKind::Hardlink { target: first.clone() };
-                return Ok(Event::Other { name, meta, path, kind });
+                return Ok(Event::Other { name, meta, relative, path, kind });
             }
             self.links.insert(id, relative.clone());
         }
@@ -223,6 +240,16 @@ impl Scan {
             unchanged: cached == Some(stamp),
             relative,
         }))
+    }
+}
+
+/// What it is, when it is neither a file nor a directory or a link.
+fn not_stored(kind: FileType) -> Option<&'static str> {
+    match kind {
+        _ if kind.is_file() || kind.is_dir() || kind.is_symlink() => None,
+        _ if kind.is_socket() => Some("a socket"),
+        _ if kind.is_fifo() => Some("a named pipe"),
+        _ => Some("a device"),
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Tree<'a> {
     directories: Vec<Directory>,
     cache: Option<CacheWriter>,
     pub(crate) files_read: u64,
+    /// Bytes of the entry that comes next that the meter has already.
+    counted: u64,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) unstable: Vec<String>,
 }
@@ -90,6 +92,7 @@ pub(crate) async fn build(
         directories: Vec::new(),
         cache: None,
         files_read: 0,
+        counted: 0,
         skipped: Vec::new(),
         unstable: Vec::new(),
     };
@@ -221,7 +224,8 @@ impl Tree<'_> {
     pub(crate) async fn push(&mut self, entry: Entry) -> Result<(), Error> {
         if let Kind::File { content } = &entry.kind {
             self.options.meter.files.add(1);
-            self.options.meter.bytes.add(content.len);
+            let counted = std::mem::take(&mut self.counted);
+            self.options.meter.bytes.add(content.len.saturating_sub(counted));
         }
         let mut pages = Vec::new();
         let key = self.sink.key().clone();
@@ -265,6 +269,7 @@ impl Tree<'_> {
 
     async fn large(&mut self, file: FileEvent) -> Result<(), Error> {
         self.files_read += 1;
+        self.counted = 0;
         for attempt in 1..=READS_MAX {
             let key = self.sink.key().clone();
             let open_archives = self.options.open_archives;
@@ -348,6 +353,8 @@ impl Tree<'_> {
         outboard: &mut Streamed,
         nodes: &mut Vec<u8>,
     ) -> Result<(), Error> {
+        self.options.meter.bytes.add(part.read);
+        self.counted += part.read;
         self.sink.data(part.chunks).await?;
         for slice in part.slices {
             stream.push(slice, &mut self.sink).await?;

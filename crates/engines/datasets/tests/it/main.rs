@@ -6,9 +6,12 @@
 mod archives;
 mod browsing;
 mod defects;
+mod measuring;
+mod proving;
 mod pulling;
 mod pushing;
 mod round_trip;
 mod rules;
+mod slow;
 mod support;
 mod verifying;

@@ -240,6 +240,31 @@ async fn sources_that_are_not_there_are_refused() {
     assert!(world.store.tag(&target("data")).await.is_err());
 }
 
+/// A version without the only thing that was named would be an empty one.
+#[tokio::test]
+async fn only_a_directory_or_a_file_can_be_named() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let world = World::new().await;
+    let source = world.dir("source");
+    let pipe = source.join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for path in [&pipe, std::path::Path::new("/dev/null")] {
+        let error = world.try_push(path, "data").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains("push `-`"), "{error}");
+    }
+    assert!(world.store.tag(&target("data")).await.is_err());
+
+    write(source.join("file"), "content");
+    std::os::unix::fs::symlink("file", source.join("link")).unwrap();
+    world.push(&source.join("link"), "data").await;
+    let to = world.path("to");
+    world.pull("data", &to).await;
+    let pulled = walk(&to);
+    assert_eq!(pulled.keys().collect::<Vec<_>>(), ["", "/link"]);
+    assert_eq!(pulled["/link"].what, walk(&source)["/file"].what);
+}
+
 #[tokio::test]
 async fn members_of_an_archive_become_files() {
     let world = World::new().await;

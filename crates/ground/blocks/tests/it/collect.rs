@@ -107,6 +107,38 @@ fn blocks_4_a_stale_collection_does_not_undo_a_rescue() {
     });
 }
 
+/// BLOCKS-6: two writers stored the same chunks, both packs are dying, and the runs are merged between
+/// the mark and the sweep. The copy whose pack the marks keep alive must not lose its entry.
+#[test]
+fn blocks_6_a_merge_drops_no_copy_that_a_mark_rests_on() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        let twins = [blocks.session().await.unwrap(), blocks.session().await.unwrap()];
+        for twin in &twins {
+            assert_eq!(add(twin, &blocks, 0..200).await, 200, "both store them");
+        }
+        for twin in &twins {
+            twin.flush().await.unwrap();
+            twin.end().await.unwrap();
+        }
+        let first = collect(&blocks, 0..0, DAY).await.unwrap();
+        assert_eq!(first.packs_condemned, 2, "{first:?}");
+        env.clock.sleep(DAY * 2).await;
+
+        let collector = reopened(&blocks, None).await.unwrap();
+        let options = CollectOptions { grace: DAY, ..CollectOptions::default() };
+        let mut collection = collector.collect(options).await.unwrap();
+        collection.mark(&ids(&blocks, 0..200)).await.unwrap();
+        // Runs of the same size, until there are so many that they are merged.
+        for round in 0..8 {
+            store(&blocks, 1000 + round * 200..1200 + round * 200).await;
+        }
+        let report = collection.finish().await.unwrap();
+        assert_eq!((report.packs_rescued, report.packs_deleted), (1, 1), "{report:?}");
+        read_all(&reopened(&blocks, None).await.unwrap(), 0..200).await.unwrap();
+    });
+}
+
 #[test]
 fn a_session_learns_that_something_was_swept() {
     run(|env| async move {
@@ -144,6 +176,29 @@ fn blocks_2_a_stalled_session_cannot_register() {
         let report = collect(&blocks, 0..100, DAY).await.unwrap();
         assert!(report.orphans_deleted >= 1, "{report:?}");
         read_all(&blocks, 0..200).await.unwrap();
+    });
+}
+
+/// A session that stores nothing for hours, because its source is slow, and says that it goes on.
+#[test]
+fn blocks_2_a_session_that_is_kept_does_not_expire() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        let kept = blocks.session().await.unwrap();
+        kept.keep().await.unwrap();
+        assert_eq!(reopened(&blocks, None).await.unwrap().usage().sessions, 0, "nothing to lose");
+        add(&kept, &blocks, 0..100).await;
+        for _ in 0..30 {
+            env.clock.sleep(Duration::from_secs(240)).await;
+            kept.keep().await.unwrap();
+            let report = collect(&blocks, 0..0, Duration::ZERO).await.unwrap();
+            assert_eq!(report.sessions_expired, 0, "{report:?}");
+        }
+        kept.flush().await.unwrap();
+        read_all(&blocks, 0..100).await.unwrap();
+        env.clock.sleep(DAY).await;
+        collect(&blocks, 0..100, DAY).await.unwrap();
+        assert!(matches!(kept.keep().await, Err(Error::SessionExpired)));
     });
 }
 

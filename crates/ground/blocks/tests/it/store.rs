@@ -28,6 +28,18 @@ fn what_is_stored_reads_back_from_another_handle() {
 }
 
 #[test]
+fn what_another_process_stored_just_now_is_located() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        let other = reopened(&blocks, None).await.unwrap();
+        store(&blocks, 0..10).await;
+        let found = other.locate(&ids(&other, 0..11)).await.unwrap();
+        assert!(found[..10].iter().all(Option::is_some), "{found:?}");
+        assert!(found[10].is_none());
+    });
+}
+
+#[test]
 fn a_claim_is_answered_once_and_bounded() {
     run(|env| async move {
         let blocks = blocks(&env).await;
@@ -169,6 +181,10 @@ fn an_encrypted_bucket_opens_with_its_secret_only() {
         let other = Bucket::memory(&env);
         let error = Blocks::init(other, Some(&short), Options::default(), &env).await.unwrap_err();
         assert!(matches!(error, Error::KeyFile { len: 5 }), "{error}");
+        let (empty, other) = (Secret::Passphrase(String::new().into()), Bucket::memory(&env));
+        let init = Blocks::init(other.clone(), Some(&empty), Options::default(), &env).await;
+        assert!(matches!(init.unwrap_err(), Error::EmptyPassphrase));
+        assert!(other.get("cairn.json").await.is_err(), "what is refused makes nothing");
     });
 }
 

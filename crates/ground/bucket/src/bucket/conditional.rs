@@ -37,7 +37,7 @@ impl Conditional<'_> {
         let options = PutOptions { mode: self.mode.clone(), attributes, ..PutOptions::default() };
         let payload = PutPayload::from_bytes(self.bytes.clone());
         let done = self.bucket.shared.once.put_opts(&self.path, payload, options).await;
-        done.map_err(|error| Error::from_store(self.operation(), self.key, error))
+        done.map_err(|error| self.bucket.shared.failed(self.operation(), self.key, &error))
     }
 
     fn operation(&self) -> &'static str {
@@ -94,7 +94,7 @@ impl Conditional<'_> {
                     }
                 }
                 Some(Err(error)) if error.kind() == ErrorKind::Retry => {
-                    doubt = true;
+                    doubt |= !error.is_unsent();
                     last = Some(error);
                 }
                 Some(Err(error)) if doubt => return Err(self.in_doubt(Some(error))),
@@ -122,7 +122,7 @@ impl Conditional<'_> {
     }
 
     fn in_doubt(&self, last: Option<Error>) -> Error {
-        let source = last.and_then(Error::into_store_error);
+        let source = last.and_then(Error::into_cause);
         Error::InDoubt { key: self.key.to_owned(), source }
     }
 

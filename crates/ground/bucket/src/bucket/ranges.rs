@@ -108,7 +108,7 @@ impl Bucket {
         match self.shared.once.get_ranges(path, &ranges).await {
             Ok(found) if lengths_fit(&found, &ranges) => Ok(found),
             Ok(_) => Err(Error::Range { key: key.to_owned(), start, end }),
-            Err(error) => Err(match Error::from_store("read", key, error) {
+            Err(error) => Err(match self.shared.failed("read", key, &error) {
                 Error::Refused { .. } if self.ends_before(path, end).await => {
                     Error::Range { key: key.to_owned(), start, end }
                 }

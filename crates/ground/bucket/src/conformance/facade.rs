@@ -175,7 +175,6 @@ async fn odd_keys(bucket: &Bucket) {
         "x,y;z",
         "*",
         "(1)",
-        "\\",
         "|<>",
         "@!$",
         "`^",
@@ -193,7 +192,7 @@ async fn odd_keys(bucket: &Bucket) {
 
 async fn refused_keys(bucket: &Bucket) {
     let long = "x".repeat(300);
-    for key in ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0", "a\n", &long] {
+    for key in ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0", "a\n", "a\\b", &long] {
         let bytes = Bytes::from_static(b"x");
         let errors = [
             bucket.put(key, bytes.clone()).await.map(drop),

@@ -87,8 +87,13 @@ async fn read_ranges(store: &dyn ObjectStore) {
         (GetRange::Suffix(3), "789", 7..10),
     ];
     for (range, expected, place) in cases {
+        let suffix = matches!(range, GetRange::Suffix(_));
         let options = GetOptions::new().with_range(Some(range));
-        let found = store.get_opts(&location, options).await.unwrap();
+        let found = match store.get_opts(&location, options).await {
+            // Azure has none, and says so.
+            Err(Error::NotSupported { .. }) if suffix => continue,
+            found => found.unwrap(),
+        };
         assert_eq!(found.range, place);
         assert_eq!(found.meta.size, 10);
         assert_eq!(found.bytes().await.unwrap(), expected);

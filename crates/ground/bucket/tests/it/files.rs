@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_base::ErrorKind;
-use cairn_bucket::{Bucket, Engine, Error};
+use cairn_bucket::{Bucket, Engine, Error, Options};
+use cairn_env::Env;
 use futures::TryStreamExt as _;
 use object_store::path::Path as Key;
 use object_store::{Attribute, Attributes, ObjectStoreExt as _, PutOptions};
 
-use crate::{ENGINES, open, try_open, whole};
+use crate::{ENGINES, open, try_open, url_of, whole};
 
 async fn keys(bucket: &Bucket) -> Vec<String> {
     let mut keys: Vec<String> =
@@ -39,6 +40,29 @@ async fn attributes_and_versions_survive_a_restart() {
     }
     let bucket = open(dir.path(), Engine::Auto).await;
     bucket.replace("k", Bytes::from_static(b"w"), &version).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_only_looks_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let look = |name: &str| {
+        let options = Options { make: false, ..Options::default() };
+        let url = format!("{}{name}", url_of(dir.path()));
+        async move { Bucket::open(&url, options, &Env::real()).await }
+    };
+    let error = look("none/deep").await.unwrap_err();
+    assert!(matches!(error, Error::NoDirectory { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    std::fs::create_dir(dir.path().join("plain")).unwrap();
+    let bucket = look("plain").await.unwrap();
+    assert_eq!(keys(&bucket).await, Vec::<String>::new());
+    assert!(matches!(bucket.get("k").await.unwrap_err(), Error::Missing { .. }));
+    let names = |name: &str| std::fs::read_dir(dir.path().join(name)).unwrap().count();
+    assert_eq!((names(""), names("plain")), (1, 0));
+    bucket.create("k", Bytes::from_static(b"v")).await.unwrap();
+    assert_eq!(look("plain").await.unwrap().get("k").await.unwrap().bytes, "v");
+    let root = Bucket::open("file:///", Options::default(), &Env::real()).await.unwrap_err();
+    assert!(matches!(root, Error::Url { .. }), "{root:?}");
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ mod files;
 mod model;
 mod power;
 mod processes;
-#[cfg(feature = "s3")]
-mod s3;
+#[cfg(all(feature = "s3", feature = "az"))]
+mod remote;
 mod unconditional;
 
 use cairn_bucket::{Bucket, Engine, Options};
