@@ -1,0 +1,17 @@
+//! Databases: PostgreSQL's log, and what follows from it.
+//!
+//! An [`Archive`] is where segments of WAL are; a [`Base`] is a copy of a stopped cluster. [`verify()`]
+//! replays one over the other and compares every image that the log carries with what redo made.
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod base;
+mod error;
+mod pages;
+mod verify;
+
+pub use archive::{Archive, Records};
+pub use base::Base;
+pub use error::Error;
+pub use verify::{Counts, Mismatch, Report, VerifyOptions, verify};
