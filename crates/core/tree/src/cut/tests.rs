@@ -1,7 +1,5 @@
 use alloc::vec::Vec;
 
-use proptest::prelude::*;
-
 use super::*;
 
 fn cuts(items: &[(u64, u64)]) -> Vec<usize> {
@@ -38,18 +36,24 @@ fn the_first_page_is_not_shorter_than_the_minimum() {
     assert_eq!(cuts(&items)[0], 266);
 }
 
-proptest! {
-    /// Cuts behind a candidate are those of the same items elsewhere.
-    #[test]
-    fn cuts_agree_again_after_an_edit(seed: u64, at in 0..3000_usize, weight in 46..1068_u64) {
-        let mut items: Vec<_> = (0..4000).map(|n| (weight, mix(seed.wrapping_add(n)))).collect();
+/// Cuts behind a candidate are those of the same items elsewhere. How soon one comes is chance, so this
+/// counts over many edits.
+#[test]
+fn cuts_agree_again_after_an_edit() {
+    const EDITS: u64 = 300;
+    let mut differ = 0;
+    for seed in 0..EDITS {
+        let (weight, at) = (46 + mix(seed) % 1022, usize::try_from(mix(!seed) % 3000).unwrap());
+        let mut items: Vec<_> =
+            (0..4000).map(|n| (weight, mix(mix(seed).wrapping_add(n)))).collect();
         let before = cuts(&items);
         items.remove(at);
         let after = cuts(&items).into_iter().map(|cut| cut + usize::from(cut >= at));
         let after: Vec<_> = after.collect();
-        let differ = before.iter().filter(|c| !after.contains(c)).count()
+        differ += before.iter().filter(|c| !after.contains(c)).count()
             + after.iter().filter(|c| !before.contains(c)).count();
-        prop_assert!(differ <= 12, "{} cuts differ", differ);
-        prop_assert_eq!(before.last(), after.last());
+        assert_eq!(before.last(), after.last(), "edit {seed}");
     }
+    let mean = differ as f64 / EDITS as f64;
+    assert!(mean < 3.0, "{mean} cuts differ for one edit");
 }
