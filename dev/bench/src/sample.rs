@@ -30,6 +30,14 @@ impl Samples {
         run.cpu += cost.cpu.as_secs_f64();
     }
 
+    /// Adds, run by run, what of `name` is here as a share of the other's.
+    pub(crate) fn add_ratios(&mut self, name: &str, other: &Self, ratio: &'static str) {
+        let (Some(ours), Some(theirs)) = (self.0.get(name), other.0.get(name)) else { return };
+        let ratios: Vec<f64> =
+            ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+        self.0.entry(ratio).or_default().extend(ratios);
+    }
+
     pub(crate) fn summary(&self, name: &str) -> Option<Summary> {
         let mut samples = self.0.get(name)?.clone();
         samples.sort_by(f64::total_cmp);

@@ -162,8 +162,15 @@ fn section(set: Set, versions: &[Version], tools: &[Tool], samples: &[Samples]) 
         Set::A => &targets::SET_A,
         Set::B => &targets::SET_B,
     };
-    if let Some(own) = tools.iter().position(|tool| tool.name == ToolName::Cairn) {
-        text.push_str(&targets::judge(targets, &samples[own]));
+    let of = |name| tools.iter().position(|tool| tool.name == name).map(|at| &samples[at]);
+    if let Some(own) = of(ToolName::Cairn) {
+        let mut own = own.clone();
+        if let Some(peer) = of(ToolName::Casync) {
+            for (quantity, ratio) in targets::TO_CASYNC {
+                own.add_ratios(quantity, peer, ratio);
+            }
+        }
+        text.push_str(&targets::judge(targets, &own));
         text.push('\n');
     }
     Ok(text)

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use cairn_chunk::{CHUNK_BYTES_MAX, ChunkId, ID_BYTES};
 
 use crate::error::Error;
-use crate::frame::FRAME_BYTES_MAX;
+use crate::frame::{ChunkLen, FRAME_BYTES_MAX};
 use crate::pack::{FramePlace, PackId};
 use crate::seal::{Cipher, Master, TAG_BYTES};
 use crate::wire::Reader;
@@ -49,7 +49,7 @@ const FILTER_BLOCK_WORDS: usize = 8;
 pub const RUN_ENTRIES_MAX: usize = 512 * 1024;
 
 /// Where a chunk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IndexEntry {
     /// The chunk.
     pub id: ChunkId,
@@ -59,6 +59,21 @@ pub struct IndexEntry {
     pub at: u32,
     /// Its length in bytes.
     pub len: u32,
+}
+
+impl IndexEntry {
+    /// Where the chunks of a frame are.
+    pub(crate) fn of_frame(
+        frame: FramePlace,
+        chunks: &[ChunkLen],
+    ) -> impl Iterator<Item = Self> + use<'_> {
+        let mut end = 0;
+        chunks.iter().map(move |chunk| {
+            let at = end;
+            end += chunk.len;
+            Self { id: chunk.id, frame, at, len: chunk.len }
+        })
+    }
 }
 
 /// What is needed to read pages of a run; the pages themselves stay in the bucket.

@@ -181,13 +181,10 @@ impl Session {
         let pack = state.pack.as_mut().expect("it was made above");
         let place = pack.append(frame);
         let full = pack.is_full();
-        let mut at = 0;
-        for chunk in &frame.chunks {
-            state.filling.push(IndexEntry { id: chunk.id, frame: place, at, len: chunk.len });
-            at += chunk.len;
-        }
+        state.filling.extend(IndexEntry::of_frame(place, &frame.chunks));
         state.stats.chunks += frame.chunks.len() as u64;
-        state.stats.content_bytes += u64::from(at);
+        state.stats.content_bytes +=
+            frame.chunks.iter().map(|chunk| u64::from(chunk.len)).sum::<u64>();
         if full {
             self.rotate(state).await?;
             let many = state.written.len() >= REGISTER_ENTRIES;

@@ -1,6 +1,6 @@
 //! Reading every stored byte back and comparing it with what it should be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -209,43 +209,39 @@ impl Blocks {
                     report.damage.frame(pack, row);
                 }
             }
-            self.verify_places(pack, row, chunks, report).await?;
         }
-        Ok(())
+        self.verify_places(pack, &footer, report).await
     }
 
-    /// Where the index names this pack for a chunk it must name this place. A chunk that it does not
-    /// name is a second copy that a merge of runs dropped, whose first has been collected: nothing
-    /// refers to it, or the walk of the versions finds it missing.
+    /// Where the index names this pack for a chunk, the pack must have the chunk at that place: a pack
+    /// may hold a chunk twice. A chunk that the index does not name is a second copy that a merge of
+    /// runs dropped, whose first has been collected: nothing refers to it, or the walk of the versions
+    /// finds it missing.
     async fn verify_places(
         &self,
         pack: PackId,
-        row: &FrameRow,
-        chunks: &[ChunkLen],
+        footer: &Footer,
         report: &mut VerifyReport,
     ) -> Result<(), Error> {
-        let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
-        let found = match self.find(&ids, Want::Any).await {
-            Ok(found) => found,
-            Err(error) => return stop_unless_damage(&error),
-        };
-        let frame = FramePlace { pack, offset: row.offset, len: row.len };
-        let (mut at, mut lost) = (0, 0);
-        for (chunk, found) in chunks.iter().zip(found) {
-            let right = found.is_none_or(|found| {
-                let entry = found.entry;
-                let here = entry.frame == frame && entry.at == at && entry.len == chunk.len;
-                entry.frame.pack != pack
-                    || here
-                    || ids.iter().filter(|id| **id == chunk.id).count() > 1
-            });
-            lost += u64::from(!right);
-            at += chunk.len;
-        }
-        if lost > 0 {
-            let detail = "the index does not lead to chunks that are here".to_owned();
-            let (object, offset) = (pack.key(), u64::from(row.offset));
-            report.found(Finding { object, offset, detail, chunks: lost });
+        let frames = footer.frames.iter().flat_map(|(row, chunks)| {
+            let frame = FramePlace { pack, offset: row.offset, len: row.len };
+            IndexEntry::of_frame(frame, chunks)
+        });
+        let places: HashSet<IndexEntry> = frames.collect();
+        for (row, chunks) in &footer.frames {
+            let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
+            let found = match self.find(&ids, Want::Any).await {
+                Ok(found) => found,
+                Err(error) => return stop_unless_damage(&error),
+            };
+            let lost = found.into_iter().flatten().map(|found| found.entry);
+            let lost = lost.filter(|entry| entry.frame.pack == pack && !places.contains(entry));
+            let chunks = lost.count() as u64;
+            if chunks > 0 {
+                let detail = "the index does not lead to chunks that are here".to_owned();
+                let (object, offset) = (pack.key(), u64::from(row.offset));
+                report.found(Finding { object, offset, detail, chunks });
+            }
         }
         Ok(())
     }

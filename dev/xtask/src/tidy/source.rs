@@ -54,7 +54,8 @@ pub(crate) fn sleeps(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Clock and tasks come from `cairn_env` in the lower layers, even where clippy was told to allow.
+/// Clock and tasks come from `cairn_env` in the lower layers, even where clippy was told to allow,
+/// and no choice between futures is left to chance: a simulation must repeat.
 pub(crate) fn seams(tree: &Tree) -> Vec<Finding> {
     const LAYERS: [&str; 3] = ["crates/core/", "crates/ground/", "crates/engines/"];
     const FORBIDDEN: [&str; 3] = ["SystemTime::now", "Instant::now", "tokio::spawn"];
@@ -70,6 +71,14 @@ pub(crate) fn seams(tree: &Tree) -> Vec<Finding> {
                 let message = format!("no `{call}` here: take it from cairn_env::Env");
                 findings.push(Finding::error("seam", &file.path, number, message));
             }
+        }
+        let mut selects = false;
+        for (number, line) in file.production() {
+            if selects && line.trim() != "biased;" {
+                let message = "`select!` begins with `biased;` here: otherwise it throws dice";
+                findings.push(Finding::error("seam", &file.path, number, message));
+            }
+            selects = line.contains("select! {") && !is_comment(line);
         }
     }
     findings
@@ -148,6 +157,9 @@ mod tests {
         for layer in ["core", "ground", "engines"] {
             assert_eq!(lines(seams, &format!("crates/{layer}/x/src/lib.rs"), bad), [1, 3]);
         }
+        let select = "tokio::select! {\n    biased;\n}\ntokio::select! {\n    a = b => c,\n}\n";
+        assert_eq!(lines(seams, "crates/engines/x/src/lib.rs", select), [5]);
+        assert_eq!(lines(seams, "crates/app/node/src/lib.rs", select), [] as [usize; 0]);
         assert_eq!(lines(seams, "crates/ground/env/src/clock.rs", bad), [] as [usize; 0]);
         assert_eq!(lines(seams, "crates/app/node/src/lib.rs", bad), [] as [usize; 0]);
         assert_eq!(lines(seams, "crates/core/x/examples/measure.rs", bad), [] as [usize; 0]);

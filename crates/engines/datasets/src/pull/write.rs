@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,24 +58,41 @@ pub(crate) fn make_directory(parent: &OwnedFd, name: &[u8]) -> Result<(), Errno>
     }
 }
 
-/// A file that is being written under a temporary name.
-pub(crate) struct Staged {
+/// A file that is being written: under a temporary name, which it changes for its own when it is
+/// whole; where nothing was before, under its own name from the start.
+pub(crate) struct Unfinished {
     directory: Arc<OwnedFd>,
-    staged: Vec<u8>,
+    name: Vec<u8>,
     file: File,
     at: u64,
     holes: bool,
     done: bool,
 }
 
-impl Staged {
-    pub(crate) fn create(directory: &Arc<OwnedFd>) -> Result<Self, Errno> {
-        let staged = staged_name();
+impl Unfinished {
+    /// Begins the file `name`. `fresh` says that the destination was empty when the pull began.
+    pub(crate) fn create(
+        directory: &Arc<OwnedFd>,
+        name: &[u8],
+        meta: &Meta,
+        fresh: bool,
+    ) -> Result<Self, Errno> {
+        if fresh {
+            // Somebody else may have been here since, or two names may be one to this file system.
+            match Self::open(directory, name.to_vec(), meta) {
+                Err(Errno::EXIST) => {}
+                opened => return opened,
+            }
+        }
+        Self::open(directory, staged_name(), meta)
+    }
+
+    fn open(directory: &Arc<OwnedFd>, name: Vec<u8>, meta: &Meta) -> Result<Self, Errno> {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(directory, staged.as_slice(), flags, Mode::from_raw_mode(0o600))?;
+        let file = openat(directory, name.as_slice(), flags, first_mode(meta))?;
         let directory = Arc::clone(directory);
-        Ok(Self { directory, staged, file: File::from(file), at: 0, holes: false, done: false })
+        Ok(Self { directory, name, file: File::from(file), at: 0, holes: false, done: false })
     }
 
     pub(crate) fn write(&mut self, piece: &Piece) -> std::io::Result<()> {
@@ -103,32 +120,48 @@ impl Staged {
             self.file.set_len(self.at)?;
         }
         set_attributes(&self.file, name, meta, warnings)?;
-        renameat(&*self.directory, self.staged.as_slice(), &*self.directory, name)?;
+        if self.name != name {
+            renameat(&*self.directory, self.name.as_slice(), &*self.directory, name)?;
+        }
         self.done = true;
         // A rename changes ctime, so the stamp is taken behind it.
         Ok(Stamp::of(&self.file.metadata()?))
     }
 }
 
-impl Drop for Staged {
+impl Drop for Unfinished {
     /// What was not finished leaves nothing behind.
     fn drop(&mut self) {
         if !self.done
-            && let Err(error) = unlinkat(&*self.directory, self.staged.as_slice(), AtFlags::empty())
+            && let Err(error) = unlinkat(&*self.directory, self.name.as_slice(), AtFlags::empty())
         {
-            tracing::debug!(%error, "a staged file was left behind");
+            tracing::debug!(%error, "an unfinished file was left behind");
         }
     }
 }
 
 /// Writes a small file.
-pub(crate) fn write_file(job: &FileJob, warnings: &mut Vec<String>) -> std::io::Result<Stamp> {
-    let mut staged = Staged::create(&job.directory)?;
+pub(crate) fn write_file(
+    job: &FileJob,
+    fresh: bool,
+    warnings: &mut Vec<String>,
+) -> std::io::Result<Stamp> {
+    let mut file = Unfinished::create(&job.directory, &job.name, &job.meta, fresh)?;
     for piece in &job.pieces {
-        staged.write(piece)?;
+        file.write(piece)?;
     }
-    assert!(staged.at == job.len, "the slices of a file are as long as the file");
-    staged.finish(&job.name, &job.meta, warnings)
+    assert!(file.at == job.len, "the slices of a file are as long as the file");
+    file.finish(&job.name, &job.meta, warnings)
+}
+
+/// What a file may be created with: the permissions of the version where its owner will be the one
+/// who creates it, none for others where it is still to be given away.
+fn first_mode(meta: &Meta) -> Mode {
+    let ours = !may_own()
+        || (meta.uid, meta.gid)
+            == (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let allowed = if ours { 0o777 } else { 0 };
+    Mode::from_raw_mode((meta.mode & allowed) | 0o600)
 }
 
 fn may_own() -> bool {
@@ -151,7 +184,10 @@ pub(crate) fn set_attributes(
     meta: &Meta,
     warnings: &mut Vec<String>,
 ) -> std::io::Result<()> {
-    if may_own() {
+    // A call that changes nothing still costs a turn of the file system's journal.
+    let there = file.metadata()?;
+    let given = may_own() && (there.uid(), there.gid()) != (meta.uid, meta.gid);
+    if given {
         fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
     }
     remove_others(file, name, meta, warnings);
@@ -163,7 +199,9 @@ pub(crate) fn set_attributes(
             warnings.push(format!("{name}: the attribute {key} was not set: {error}"));
         }
     }
-    fchmod(file, mode(meta))?;
+    if given || there.mode() & 0o7777 != meta.mode {
+        fchmod(file, mode(meta))?;
+    }
     futimens(file, &timestamps(meta.mtime))?;
     Ok(())
 }

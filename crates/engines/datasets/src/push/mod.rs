@@ -186,6 +186,7 @@ async fn push_once(
 /// hold nothing new for longer than a silent upload is kept.
 async fn kept<T>(upload: &dyn Upload, env: &Env, work: impl Future<Output = T>) -> T {
     tokio::select! {
+        biased;
         done = work => done,
         never = keep(upload, env) => match never {},
     }

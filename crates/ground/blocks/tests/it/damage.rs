@@ -183,3 +183,24 @@ fn what_was_damaged_on_its_way_is_read_again() {
         });
     }
 }
+
+/// A frame that came as it was stored may repeat chunks of another frame of its pack.
+#[test]
+fn a_chunk_twice_in_a_pack_is_no_damage() {
+    run(|env| async move {
+        let blocks = blocks(&env).await;
+        let session = blocks.session().await.unwrap();
+        for numbers in [0..3, 2..5] {
+            let mut open = OpenFrame::default();
+            for number in numbers {
+                open.push(key(&blocks).id(&content(number)), &content(number));
+            }
+            session.add(open.encode(3)).await.unwrap();
+        }
+        session.flush().await.unwrap();
+        session.end().await.unwrap();
+        let report = blocks.verify(&[key(&blocks)], &(Arc::new(|_| ()) as _)).await.unwrap();
+        assert!(report.is_clean(), "{report:?}");
+        read_all(&blocks, 0..5).await.unwrap();
+    });
+}
