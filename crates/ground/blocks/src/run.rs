@@ -49,7 +49,7 @@ const FILTER_BLOCK_WORDS: usize = 8;
 pub const RUN_ENTRIES_MAX: usize = 512 * 1024;
 
 /// Where a chunk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IndexEntry {
     /// The chunk.
     pub id: ChunkId,

@@ -1,6 +1,6 @@
 //! Reading every stored byte back and comparing it with what it should be.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -227,7 +227,7 @@ impl Blocks {
             let frame = FramePlace { pack, offset: row.offset, len: row.len };
             IndexEntry::of_frame(frame, chunks)
         });
-        let places: HashSet<IndexEntry> = frames.collect();
+        let places: BTreeSet<IndexEntry> = frames.collect();
         for (row, chunks) in &footer.frames {
             let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
             let found = match self.find(&ids, Want::Any).await {

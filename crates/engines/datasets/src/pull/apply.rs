@@ -9,7 +9,7 @@ use cairn_chunk::ChunkKey;
 use cairn_tree::{Entry, Kind, Meta, Root};
 
 use super::check::{Action, Memory, check};
-use super::queue::{Done, Queue, Target, Writer};
+use super::queue::{Done, Queue, Target};
 use super::seeds::{Seeds, below, local};
 use super::{PullOptions, Pulled, write};
 use crate::error::Error;
@@ -82,9 +82,8 @@ pub(crate) async fn apply(
         std::fs::write(marker, b"").map_err(|error| Error::local("write", marker, error))?;
     }
     let for_content = browser.clone().with_seeds(Arc::clone(&seeds));
-    let writer = Writer::new(absolute.clone(), Arc::clone(&options.meter), empty);
     let mut work = Apply {
-        queue: Queue::new(for_content, writer),
+        queue: Queue::new(for_content, absolute.clone(), Arc::clone(&options.meter)),
         browser,
         destination: &absolute,
         options,

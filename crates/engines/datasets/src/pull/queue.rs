@@ -12,7 +12,7 @@ use futures::future::{self, BoxFuture};
 use futures::stream::{FuturesOrdered, StreamExt as _};
 
 use super::seeds::local;
-use super::write::{self, FileJob, Unfinished};
+use super::write::{self, FileJob, Staged};
 use crate::content::{Piece, read_slices};
 use crate::error::Error;
 use crate::meter::Meter;
@@ -59,7 +59,10 @@ enum Item {
 
 pub(super) struct Queue {
     browser: Browser,
-    writer: Writer,
+    destination: Arc<PathBuf>,
+    meter: Arc<Meter>,
+    /// Tells workers that nobody waits any more: they outlive a pull that is given up.
+    given_up: Arc<AtomicBool>,
     batch: Vec<Item>,
     batch_bytes: u64,
     batch_files: usize,
@@ -68,10 +71,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(browser: Browser, writer: Writer) -> Self {
+    pub(super) fn new(browser: Browser, destination: PathBuf, meter: Arc<Meter>) -> Self {
         Self {
             browser,
-            writer,
+            destination: Arc::new(destination),
+            meter,
+            given_up: Arc::default(),
             batch: Vec::new(),
             batch_bytes: 0,
             batch_files: 0,
@@ -108,8 +113,9 @@ impl Queue {
             self.start_when_full();
         } else {
             self.start();
-            let (browser, writer) = (self.browser.clone(), self.writer.clone());
-            self.under_way.push_back(Box::pin(large(browser, target, writer)));
+            let (browser, meter) = (self.browser.clone(), Arc::clone(&self.meter));
+            let destination = Arc::clone(&self.destination);
+            self.under_way.push_back(Box::pin(large(browser, target, destination, meter)));
         }
     }
 
@@ -128,8 +134,12 @@ impl Queue {
         }
         (self.batch_bytes, self.batch_files) = (0, 0);
         let items = std::mem::take(&mut self.batch);
-        let (browser, writer) = (self.browser.clone(), self.writer.clone());
-        self.under_way.push_back(Box::pin(small(browser, items, writer)));
+        let writer = Writer {
+            destination: Arc::clone(&self.destination),
+            meter: Arc::clone(&self.meter),
+            given_up: Arc::clone(&self.given_up),
+        };
+        self.under_way.push_back(Box::pin(small(self.browser.clone(), items, writer)));
     }
 
     /// Starts what was gathered; `false` when nothing is left to wait for.
@@ -141,7 +151,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        self.writer.given_up.store(true, Ordering::Release);
+        self.given_up.store(true, Ordering::Release);
     }
 }
 
@@ -162,22 +172,14 @@ async fn small(browser: Browser, items: Vec<Item>, writer: Writer) -> Result<Don
     browser.store().env().spawn.run(work).await.map_err(|Lost| Error::Worker(Lost))?
 }
 
-/// Writes what was fetched, on workers.
-#[derive(Clone)]
-pub(super) struct Writer {
+/// Writes batches, on a worker.
+struct Writer {
     destination: Arc<PathBuf>,
     meter: Arc<Meter>,
-    /// Nothing was in the destination when the pull began.
-    fresh: bool,
-    /// Tells workers that nobody waits any more: they outlive a pull that is given up.
     given_up: Arc<AtomicBool>,
 }
 
 impl Writer {
-    pub(super) fn new(destination: PathBuf, meter: Arc<Meter>, fresh: bool) -> Self {
-        Self { destination: Arc::new(destination), meter, fresh, given_up: Arc::default() }
-    }
-
     fn write(&self, items: Vec<Item>, contents: Vec<Vec<Piece>>) -> Result<Done, Error> {
         let mut contents = contents.into_iter();
         let mut done = Done::default();
@@ -204,7 +206,7 @@ impl Writer {
     ) -> Result<Settled, Error> {
         let Target { path, directory, name, meta, content } = target;
         let job = FileJob { directory, name, meta, len: content.len, pieces };
-        let stamp = write::write_file(&job, self.fresh, warnings)
+        let stamp = write::write_file(&job, warnings)
             .map_err(|error| Error::local("write", local(&self.destination, &path), error))?;
         self.meter.bytes.add(content.len);
         Ok(Settled { path, stamp, written: true })
@@ -212,29 +214,32 @@ impl Writer {
 }
 
 /// Fetches and writes a large file; one batch of it is written while the next is fetched.
-async fn large(browser: Browser, target: Target, writer: Writer) -> Result<Done, Error> {
+async fn large(
+    browser: Browser,
+    target: Target,
+    destination: Arc<PathBuf>,
+    meter: Arc<Meter>,
+) -> Result<Done, Error> {
     let Target { path, directory, name, meta, content } = target;
-    let Writer { destination, meter, fresh, .. } = writer;
     let failed = |error: std::io::Error| Error::local("write", local(&destination, &path), error);
     let spawn = browser.store().env().spawn.clone();
-    let mut file = Unfinished::create(&directory, &name, &meta, fresh)
-        .map_err(|error| failed(error.into()))?;
+    let mut staged = Staged::create(&directory, &meta).map_err(|error| failed(error.into()))?;
     let mut pieces = browser.content(&content, 0..content.len).await?;
     let mut batch = pieces.next_batch().await?;
     while !batch.is_empty() {
         let bytes = batch.iter().map(Piece::len).sum();
         let write = move || {
-            batch.iter().try_for_each(|piece| file.write(piece))?;
-            Ok::<_, std::io::Error>(file)
+            batch.iter().try_for_each(|piece| staged.write(piece))?;
+            Ok::<_, std::io::Error>(staged)
         };
         let (written, next) = future::join(spawn.run(write), pieces.next_batch()).await;
-        file = written.map_err(|Lost| Error::Worker(Lost))?.map_err(failed)?;
+        staged = written.map_err(|Lost| Error::Worker(Lost))?.map_err(failed)?;
         meter.bytes.add(bytes);
         batch = next?;
     }
     let finish = move || {
         let mut warnings = Vec::new();
-        let stamp = file.finish(&name, &meta, &mut warnings)?;
+        let stamp = staged.finish(&name, &meta, &mut warnings)?;
         Ok::<_, std::io::Error>((stamp, warnings))
     };
     let finished = spawn.run(finish).await.map_err(|Lost| Error::Worker(Lost))?;

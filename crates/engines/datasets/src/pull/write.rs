@@ -58,41 +58,24 @@ pub(crate) fn make_directory(parent: &OwnedFd, name: &[u8]) -> Result<(), Errno>
     }
 }
 
-/// A file that is being written: under a temporary name, which it changes for its own when it is
-/// whole; where nothing was before, under its own name from the start.
-pub(crate) struct Unfinished {
+/// A file that is being written under a temporary name.
+pub(crate) struct Staged {
     directory: Arc<OwnedFd>,
-    name: Vec<u8>,
+    staged: Vec<u8>,
     file: File,
     at: u64,
     holes: bool,
     done: bool,
 }
 
-impl Unfinished {
-    /// Begins the file `name`. `fresh` says that the destination was empty when the pull began.
-    pub(crate) fn create(
-        directory: &Arc<OwnedFd>,
-        name: &[u8],
-        meta: &Meta,
-        fresh: bool,
-    ) -> Result<Self, Errno> {
-        if fresh {
-            // Somebody else may have been here since, or two names may be one to this file system.
-            match Self::open(directory, name.to_vec(), meta) {
-                Err(Errno::EXIST) => {}
-                opened => return opened,
-            }
-        }
-        Self::open(directory, staged_name(), meta)
-    }
-
-    fn open(directory: &Arc<OwnedFd>, name: Vec<u8>, meta: &Meta) -> Result<Self, Errno> {
+impl Staged {
+    pub(crate) fn create(directory: &Arc<OwnedFd>, meta: &Meta) -> Result<Self, Errno> {
+        let staged = staged_name();
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(directory, name.as_slice(), flags, first_mode(meta))?;
+        let file = openat(directory, staged.as_slice(), flags, first_mode(meta))?;
         let directory = Arc::clone(directory);
-        Ok(Self { directory, name, file: File::from(file), at: 0, holes: false, done: false })
+        Ok(Self { directory, staged, file: File::from(file), at: 0, holes: false, done: false })
     }
 
     pub(crate) fn write(&mut self, piece: &Piece) -> std::io::Result<()> {
@@ -120,47 +103,40 @@ impl Unfinished {
             self.file.set_len(self.at)?;
         }
         set_attributes(&self.file, name, meta, warnings)?;
-        if self.name != name {
-            renameat(&*self.directory, self.name.as_slice(), &*self.directory, name)?;
-        }
+        renameat(&*self.directory, self.staged.as_slice(), &*self.directory, name)?;
         self.done = true;
         // A rename changes ctime, so the stamp is taken behind it.
         Ok(Stamp::of(&self.file.metadata()?))
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for Staged {
     /// What was not finished leaves nothing behind.
     fn drop(&mut self) {
         if !self.done
-            && let Err(error) = unlinkat(&*self.directory, self.name.as_slice(), AtFlags::empty())
+            && let Err(error) = unlinkat(&*self.directory, self.staged.as_slice(), AtFlags::empty())
         {
-            tracing::debug!(%error, "an unfinished file was left behind");
+            tracing::debug!(%error, "a staged file was left behind");
         }
     }
 }
 
 /// Writes a small file.
-pub(crate) fn write_file(
-    job: &FileJob,
-    fresh: bool,
-    warnings: &mut Vec<String>,
-) -> std::io::Result<Stamp> {
-    let mut file = Unfinished::create(&job.directory, &job.name, &job.meta, fresh)?;
+pub(crate) fn write_file(job: &FileJob, warnings: &mut Vec<String>) -> std::io::Result<Stamp> {
+    let mut staged = Staged::create(&job.directory, &job.meta)?;
     for piece in &job.pieces {
-        file.write(piece)?;
+        staged.write(piece)?;
     }
-    assert!(file.at == job.len, "the slices of a file are as long as the file");
-    file.finish(&job.name, &job.meta, warnings)
+    assert!(staged.at == job.len, "the slices of a file are as long as the file");
+    staged.finish(&job.name, &job.meta, warnings)
 }
 
-/// What a file may be created with: the permissions of the version where its owner will be the one
-/// who creates it, none for others where it is still to be given away.
+/// What a file is created with: the permissions of the version where its owner will be the one who
+/// creates it, none for others where it is still to be given away.
 fn first_mode(meta: &Meta) -> Mode {
-    let ours = !may_own()
-        || (meta.uid, meta.gid)
-            == (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let allowed = if ours { 0o777 } else { 0 };
+    use rustix::process::{getegid, geteuid};
+    let ours = (meta.uid, meta.gid) == (geteuid().as_raw(), getegid().as_raw());
+    let allowed = if ours || !may_own() { 0o777 } else { 0 };
     Mode::from_raw_mode((meta.mode & allowed) | 0o600)
 }
 
