@@ -16,6 +16,8 @@
 
 extern crate alloc;
 
+mod append;
+mod control;
 mod decode;
 pub mod effects;
 mod error;
@@ -27,13 +29,17 @@ pub mod page;
 mod record;
 pub mod redo;
 mod rmgr;
+mod state;
 mod stream;
 
-pub use error::{PageError, RedoError, WalError};
+pub use append::Appender;
+pub use control::{CONTROL_BYTES, Control, ServerState};
+pub use error::{ControlError, PageError, RedoError, WalError};
 pub use fields::Fields;
 pub use lsn::Lsn;
 pub use page::{PAGE_BYTES, Page};
 pub use record::{Block, Fork, Image, Major, Record, Relation};
 pub use redo::redo;
 pub use rmgr::Rmgr;
+pub use state::State;
 pub use stream::{RawRecord, Stream, StreamOptions, WAL_PAGE_BYTES};

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 pub use checkpoint::{Checkpoint, Parameters};
 pub use multixact::Member;
-pub use transaction::{Finished, Prepared};
+pub use transaction::{Finished, Origin, Prepared};
 
 use crate::error::RedoError;
 use crate::fields::Fields;
