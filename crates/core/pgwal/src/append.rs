@@ -34,6 +34,19 @@ pub struct Appender {
 }
 
 impl Appender {
+    /// Where the next record will begin: behind the header of a page, where one begins.
+    #[must_use]
+    pub fn next_start(&self) -> Lsn {
+        let header = if self.end.0.is_multiple_of(self.segment_bytes) {
+            LONG_HEADER_BYTES
+        } else if self.end.0.is_multiple_of(WAL_PAGE_BYTES) {
+            SHORT_HEADER_BYTES
+        } else {
+            0
+        };
+        Lsn(self.end.0 + header as u64)
+    }
+
     /// Appends a record of no transaction, block or origin. Returns where it begins.
     ///
     /// # Panics
@@ -167,7 +180,9 @@ mod tests {
                 continue;
             }
             let mut appender = appender(end);
+            let next = appender.next_start();
             let first = appender.append(Rmgr::Xlog, 0, &main);
+            assert_eq!(first, next);
             let second = appender.append(Rmgr::Xlog, 0x10, b"more");
             let from = if first.0 == end { first } else { Lsn(end) };
             let found = read(&appender, from);

@@ -1,7 +1,7 @@
 //! PostgreSQL's write-ahead log: reading it, and doing again what its records say.
 //!
 //! Everything here is a pure function of bytes: no files, no clock, no state. A [`Record`] is decoded
-//! from a stream of WAL; [`redo`] applies one of its blocks to one page, as PostgreSQL's own recovery
+//! from a stream of WAL; [`redo()`] applies one of its blocks to one page, as PostgreSQL's own recovery
 //! would; [`mask`] blanks what the log does not determine, so that pages can be compared.
 //!
 //! Written from the formats of PostgreSQL 15 (`access/xlogrecord.h`, `storage/bufpage.h` and the
@@ -42,4 +42,4 @@ pub use record::{Block, Fork, Image, Major, Record, Relation};
 pub use redo::redo;
 pub use rmgr::Rmgr;
 pub use state::State;
-pub use stream::{RawRecord, Stream, StreamOptions, WAL_PAGE_BYTES};
+pub use stream::{RawRecord, Stream, StreamOptions, WAL_PAGE_BYTES, checksum};

@@ -35,6 +35,12 @@ pub(crate) const RECORD_BYTES_MAX: usize = 1020 * 1024 * 1024;
 
 pub(crate) static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
+/// The checksum of PostgreSQL's files and records: CRC-32C.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CRC_32C.checksum(bytes)
+}
+
 pub(crate) const SHORT_HEADER_BYTES: usize = 24;
 pub(crate) const LONG_HEADER_BYTES: usize = 40;
 pub(crate) const CONTINUES: u16 = 0x0001;
