@@ -81,7 +81,15 @@ impl Archive {
     /// # Errors
     /// As [`Archive::of`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::of(Arc::new(Directory(path.to_path_buf())), None)
+        Self::directory(path, None)
+    }
+
+    /// Looks at what a directory has, along a timeline: the newest, unless told.
+    ///
+    /// # Errors
+    /// As [`Archive::of`].
+    pub fn directory(path: &Path, timeline: Option<u32>) -> Result<Self, Error> {
+        Self::of(Arc::new(Directory(path.to_path_buf())), timeline)
     }
 
     /// Looks at what there is, along a timeline: the newest, unless told.

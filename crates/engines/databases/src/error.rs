@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use cairn_base::ErrorKind;
 use cairn_pgwal::{Lsn, Relation, WalError};
 use thiserror::Error;
 
@@ -77,6 +78,9 @@ pub enum Error {
         /// How many there are.
         count: usize,
     },
+    /// A file of a remote archive could not be read.
+    #[error(transparent)]
+    Remote(#[from] Box<dyn std::error::Error + Send + Sync>),
     /// A server's program is missing, or of another release.
     #[error("{0}")]
     Server(String),
@@ -109,4 +113,30 @@ pub enum Error {
     /// The log cannot be read on, before the end that was asked for.
     #[error(transparent)]
     Wal(#[from] WalError),
+}
+
+impl Error {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
+                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+                std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                std::io::ErrorKind::StorageFull => ErrorKind::Exhausted,
+                _ => ErrorKind::Internal,
+            },
+            Self::NoSegment { .. } | Self::Server(_) => ErrorKind::NotFound,
+            Self::Damaged { .. } | Self::Wal(_) | Self::Missing { .. } | Self::Replay { .. } => {
+                ErrorKind::Corrupt
+            }
+            Self::Tablespace(_)
+            | Self::Block { .. }
+            | Self::Copy { .. }
+            | Self::Target(_)
+            | Self::SegmentLen { .. }
+            | Self::NoCluster { .. } => ErrorKind::Invalid,
+            Self::Remote(_) => ErrorKind::Internal,
+        }
+    }
 }

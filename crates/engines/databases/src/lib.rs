@@ -10,14 +10,18 @@ mod archive;
 mod base;
 mod error;
 mod history;
+mod inspect;
 mod layout;
 mod pages;
 mod restore;
+mod server;
 mod verify;
 
 pub use archive::{Archive, Records, Store};
 pub use base::Base;
 pub use error::Error;
 pub use history::History;
+pub use inspect::{BlockLine, InspectOptions, Inspected, KindCounts, Line, inspect};
 pub use restore::{Progress, RestoreOptions, Restored, Role, Target, restore};
+pub use server::{CERTIFIED, MAJOR, Running, Server};
 pub use verify::{Counts, Mismatch, Report, VerifyOptions, verify};
