@@ -13,25 +13,19 @@ use crate::error::Error;
 const WAL_LEVELS: [&str; 3] = ["minimal", "replica", "logical"];
 
 pub(super) fn write(out: &Path, role: &Role, parameters: &Parameters) -> Result<(), Error> {
-    let main = out.join("postgresql.conf");
-    if !main.exists() {
-        put(&main, &of_parameters(parameters), false)?;
-    }
-    let access = out.join("pg_hba.conf");
-    if !access.exists() {
-        // Whoever can reach a socket in here can read the files too.
-        put(&access, "local all all trust\n", false)?;
-    }
-    for name in ["pg_ident.conf"] {
+    // A distribution may keep these elsewhere. Whoever can reach a socket in the directory, which is
+    // where the server is started to listen, can read the files too.
+    let defaults = [
+        ("postgresql.conf", "listen_addresses = ''\n"),
+        ("pg_hba.conf", "local all all trust\n"),
+        ("pg_ident.conf", ""),
+    ];
+    for (name, text) in defaults {
         let path = out.join(name);
         if !path.exists() {
-            put(&path, "", false)?;
+            put(&path, text, false)?;
         }
     }
-    let mut own = String::from(
-        "\n# This copy archives nothing where its original does.\narchive_mode = 'off'\n\
-         restore_command = ''\nrecovery_target_timeline = 'latest'\nprimary_slot_name = ''\n",
-    );
     let primary = match role {
         Role::Standby(primary) => {
             put(&out.join("standby.signal"), "", false)?;
@@ -39,7 +33,13 @@ pub(super) fn write(out: &Path, role: &Role, parameters: &Parameters) -> Result<
         }
         Role::Primary => "",
     };
-    own.push_str(&format!("primary_conninfo = '{}'\n", primary.replace('\'', "''")));
+    let own = format!(
+        "\n# This copy archives nothing where its original does, and is as large as that was.\n\
+         archive_mode = 'off'\nrestore_command = ''\nrecovery_target_timeline = 'latest'\n\
+         primary_slot_name = ''\nprimary_conninfo = '{}'\n{}",
+        primary.replace('\'', "''"),
+        of_parameters(parameters)
+    );
     put(&out.join("postgresql.auto.conf"), &own, true)
 }
 
@@ -50,7 +50,7 @@ fn of_parameters(parameters: &Parameters) -> String {
     format!(
         "max_connections = {}\nmax_worker_processes = {}\nmax_wal_senders = {}\n\
          max_prepared_transactions = {}\nmax_locks_per_transaction = {}\nwal_level = {level}\n\
-         track_commit_timestamp = {timestamps}\nlisten_addresses = ''\n",
+         track_commit_timestamp = {timestamps}\n",
         parameters.max_connections,
         parameters.max_worker_processes,
         parameters.max_wal_senders,
