@@ -338,14 +338,19 @@ impl PageHeader {
 fn check(bytes: &[u8], start: Lsn, read: Lsn, segment_bytes: u64) -> Result<Lsn, WalError> {
     let (header, body) = bytes.split_at_checked(RECORD_HEADER_BYTES).unwrap_or_default();
     let (before, crc) = header.split_at_checked(RECORD_HEADER_BYTES - 4).unwrap_or_default();
-    let mut digest = CRC_32C.digest();
-    digest.update(body);
-    digest.update(before);
     let expected = crc.first_chunk().map(|crc| u32::from_le_bytes(*crc));
-    if expected != Some(digest.finalize()) {
+    if expected != Some(self::crc(body, before)) {
         return Err(WalError::Crc { at: start });
     }
     let is_switch = bytes[17] == Rmgr::Xlog.number() && bytes[16] & 0xf0 == XLOG_SWITCH;
     let unit = if is_switch { segment_bytes } else { 8 };
     Ok(Lsn(read.0.next_multiple_of(unit)))
+}
+
+/// The CRC of a record: of its body, and then of its header before the CRC.
+pub(crate) fn crc(body: &[u8], header: &[u8]) -> u32 {
+    let mut digest = CRC_32C.digest();
+    digest.update(body);
+    digest.update(header);
+    digest.finalize()
 }
