@@ -2,6 +2,8 @@
 
 mod log;
 mod page;
+#[cfg(test)]
+mod tests;
 
 use alloc::vec::Vec;
 
@@ -112,7 +114,9 @@ fn check_effects(record: &Record<'_>) {
     assert!(effects.len() <= record.main.len() / 4 + 2);
     for effect in &effects {
         let len = match effect {
-            Effect::Finished(ended) => ended.subtransactions.len() * 4 + ended.dropped().count() * 12,
+            Effect::Finished(ended) => {
+                ended.subtransactions.len() * 4 + ended.dropped().count() * 12
+            }
             Effect::MultiXact { members, .. } => members.len() * 8,
             Effect::RelationMap { bytes, .. } => bytes.len(),
             Effect::Prepared(prepared) => prepared.state.len(),

@@ -27,10 +27,12 @@ pub fn check_redo(record: &Record<'_>, block: &Block<'_>, before: &Page) {
         }
         Err(_) => assert_eq!(page, *before, "PGWAL-2"),
     }
+    // Where items are not where they may be, what is blanked of one is written into for another.
+    let apart = page.check_items().is_ok() || !has_items(record, &page);
     if crate::mask::mask(record, &mut page, block.number).is_ok() {
         let once = page.clone();
         // A page of which nothing is left has no header to be masked by.
-        if crate::mask::mask(record, &mut page, block.number).is_ok() {
+        if apart && crate::mask::mask(record, &mut page, block.number).is_ok() {
             assert_eq!(page, once, "what is masked stays so");
         }
     }

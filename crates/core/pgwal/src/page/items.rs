@@ -110,12 +110,15 @@ impl Page {
         Ok(&mut self.0[range])
     }
 
-    /// Whether all items lie where items may, apart from each other.
+    /// Whether all items lie where items may, apart from each other, and the next one would.
     ///
     /// # Errors
     /// [`PageError::Header`]; [`PageError::BadItem`] for one that does not.
     pub fn check_items(&self) -> Result<(), PageError> {
         self.check_header()?;
+        if !self.upper().is_multiple_of(8) {
+            return Err(self.bad_header());
+        }
         let mut taken = [false; super::PAGE_BYTES / 8];
         for number in 1..=self.item_count() {
             if !self.line_at(number).has_item() {
