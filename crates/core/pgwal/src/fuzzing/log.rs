@@ -157,7 +157,10 @@ fn read(start: Lsn, log: &[u8], piece: usize) -> (Vec<Found>, Option<WalError>) 
             match stream.advance() {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(error) => return (found, Some(error)),
+                Err(error) => {
+                    assert!(stream.record().is_none());
+                    return (found, Some(error));
+                }
             }
             let raw = stream.record().expect("it was read");
             let (start, end, timeline) = (raw.start, raw.end, raw.timeline);

@@ -248,7 +248,7 @@ pub(super) fn check_any(record: &RecordBytes, before: &Page) {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2, PGWAL-3
+    /// PGWAL-1, PGWAL-2, PGWAL-3, PGWAL-4
     #[test]
     fn pgwal_1_no_record_makes_a_redo_panic(
         record in prop_oneof![

@@ -366,7 +366,7 @@ proptest! {
         }
     }
 
-    /// PGWAL-1, PGWAL-2: records that are nearly right, on pages that are nearly theirs.
+    /// PGWAL-1, PGWAL-2, PGWAL-4: records that are nearly right. on pages that are nearly theirs.
     #[test]
     fn pgwal_1_no_change_of_posting_lists_panics(
         lists in proptest::collection::vec(some_addresses(), 0..6),

@@ -370,7 +370,7 @@ fn any_hash_record() -> impl Strategy<Value = RecordBytes> {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2, PGWAL-3
+    /// PGWAL-1, PGWAL-2, PGWAL-3, PGWAL-4
     #[test]
     fn pgwal_1_no_record_makes_the_redo_of_a_hash_index_panic(
         record in any_hash_record(),

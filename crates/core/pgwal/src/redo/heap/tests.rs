@@ -395,7 +395,7 @@ fn numbers() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2, PGWAL-3
+    /// PGWAL-1, PGWAL-2, PGWAL-3, PGWAL-4
     #[test]
     fn pgwal_1_no_record_of_a_heap_makes_a_redo_panic(
         record in prop_oneof![any_record(Rmgr::Heap), any_record(Rmgr::Heap2)],
