@@ -32,6 +32,8 @@ const REDO: [Rmgr; 11] = [
     Rmgr::Xlog,
 ];
 
+const IN_ORDER: u8 = 0x80;
+
 const END: Lsn = Lsn(0x12_3456_7890);
 const XID: u32 = 700;
 
@@ -55,14 +57,14 @@ fn record<'a>(rmgr: u8, info: u8, blocks: Vec<Block<'a>>, main: &'a [u8]) -> Rec
 ///
 /// | offset | bytes | what |
 /// |---|---|---|
-/// | 0 | 1 | the resource manager: an index of those that change pages |
+/// | 0 | 1 | the resource manager: an index of those that change pages; the upper bit: a page in order |
 /// | 1 | 1 | the record's info |
 /// | 2 | 1 | a bit for each block, 0 to 7, that there is |
 /// | 3 | 1 | a bit for each block that begins anew |
 /// | 4 | 1 | the number of block 0; the others follow |
 /// | 5 | 2 + 2 + 2 | lengths of the next three |
-/// | 11 | | main data; the data of each block; how the page begins |
-/// | | | how the page ends; between both are zeros |
+/// | 11 | | main data; the data of each block; how the page begins, or its items |
+/// | | | how the page ends, or its special space; between both are zeros |
 pub fn redo(bytes: &[u8]) {
     let mut fields = Fields::new(bytes);
     let Ok([rmgr, info, present, anew, base, ..]) = fields.take(11) else { return };
@@ -72,7 +74,9 @@ pub fn redo(bytes: &[u8]) {
         fields.take(len.min(fields.rest().len())).expect("there are as many")
     };
     let (main, data, start) = (next(), next(), next());
-    let Some(page) = page::between(start, fields.rest()) else { return };
+    let (in_order, end) = (rmgr & IN_ORDER != 0, fields.rest());
+    let page = if in_order { page::in_order(start, end) } else { page::between(start, end) };
+    let Some(page) = page else { return };
     let has = |bits: u8, id: u8| bits & (1 << id) != 0;
     let block = |id: u8| Block {
         id,
@@ -84,7 +88,7 @@ pub fn redo(bytes: &[u8]) {
         data,
     };
     let blocks = (0..8).filter(|id| has(*present, *id)).map(block).collect();
-    let rmgr = REDO[usize::from(*rmgr) % REDO.len()];
+    let rmgr = REDO[usize::from(rmgr & !IN_ORDER) % REDO.len()];
     check_record(&record(rmgr.number(), *info, blocks, main), &page);
 }
 

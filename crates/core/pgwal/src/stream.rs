@@ -46,6 +46,8 @@ const XLOG_SWITCH: u8 = 0x40;
 const LSN_MAX: Lsn = Lsn(u64::MAX - WAL_PAGE_BYTES);
 /// Consumed bytes are dropped from the buffer when there are so many.
 const DROP_BYTES: usize = 1024 * 1024;
+/// Room for a record that is kept for the next one, however long a record was.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Where a stream begins, and what it must be.
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +246,7 @@ impl Stream {
         }
         self.len = len;
         self.record.clear();
+        self.record.shrink_to(KEPT_BYTES_MAX);
         Ok(Step::Again)
     }
 
@@ -392,6 +395,15 @@ mod tests {
             stream.push(&header);
             assert_eq!(stream.advance(), Err(WalError::End { at: start }));
         }
+    }
+
+    #[test]
+    fn the_room_of_a_long_record_is_not_kept() {
+        let mut stream = stream_at(Lsn(64), 1 << 24);
+        stream.record.reserve(8 * KEPT_BYTES_MAX);
+        stream.push(&10_000_u32.to_le_bytes());
+        assert_eq!(stream.advance(), Ok(None));
+        assert_eq!(stream.record.capacity(), KEPT_BYTES_MAX);
     }
 
     #[test]

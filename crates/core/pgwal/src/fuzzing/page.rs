@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 
-use crate::page::{PAGE_BYTES, Page};
+use crate::fields::Fields;
+use crate::page::{Line, LineState, PAGE_BYTES, Page, Place};
 use crate::record::{Block, Record};
 use crate::rmgr::Rmgr;
 
@@ -9,6 +10,32 @@ pub(super) fn between(start: &[u8], end: &[u8]) -> Option<Box<Page>> {
     let mut page = Page::zeroed();
     page.put(0, start).ok()?;
     page.put(PAGE_BYTES.checked_sub(end.len())?, end).ok()?;
+    Some(page)
+}
+
+/// A page in order with these items and this special space; nothing when they do not fit.
+///
+/// An item is a byte of its line pointer's state (2 bits) and whether it has no bytes (bit 2), a byte
+/// of length or of where a redirect leads, and its bytes.
+pub(super) fn in_order(items: &[u8], special: &[u8]) -> Option<Box<Page>> {
+    let mut page = Page::zeroed();
+    page.init(special.len()).ok()?;
+    page.put(page.special(), special).ok()?;
+    let mut items = Fields::new(items);
+    while let (Ok(state), Ok(len)) = (items.u8(), items.u8()) {
+        let has_bytes = state & 4 == 0;
+        let item = if has_bytes { items.take(len.into()).ok()? } else { &[] };
+        let number = page.add_item(item, Place::Insert(page.item_count() + 1)).ok()?;
+        let line = page.line(number).ok()?;
+        let offset = if has_bytes { line.offset } else { len.into() };
+        let state = match state & 3 {
+            0 => LineState::Normal,
+            1 => LineState::Redirect,
+            2 => LineState::Dead,
+            _ => LineState::Unused,
+        };
+        page.set_line(number, Line { offset, state, ..line }).ok()?;
+    }
     Some(page)
 }
 
