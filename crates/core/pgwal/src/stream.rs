@@ -33,12 +33,18 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 24;
 /// No record is longer (`XLogRecordMaxSize`).
 pub(crate) const RECORD_BYTES_MAX: usize = 1020 * 1024 * 1024;
 
-static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+pub(crate) static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-const SHORT_HEADER_BYTES: usize = 24;
-const LONG_HEADER_BYTES: usize = 40;
-const CONTINUES: u16 = 0x0001;
-const LONG_HEADER: u16 = 0x0002;
+/// The checksum of PostgreSQL's files and records: CRC-32C.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CRC_32C.checksum(bytes)
+}
+
+pub(crate) const SHORT_HEADER_BYTES: usize = 24;
+pub(crate) const LONG_HEADER_BYTES: usize = 40;
+pub(crate) const CONTINUES: u16 = 0x0001;
+pub(crate) const LONG_HEADER: u16 = 0x0002;
 const OVERWRITES: u16 = 0x0008;
 const FLAGS: u16 = 0x000f;
 const XLOG_SWITCH: u8 = 0x40;

@@ -127,6 +127,14 @@ pub fn clear_visibility(page: &mut Page, heap_block: u32, bits: u8) -> bool {
     changes
 }
 
+/// Clears the bits of all heap pages from this one on in the page of the map that has it
+/// ([`visibility_page`]): the heap ends before it.
+pub fn cut_visibility(page: &mut Page, heap_block: u32) {
+    let (byte, shift) = place(heap_block);
+    page.0[byte] &= (1 << shift) - 1;
+    page.0[byte + 1..].fill(0);
+}
+
 pub(super) fn visible_map(
     record: &Record<'_>,
     block: &Block<'_>,
