@@ -10,6 +10,8 @@
 //! - PGWAL-1 No input makes a function panic, loop, or touch a byte outside the page it was given.
 //! - PGWAL-2 A redo that fails leaves the page as it was.
 //! - PGWAL-3 The result of a redo is a function of the page before and the record alone.
+//! - PGWAL-4 A redo leaves a page that was in order in order: lower, upper and special do not cross,
+//!   and items lie apart from each other between upper and special. A restored image is what it is.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,6 +24,8 @@ mod decode;
 pub mod effects;
 mod error;
 mod fields;
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod lsn;
 pub mod mask;

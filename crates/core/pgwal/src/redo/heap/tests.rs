@@ -283,6 +283,13 @@ fn a_visible_page_keeps_its_lsn_and_the_map_takes_one_when_it_changes() {
 }
 
 #[test]
+fn pgwal_4_bits_of_the_map_are_not_set_among_rows() {
+    let rows = page_of(&[row(0, 2, 0x0b02, b"")]);
+    let refused = redone(&visible(3, 5), 0, &rows);
+    assert!(matches!(refused, Err(RedoError::Mismatch(_))));
+}
+
+#[test]
 fn bits_of_the_map_are_set_and_cleared_by_themselves() {
     let mut map = Page::zeroed();
     let last = 32_671;
@@ -388,7 +395,7 @@ fn numbers() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2, PGWAL-3
+    /// PGWAL-1, PGWAL-2, PGWAL-3, PGWAL-4
     #[test]
     fn pgwal_1_no_record_of_a_heap_makes_a_redo_panic(
         record in prop_oneof![any_record(Rmgr::Heap), any_record(Rmgr::Heap2)],

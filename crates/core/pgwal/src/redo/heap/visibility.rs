@@ -150,6 +150,9 @@ pub(super) fn visible_map(
     if bits == 0 || bits & !VISIBILITY_BITS != 0 {
         return Err(RedoError::Record("no such bits are in a visibility map"));
     }
+    if !page.is_new() && page.lower() != HEADER_BYTES {
+        return Err(RedoError::Mismatch("a page of a visibility map has no items"));
+    }
     if set_visibility(page, heap_block, bits) {
         page.set_lsn(record.end);
     }
