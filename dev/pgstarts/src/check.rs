@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::cluster::{Cluster, run};
+use cairn_testkit::postgres::{Cluster, run};
 
 /// Everything that can be dumped, but for where sequences are: a log runs ahead of them.
 pub(crate) fn dump(cluster: &Cluster) -> Result<Vec<String>> {

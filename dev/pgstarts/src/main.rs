@@ -2,7 +2,6 @@
 //! with what PostgreSQL's own recovery makes of the same.
 
 mod check;
-mod cluster;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use clap::Parser;
 use serde_json::json;
 
 use crate::check::Stock;
-use crate::cluster::{Cluster, Programs};
+use cairn_testkit::postgres::{Cluster, Programs, run};
 
 const PAGES: usize = 32_768;
 const PORT: u16 = 5432;
@@ -104,7 +103,7 @@ impl<'a> Campaign<'a> {
         eprintln!("a workload runs");
         let made = workload::make(programs, path, cli.checksums)?;
         let stock = path.join("stock");
-        cluster::run(std::process::Command::new("cp").arg("-a").arg(&made.base).arg(&stock))?;
+        run(std::process::Command::new("cp").arg("-a").arg(&made.base).arg(&stock))?;
         let stock = Cluster { programs: programs.clone(), data: stock };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let env = runtime.block_on(async { Env::real() });
@@ -138,7 +137,8 @@ impl<'a> Campaign<'a> {
 
     /// Random positions, ascending, between the copy and the end.
     fn positions(&self) -> Result<Vec<Lsn>> {
-        let options = cairn_databases::InspectOptions::default();
+        let from = Some(cairn_databases::Base::open(&self.base)?.redo_start()?);
+        let options = cairn_databases::InspectOptions { from, ..Default::default() };
         let mut ends = Vec::new();
         let inspected = cairn_databases::inspect(&self.archive, &options, &mut |line| {
             ends.extend(line.end.parse::<Lsn>());

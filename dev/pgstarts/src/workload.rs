@@ -6,7 +6,7 @@ use std::process::Child;
 
 use anyhow::{Result, ensure};
 
-use crate::cluster::{Cluster, Programs, run};
+use cairn_testkit::postgres::{Cluster, Programs, run};
 
 const ROUNDS: u32 = 4;
 const SECONDS: &str = "4";

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+pub mod postgres;
 mod process;
 pub mod store;
 pub mod tool;

@@ -53,6 +53,13 @@ impl State {
         }
     }
 
+    /// When the last checkpoint was taken, in microseconds since 2000.
+    #[must_use]
+    pub const fn checkpoint_time(&self) -> i64 {
+        (self.counters.time.cast_signed() - EPOCH_SECONDS.cast_signed())
+            .saturating_mul(MICROSECONDS.cast_signed())
+    }
+
     /// Takes up a record: its transaction, and what [`effects`](crate::effects::effects) says of it.
     pub fn apply(&mut self, record: &Record<'_>, effects: &[Effect<'_>]) {
         self.seen(record.xid);
@@ -75,18 +82,17 @@ impl State {
                 counters.oldest_multi = *oldest;
                 counters.oldest_multi_database = *database;
             }
-            Effect::StatusTruncated { oldest_xid, database, .. } => {
-                if reaches(*oldest_xid, counters.oldest_xid) {
-                    counters.oldest_xid = *oldest_xid;
-                    counters.oldest_xid_database = *database;
-                }
+            Effect::StatusTruncated { oldest_xid, database, .. }
+                if reaches(*oldest_xid, counters.oldest_xid) =>
+            {
+                counters.oldest_xid = *oldest_xid;
+                counters.oldest_xid_database = *database;
             }
-            Effect::TimestampsTruncated { oldest_xid, .. } => {
+            Effect::TimestampsTruncated { oldest_xid, .. }
                 if counters.oldest_timestamp_xid != 0
-                    && reaches(*oldest_xid, counters.oldest_timestamp_xid)
-                {
-                    counters.oldest_timestamp_xid = *oldest_xid;
-                }
+                    && reaches(*oldest_xid, counters.oldest_timestamp_xid) =>
+            {
+                counters.oldest_timestamp_xid = *oldest_xid;
             }
             Effect::Parameters(parameters) => {
                 if !parameters.track_commit_timestamp {

@@ -39,6 +39,7 @@ pub(super) fn copy_cluster(from: &Path, to: &Path) -> Result<(), Error> {
         let temporary = name.starts_with("pgsql_tmp") || is_temporary_relation(name);
         !(LEFT_OUT.contains(&name)
             || name.starts_with("pg_internal.init")
+            || name.starts_with(".s.PGSQL.")
             || temporary
             || emptied.is_some_and(|parent| EMPTIED.contains(&parent))
             || emptied == Some("pg_logical/mappings")
@@ -122,6 +123,7 @@ mod tests {
             ["PG_VERSION", "base/1/1259", "base/1/1259_fsm", "global/pg_control", "pg_xact/0000"];
         let left = [
             "postmaster.pid",
+            ".s.PGSQL.5432.lock",
             "backup_label",
             "base/1/pg_internal.init",
             "base/1/t3_16384",

@@ -205,6 +205,9 @@ impl Work<'_> {
         let mut whole = false;
         let mut told = self.copy.redo;
         let mut stopped = false;
+        if matches!(target, Target::Time(time) if time < replay.state.checkpoint_time()) {
+            return Err(self.too_early(target));
+        }
         let mut records = self.archive.records(self.copy.redo);
         while let Some(raw) = records.advance()? {
             let record = Record::decode(Major::V15, &raw)?;
@@ -232,10 +235,8 @@ impl Work<'_> {
             let end = reached.end;
             return Err(Error::Target(format!("the log ends at {end}, before {missed}")));
         }
-        if !whole && !matches!(self.copy.whole, Whole::From(from) if from <= reached.end) {
-            return Err(self.too_early(reached.end));
-        }
-        Ok(reached)
+        // RESTORE-1
+        if whole { Ok(reached) } else { Err(self.too_early(target)) }
     }
 
     /// Whether the copy is a state that the cluster had once this record was replayed.
@@ -250,15 +251,20 @@ impl Work<'_> {
         }
     }
 
-    fn too_early(&self, end: Lsn) -> Error {
+    fn too_early(&self, target: Target) -> Error {
         let from = match self.copy.whole {
-            Whole::From(from) => format!("from {from} on"),
-            Whole::BackupOf(start) => format!("when the backup that began at {start} had ended"),
+            Whole::From(from) => format!("the copy is of {from} or later"),
+            Whole::BackupOf(start) => {
+                format!(
+                    "the copy is of a backup that began at {start}, and is whole when that ended"
+                )
+            }
         };
-        Error::Target(format!(
-            "the copy can only be used {from}, and {end} is before; name a later position, or an \
-             older copy"
-        ))
+        let before = match target {
+            Target::End => "the log ends",
+            Target::Lsn(_) | Target::Time(_) => "the moment that was named is",
+        };
+        Error::Target(format!("{from}, {before} before; name a later moment, or an older copy"))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
@@ -82,8 +81,8 @@ impl Slru {
 
     /// Removes the files from that of the first page up to that of the end, which stays, on the
     /// circle of `pages` numbers.
-    pub(super) fn remove(&mut self, gone: Range<u32>, pages: u64) -> Result<(), Error> {
-        let (first, end) = (gone.start / PAGES_PER_FILE, gone.end / PAGES_PER_FILE);
+    pub(super) fn remove(&mut self, first: u32, end: u32, pages: u64) -> Result<(), Error> {
+        let (first, end) = (first / PAGES_PER_FILE, end / PAGES_PER_FILE);
         let from =
             |number: u32| (u64::from(number) + files(pages) - u64::from(first)) % files(pages);
         self.remove_files(|number| from(number) < from(end))
@@ -160,11 +159,11 @@ mod tests {
         for file in [0, 1, 5, 4094, 4095] {
             slru.page(file * PAGES_PER_FILE).unwrap()[0] = 1;
         }
-        slru.remove(4095 * PAGES_PER_FILE..PAGES_PER_FILE + 3, 131_072).unwrap();
+        slru.remove(4095 * PAGES_PER_FILE, PAGES_PER_FILE + 3, 131_072).unwrap();
         let mut left = slru.files().unwrap();
         left.sort_unstable();
         assert_eq!(left, [1, 5, 4094]);
-        slru.remove(40..40, 131_072).unwrap();
+        slru.remove(40, 40, 131_072).unwrap();
         assert_eq!(slru.files().unwrap().len(), 3);
     }
 

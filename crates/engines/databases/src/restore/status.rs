@@ -15,18 +15,21 @@ use cairn_pgwal::effects::{Effect, Finished, Member};
 use super::slru::Slru;
 use crate::error::Error;
 
-const STATUSES_PER_PAGE: u32 = PAGE_BYTES as u32 * 4;
+#[allow(clippy::cast_possible_truncation, reason = "a page's size fits")]
+const PAGE: u32 = PAGE_BYTES as u32;
+
+const STATUSES_PER_PAGE: u32 = PAGE * 4;
 const COMMITTED: u8 = 1;
 const ABORTED: u8 = 2;
 
 const TIME_BYTES: u32 = 10;
-const TIMES_PER_PAGE: u32 = PAGE_BYTES as u32 / TIME_BYTES;
+const TIMES_PER_PAGE: u32 = PAGE / TIME_BYTES;
 
-const OFFSETS_PER_PAGE: u32 = PAGE_BYTES as u32 / 4;
+const OFFSETS_PER_PAGE: u32 = PAGE / 4;
 
 const GROUP_MEMBERS: u32 = 4;
 const GROUP_BYTES: u32 = GROUP_MEMBERS + GROUP_MEMBERS * 4;
-const GROUPS_PER_PAGE: u32 = PAGE_BYTES as u32 / GROUP_BYTES;
+const GROUPS_PER_PAGE: u32 = PAGE / GROUP_BYTES;
 const MEMBERS_PER_PAGE: u32 = GROUPS_PER_PAGE * GROUP_MEMBERS;
 
 /// How many pages there are when all ids are in use.
@@ -79,8 +82,9 @@ impl Status {
             Effect::MemberPage { page } => self.members.zero(*page),
             Effect::MultiXact { id, offset, members } => self.multixact(*id, *offset, members),
             Effect::MultiXactsTruncated { oldest, first_member, oldest_member, .. } => {
-                let gone = first_member / MEMBERS_PER_PAGE..oldest_member / MEMBERS_PER_PAGE;
-                self.members.remove(gone, pages(MEMBERS_PER_PAGE))?;
+                let page = |member: u32| member / MEMBERS_PER_PAGE;
+                let (first, end) = (page(*first_member), page(*oldest_member));
+                self.members.remove(first, end, pages(MEMBERS_PER_PAGE))?;
                 // The page of the oldest may not be there yet, but that of the one before is.
                 let before = if *oldest <= 1 { u32::MAX } else { oldest - 1 };
                 self.offsets.truncate(before / OFFSETS_PER_PAGE, pages(OFFSETS_PER_PAGE))
