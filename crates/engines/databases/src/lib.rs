@@ -1,17 +1,20 @@
 //! Databases: PostgreSQL's log, and what follows from it.
 //!
 //! An [`Archive`] is where segments of WAL are; a [`Base`] is a copy of a stopped cluster. [`verify()`]
-//! replays one over the other and compares every image that the log carries with what redo made.
+//! replays one over the other and compares every image that the log carries with what redo made;
+//! [`verify_against()`] compares in the end every page with the files of a stock server as well.
 
 #![forbid(unsafe_code)]
 
 mod archive;
 mod base;
+mod compare;
 mod error;
 mod pages;
 mod verify;
 
 pub use archive::{Archive, Records};
 pub use base::Base;
+pub use compare::{Comparison, Difference};
 pub use error::Error;
-pub use verify::{Counts, Mismatch, Report, VerifyOptions, verify};
+pub use verify::{Counts, Mismatch, Report, VerifyOptions, verify, verify_against};

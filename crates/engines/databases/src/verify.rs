@@ -2,13 +2,16 @@
 //! `wal_consistency_checking` left in the log.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cairn_pgwal::effects::effects;
-use cairn_pgwal::{Block, Fork, Lsn, Major, Page, Record, Relation, Rmgr, mask, redo};
+use cairn_pgwal::redo::{clear_visibility, visibility_clears, visibility_page};
+use cairn_pgwal::{Block, Fork, Lsn, Major, Page, Record, RedoError, Relation, Rmgr, mask, redo};
 use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::base::Base;
+use crate::compare::{Comparison, compare};
 use crate::error::Error;
 use crate::pages::Pages;
 
@@ -66,6 +69,8 @@ pub struct Report {
     pub records: u64,
     /// The end of the last one.
     pub end: Lsn,
+    /// How many of each resource manager and kind, those without blocks as well.
+    pub seen: BTreeMap<(u8, u8), u64>,
     /// By resource manager and kind of record.
     pub kinds: BTreeMap<(u8, u8), Counts>,
     /// The first ones.
@@ -97,6 +102,30 @@ pub fn verify(
     archive: &Archive,
     options: &VerifyOptions,
 ) -> Result<Report, Error> {
+    Ok(replay(base, archive, options)?.report)
+}
+
+/// Replays and compares, and in the end compares all pages with the files of a stock server that
+/// recovered the same copy by the same log, and was stopped.
+///
+/// # Errors
+/// [`Error`]; what differs is not an error but in the report and the comparison.
+pub fn verify_against(
+    base: &mut Base,
+    archive: &Archive,
+    options: &VerifyOptions,
+    stock: &Path,
+) -> Result<(Report, Comparison), Error> {
+    let mut work = replay(base, archive, options)?;
+    let comparison = compare(&mut work.pages, stock)?;
+    Ok((work.report, comparison))
+}
+
+fn replay<'a>(
+    base: &'a mut Base,
+    archive: &Archive,
+    options: &VerifyOptions,
+) -> Result<Work<'a>, Error> {
     let start = match options.from {
         Some(from) => from,
         None => base.redo_start()?,
@@ -110,7 +139,7 @@ pub fn verify(
         let record = Record::decode(Major::V15, &raw)?;
         work.record(&record);
     }
-    Ok(work.report)
+    Ok(work)
 }
 
 struct Work<'a> {
@@ -123,15 +152,27 @@ impl Work<'_> {
     fn record(&mut self, record: &Record<'_>) {
         self.report.records += 1;
         self.report.end = record.end;
+        *self.report.seen.entry((record.rmgr, record.kind())).or_default() += 1;
+        let cleared = self.clear_visibility(record);
         for block in &record.blocks {
             self.block(record, block);
         }
-        match effects(record) {
-            Ok(effects) => effects.iter().for_each(|effect| self.pages.apply(effect)),
-            Err(_) => {
-                self.report.kinds.entry((record.rmgr, record.kind())).or_default().errors += 1;
-            }
+        let effects = effects(record);
+        effects.iter().flatten().for_each(|effect| self.pages.apply(effect));
+        let failed = u64::from(cleared.is_err()) + u64::from(effects.is_err());
+        if failed > 0 {
+            self.report.kinds.entry((record.rmgr, record.kind())).or_default().errors += failed;
         }
+    }
+
+    /// Clears the bits of visibility maps to which the record has no reference.
+    fn clear_visibility(&mut self, record: &Record<'_>) -> Result<(), RedoError> {
+        for clear in visibility_clears(record)? {
+            let number = visibility_page(clear.heap_block);
+            let map = self.pages.page(clear.relation, Fork::Visibility, number);
+            clear_visibility(map, clear.heap_block, clear.bits);
+        }
+        Ok(())
     }
 
     fn block(&mut self, record: &Record<'_>, block: &Block<'_>) {
@@ -153,7 +194,7 @@ impl Work<'_> {
             (Ok(()), Some(_)) if difference.is_none() => counts.equal += 1,
             (Ok(()), Some(_)) => counts.mismatches += 1,
             (Ok(()), None) => counts.unchecked += 1,
-            (Err(cairn_pgwal::RedoError::Unknown { .. }), _) => counts.unimplemented += 1,
+            (Err(RedoError::Unknown { .. }), _) => counts.unimplemented += 1,
             (Err(_), _) => counts.errors += 1,
         }
         if (done.is_err() || difference.is_some()) && self.report.mismatches.len() < self.keep {

@@ -20,7 +20,8 @@ mod xlog;
 
 pub use heap::{
     VISIBILITY_ALL_FROZEN, VISIBILITY_ALL_VISIBLE, VISIBILITY_BITS, VisibilityClear,
-    clear_visibility, set_visibility, visibility_clears, visibility_page,
+    clear_visibility, cut_visibility, set_visibility, visibility_clears, visibility_kept,
+    visibility_page,
 };
 
 use crate::error::RedoError;

@@ -127,6 +127,23 @@ pub fn clear_visibility(page: &mut Page, heap_block: u32, bits: u8) -> bool {
     changes
 }
 
+/// What a heap that is cut to `heap_blocks` pages leaves of its map: whole pages, and heap pages whose
+/// bits the page behind them keeps ([`cut_visibility`]). Without any the map ends before that page.
+#[must_use]
+pub const fn visibility_kept(heap_blocks: u32) -> (u32, u32) {
+    (heap_blocks / HEAP_PAGES_PER_MAP_PAGE, heap_blocks % HEAP_PAGES_PER_MAP_PAGE)
+}
+
+/// Clears the bits of all but the first heap pages of a map's page (`visibilitymap_prepare_truncate`).
+pub fn cut_visibility(page: &mut Page, kept: u32) {
+    if kept >= HEAP_PAGES_PER_MAP_PAGE || page.is_new() {
+        return;
+    }
+    let (byte, shift) = place(kept);
+    page.0[byte] &= (1 << shift) - 1;
+    page.0[byte + 1..].fill(0);
+}
+
 pub(super) fn visible_map(
     record: &Record<'_>,
     block: &Block<'_>,
