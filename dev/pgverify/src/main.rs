@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use cairn_databases::{Archive, Base, Comparison, Report, VerifyOptions, verify, verify_against};
+use cairn_databases::{Archive, Base, Comparison, Report, Side, VerifyOptions, verify_against};
 use cairn_pgwal::{Lsn, Page, Rmgr};
 use clap::Parser;
 use serde_json::json;
@@ -21,7 +21,11 @@ struct Cli {
     /// In the end compare every page with this data directory: a stock server's that recovered the
     /// same copy by the same log, and was stopped
     #[arg(long, value_name = "DIR")]
-    against: Option<PathBuf>,
+    stock: Option<PathBuf>,
+    /// In the end compare every page with this data directory: that of the server that wrote the log,
+    /// and was stopped
+    #[arg(long, value_name = "DIR")]
+    writer: Option<PathBuf>,
     /// Begin here and not at the copy's last checkpoint
     #[arg(long, value_name = "LSN")]
     from: Option<Lsn>,
@@ -41,28 +45,28 @@ fn main() -> Result<()> {
     let mut base = Base::open(&cli.base)?;
     let archive = Archive::open(&cli.wal)?;
     let options = VerifyOptions { from: cli.from, to: cli.to, keep: cli.show };
-    let (report, comparison) = match &cli.against {
-        Some(stock) => verify_against(&mut base, &archive, &options, stock)?,
-        None => (verify(&mut base, &archive, &options)?, Comparison::default()),
-    };
+    let stock = cli.stock.iter().map(|path| (Side::Stock, path.as_path()));
+    let writer = cli.writer.iter().map(|path| (Side::Writer, path.as_path()));
+    let servers: Vec<_> = stock.chain(writer).collect();
+    let (report, comparisons) = verify_against(&mut base, &archive, &options, &servers)?;
     print(&report);
-    if cli.against.is_some() {
-        print_comparison(&comparison);
-    }
+    comparisons.iter().for_each(print_comparison);
     if cli.json {
-        println!("{}", as_json(&report, &comparison));
+        println!("{}", as_json(&report, &comparisons));
     }
     let total = report.total();
+    let different: u64 = comparisons.iter().map(|comparison| comparison.different).sum();
     anyhow::ensure!(
-        total.mismatches + total.errors + total.unimplemented + comparison.different == 0,
+        total.mismatches + total.errors + total.unimplemented + different == 0,
         "redo is not what PostgreSQL's is"
     );
     Ok(())
 }
 
-fn as_json(report: &Report, comparison: &Comparison) -> serde_json::Value {
+fn as_json(report: &Report, comparisons: &[Comparison]) -> serde_json::Value {
     let total = report.total();
-    let kinds: BTreeSet<String> = report.seen.keys().map(|kind| operation(*kind)).collect();
+    let mut kinds: BTreeSet<String> = report.seen.keys().map(|kind| operation(*kind)).collect();
+    kinds.extend(report.features.iter().map(ToString::to_string));
     json!({
         "records": report.records,
         "end": report.end.to_string(),
@@ -71,8 +75,9 @@ fn as_json(report: &Report, comparison: &Comparison) -> serde_json::Value {
         "mismatches": total.mismatches,
         "errors": total.errors,
         "unimplemented": total.unimplemented,
-        "pages": comparison.compared(),
-        "different": comparison.different,
+        "pages": comparisons.iter().map(Comparison::compared).sum::<u64>(),
+        "different": comparisons.iter().map(|comparison| comparison.different).sum::<u64>(),
+        "comparisons": comparisons,
         "kinds": kinds,
     })
 }
@@ -87,8 +92,8 @@ fn operation((number, kind): (u8, u8)) -> String {
 
 fn print_comparison(comparison: &Comparison) {
     println!(
-        "\npages: {} identical, {} equal under masks, {} different",
-        comparison.identical, comparison.equal, comparison.different
+        "\npages of {:?}: {} identical, {} equal under masks, {} different",
+        comparison.side, comparison.identical, comparison.equal, comparison.different
     );
     for (name, count) in &comparison.excepted {
         println!("not compared: {count} ({name})");

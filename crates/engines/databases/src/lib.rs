@@ -2,7 +2,7 @@
 //!
 //! An [`Archive`] is where segments of WAL are; a [`Base`] is a copy of a stopped cluster. [`verify()`]
 //! replays one over the other and compares every image that the log carries with what redo made;
-//! [`verify_against()`] compares in the end every page with the files of a stock server as well.
+//! [`verify_against()`] compares in the end every page with the files of other servers as well.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,6 @@ mod verify;
 
 pub use archive::{Archive, Records};
 pub use base::Base;
-pub use compare::{Comparison, Difference};
+pub use compare::{Comparison, Difference, Side};
 pub use error::Error;
 pub use verify::{Counts, Mismatch, Report, VerifyOptions, verify, verify_against};

@@ -23,7 +23,7 @@ pub(super) struct Verdict {
     pub(super) excused: u64,
     pub(super) errors: u64,
     pub(super) unimplemented: u64,
-    /// Pages of a stock server that were compared at the end.
+    /// Pages of servers that were compared at the end.
     pub(super) pages: u64,
     pub(super) different: u64,
     /// Kinds of records that were seen, as `Heap/0x00`.
@@ -56,17 +56,19 @@ pub(super) fn build(repo: &Repo) -> Result<PathBuf> {
     Ok(repo.metadata()?.target_directory.join("release/cairn-pgverify"))
 }
 
-/// Replays a stopped cluster's log over its copy; at the end compares with the files of `against`.
+/// Replays a stopped cluster's log over its copy; at the end compares with its own files,
+/// and with a stock server's.
 pub(super) fn verify(
     verifier: &Path,
     cluster: &Cluster<'_>,
-    against: Option<&Path>,
+    stock: Option<&Path>,
 ) -> Result<Verdict> {
     let mut command = Command::new(verifier);
     command.arg("--json").arg("--base").arg(cluster.dir.join("base"));
     command.arg("--wal").arg(cluster.wal());
-    if let Some(against) = against {
-        command.arg("--against").arg(against);
+    command.arg("--writer").arg(cluster.data());
+    if let Some(stock) = stock {
+        command.arg("--stock").arg(stock);
     }
     eprintln!("+ {}", command::show(&command));
     let out = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;

@@ -33,7 +33,11 @@ const STEPS: [Step; 12] = [
 ];
 
 /// Record types that PostgreSQL's suite does not write, or seldom: the workload must.
-pub(super) const PROVOKED: [(&str, &str); 39] = [
+pub(super) const PROVOKED: [(&str, &str); 43] = [
+    ("pglz", "page compressed by pglz"),
+    ("lz4", "page compressed by lz4"),
+    ("zstd", "page compressed by zstd"),
+    ("record over a whole segment", "large message"),
     ("XLOG/0x70", "restore point"),
     ("XLOG/0x60", "parameter change"),
     ("XLOG/0xa0", "image for a hint"),
