@@ -77,6 +77,7 @@ fn as_json(report: &Report, comparisons: &[Comparison]) -> serde_json::Value {
         "unimplemented": total.unimplemented,
         "pages": comparisons.iter().map(Comparison::compared).sum::<u64>(),
         "different": comparisons.iter().map(|comparison| comparison.different).sum::<u64>(),
+        "excepted": comparisons.iter().flat_map(|c| c.excepted.values()).sum::<u64>(),
         "comparisons": comparisons,
         "kinds": kinds,
     })

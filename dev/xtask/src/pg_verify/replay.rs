@@ -20,12 +20,13 @@ pub(super) struct Verdict {
     pub(super) redone: u64,
     pub(super) checked: u64,
     pub(super) mismatches: u64,
-    pub(super) excused: u64,
     pub(super) errors: u64,
     pub(super) unimplemented: u64,
     /// Pages of servers that were compared at the end.
     pub(super) pages: u64,
     pub(super) different: u64,
+    /// Pages that were not compared, or whose difference is a known one.
+    pub(super) excepted: u64,
     /// Kinds of records that were seen, as `Heap/0x00`.
     pub(super) kinds: Vec<String>,
 }
@@ -37,7 +38,7 @@ impl Verdict {
         self.redone += other.redone;
         self.checked += other.checked;
         self.mismatches += other.mismatches;
-        self.excused += other.excused;
+        self.excepted += other.excepted;
         self.errors += other.errors;
         self.unimplemented += other.unimplemented;
         self.pages += other.pages;
