@@ -171,6 +171,10 @@ impl Plan {
         let segment_mib = if run.workload == Workload::Suite { 16 } else { 1 };
         let dir = work.join(run.name());
         let mut cluster = Cluster::create(programs, dir, segment_mib, &settings)?;
+        if run.workload == Workload::Ours {
+            cluster.advance_counters()?;
+        }
+        cluster.copy("base")?;
         cluster.start(&[])?;
         let worked = match (run.workload, suite) {
             (Workload::Ours, _) => {

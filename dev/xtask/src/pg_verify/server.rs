@@ -16,6 +16,12 @@ const SERVER_USER: &str = "postgres";
 /// Part of the names of sockets only: a server listens nowhere else.
 const PORT: &str = "5432";
 
+/// How many transactions and multixacts a page and a segment of their status have.
+const XIDS_PER_PAGE: u32 = 8192 * 4;
+const XIDS_PER_SEGMENT: u32 = XIDS_PER_PAGE * 32;
+const MULTIXACTS_PER_PAGE: u32 = 8192 / 4;
+const MULTIXACTS_PER_SEGMENT: u32 = MULTIXACTS_PER_PAGE * 32;
+
 /// The programs of one installation.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
@@ -101,7 +107,7 @@ pub(super) struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    /// Makes one, with settings and segments of so many MiB, and copies it.
+    /// Makes one, with settings and segments of so many MiB.
     pub(super) fn create(
         programs: &'a Programs,
         dir: PathBuf,
@@ -123,8 +129,26 @@ impl<'a> Cluster<'a> {
         }
         let mut file = File::options().append(true).open(cluster.data().join("postgresql.conf"))?;
         file.write_all(text.as_bytes())?;
-        cluster.copy("base")?;
         Ok(cluster)
+    }
+
+    /// Moves the counters of transactions and multixacts of a cluster that never ran, so that they soon
+    /// come to new pages, and so that there are old segments that may go.
+    pub(super) fn advance_counters(&mut self) -> Result<()> {
+        const SEGMENT_BYTES: usize = 32 * 8192;
+        let mut reset = self.programs.program("pg_resetwal");
+        reset.arg(format!("--next-transaction-id={}", XIDS_PER_SEGMENT + XIDS_PER_PAGE - 1000));
+        let multixact = MULTIXACTS_PER_SEGMENT + MULTIXACTS_PER_PAGE - 2;
+        reset.arg(format!("--multixact-ids={multixact},1"));
+        command::output(reset.arg("--pgdata").arg(self.data()))?;
+        for segment in ["pg_xact/0001", "pg_multixact/offsets/0001"] {
+            let path = self.data().join(segment);
+            std::fs::write(&path, vec![0; SEGMENT_BYTES])?;
+            self.programs.give(&path)?;
+        }
+        // The control file has lost the settings: a recovery would find them too low.
+        self.start(&[])?;
+        self.stop(Stop::Clean)
     }
 
     pub(super) fn data(&self) -> PathBuf {
@@ -188,6 +212,13 @@ impl<'a> Cluster<'a> {
             bail!("{} failed:\n{}", script.display(), tail(&text));
         }
         Ok(())
+    }
+
+    /// What a query says.
+    pub(super) fn query(&self, query: &str) -> Result<String> {
+        let mut psql = self.client("psql");
+        psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--dbname=postgres", "--command"]);
+        Ok(command::output(psql.arg(query))?.trim().to_string())
     }
 
     /// A program that connects to the server.

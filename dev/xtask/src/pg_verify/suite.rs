@@ -24,6 +24,7 @@ impl Suite {
     /// Brings the suite into a folder; `source` is an extracted source, else the system's package of
     /// the installed release is fetched.
     pub(super) fn bring(programs: &Programs, to: &Path, source: Option<&Path>) -> Result<Self> {
+        programs.folder(to)?;
         let fetched = to.join("source");
         let source = if let Some(source) = source {
             source

@@ -14,13 +14,16 @@ enum Step {
     Script(&'static str, &'static str),
     /// It ends so, and starts again with settings for that time.
     Restart(Stop, &'static [&'static str]),
+    /// It crashes within a record that spans segments, of which the last are lost.
+    LoseTail,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 15] = [
     Step::Script("start.sql", ""),
     Step::Script("heap.sql", ""),
     Step::Script("indexes.sql", ""),
     Step::Script("catalogs.sql", ""),
+    Step::Script("freeze.sql", ""),
     // It leaves a prepared transaction, for which a new slot would wait.
     Step::Script("transactions.sql", ""),
     Step::Script("images.sql", "pglz"),
@@ -30,10 +33,12 @@ const STEPS: [Step; 12] = [
     Step::Restart(Stop::Clean, &[]),
     Step::Script("images.sql", "off"),
     Step::Restart(Stop::Crash, &[]),
+    Step::LoseTail,
+    Step::Script("images.sql", "pglz"),
 ];
 
 /// Record types that PostgreSQL's suite does not write, or seldom: the workload must.
-pub(super) const PROVOKED: [(&str, &str); 43] = [
+pub(super) const PROVOKED: [(&str, &str); 50] = [
     ("pglz", "page compressed by pglz"),
     ("lz4", "page compressed by lz4"),
     ("zstd", "page compressed by zstd"),
@@ -41,6 +46,7 @@ pub(super) const PROVOKED: [(&str, &str); 43] = [
     ("XLOG/0x70", "restore point"),
     ("XLOG/0x60", "parameter change"),
     ("XLOG/0xa0", "image for a hint"),
+    ("XLOG/0xd0", "record that was cut off and written over"),
     ("Heap/0x30", "TRUNCATE"),
     ("Heap/0x50", "speculative insertion confirmed"),
     ("Heap/0x60", "row lock"),
@@ -72,7 +78,13 @@ pub(super) const PROVOKED: [(&str, &str); 43] = [
     ("BRIN/0x20", "summary moved"),
     ("BRIN/0x40", "map extended"),
     ("Generic/0x00", "an extension's page"),
+    ("CLOG/0x00", "page of transaction status"),
+    ("CLOG/0x10", "transaction status truncated"),
     ("CommitTs/0x00", "page of commit timestamps"),
+    ("CommitTs/0x10", "commit timestamps truncated"),
+    ("MultiXact/0x00", "page of multixact offsets"),
+    ("MultiXact/0x10", "page of multixact members"),
+    ("MultiXact/0x30", "multixacts truncated"),
     ("ReplicationOrigin/0x00", "origin advanced"),
     ("ReplicationOrigin/0x10", "origin dropped"),
     ("LogicalMessage/0x00", "logical message"),
@@ -91,7 +103,30 @@ pub(super) fn run(repo: &Repo, cluster: &mut Cluster<'_>, scale: u32) -> Result<
                 cluster.stop(how)?;
                 cluster.start(settings)?;
             }
+            Step::LoseTail => lose_tail(cluster)?,
         }
     }
     Ok(())
+}
+
+/// Leaves the beginning of a record: the next start has to write over it.
+fn lose_tail(cluster: &mut Cluster<'_>) -> Result<()> {
+    cluster.query("CHECKPOINT")?;
+    let segment = cluster.query("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")?;
+    cluster.query("SELECT pg_logical_emit_message(false, 'lost', repeat('message', 600000))")?;
+    cluster.stop(Stop::Crash)?;
+    let mut later = Vec::new();
+    for entry in std::fs::read_dir(cluster.wal())? {
+        let entry = entry?;
+        // The names of segments sort as their positions do.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.len() == segment.len() && name > segment {
+            later.push(entry.path());
+        }
+    }
+    later.sort();
+    for path in later.iter().skip(1) {
+        std::fs::remove_file(path)?;
+    }
+    cluster.start(&[])
 }
