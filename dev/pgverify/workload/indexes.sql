@@ -105,6 +105,12 @@ SELECT count(*) FROM s WHERE n > 0;
 SELECT count(*) FROM s WHERE r && int4range(0, 100000);
 SELECT count(*) FROM s WHERE p <@ box(point(0, 0), point(10000, 10000));
 INSERT INTO s SELECT point(n, n), int4range(n, n + 2), n FROM generate_series(1, 8000) n;
+CREATE TABLE sk (n int, r int4range) WITH (autovacuum_enabled = off);
+CREATE INDEX sk_r ON sk USING gist (r);
+INSERT INTO sk SELECT n, int4range(n, n + 2) FROM generate_series(1, 4000) n;
+DELETE FROM sk WHERE n % 2 = 0;
+SELECT count(*) FROM sk WHERE r && int4range(0, 100000);
+INSERT INTO sk SELECT n, int4range(n, n + 2) FROM generate_series(1, 4000) n;
 DELETE FROM s; VACUUM s; SELECT txid_current(); VACUUM s;
 INSERT INTO s SELECT point(n, n), int4range(n, n + 2), n FROM generate_series(1, 2000) n;
 

@@ -10,7 +10,6 @@ mod server;
 mod suite;
 mod workload;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -249,9 +248,8 @@ fn table(outcomes: &[Outcome]) -> String {
         "s: work stock replay"
     );
     for Outcome { name, verdict, wal_mib, took } in outcomes {
-        let _ = writeln!(
-            text,
-            "{name:<14}{wal_mib:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>22}",
+        text += &format!(
+            "{name:<14}{wal_mib:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>22}\n",
             verdict.records,
             verdict.redone,
             verdict.checked,
@@ -280,4 +278,38 @@ fn as_json(outcomes: &[Outcome]) -> String {
         "excepted": total.excepted,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(verdict: Verdict) -> Outcome {
+        let took = [Duration::from_millis(1500); 3];
+        Outcome { name: "ours-stock", verdict, wal_mib: 7, took }
+    }
+
+    #[test]
+    fn any_difference_is_a_failure() {
+        assert!(Verdict { checked: 5, excepted: 2, ..Verdict::default() }.holds());
+        for bad in [
+            Verdict { mismatches: 1, ..Verdict::default() },
+            Verdict { errors: 1, ..Verdict::default() },
+            Verdict { unimplemented: 1, ..Verdict::default() },
+            Verdict { different: 1, ..Verdict::default() },
+        ] {
+            assert!(!bad.holds(), "{bad:?}");
+            assert!(!total(&[outcome(Verdict::default()), outcome(bad)]).holds());
+        }
+    }
+
+    #[test]
+    fn the_totals_are_in_the_last_line() {
+        let verdict = Verdict { checked: 3, mismatches: 1, pages: 4, ..Verdict::default() };
+        let outcomes = [outcome(verdict.clone()), outcome(verdict)];
+        let line: Verdict = serde_json::from_str(&as_json(&outcomes)).unwrap();
+        assert_eq!((line.checked, line.mismatches, line.errors, line.pages), (6, 2, 0, 8));
+        assert_eq!(table(&outcomes).matches("ours-stock").count(), 2);
+        assert!(table(&outcomes).contains("1.5 1.5 1.5\n"));
+    }
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::server::{Cluster, Stop};
+use crate::command;
 use crate::repo::Repo;
 
 /// Where the scripts are.
@@ -16,9 +17,11 @@ enum Step {
     Restart(Stop, &'static [&'static str]),
     /// It crashes within a record that spans segments, of which the last are lost.
     LoseTail,
+    /// It becomes a standby, and is promoted to a new timeline.
+    Promote,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 17] = [
     Step::Script("start.sql", ""),
     Step::Script("heap.sql", ""),
     Step::Script("indexes.sql", ""),
@@ -35,16 +38,19 @@ const STEPS: [Step; 15] = [
     Step::Restart(Stop::Crash, &[]),
     Step::LoseTail,
     Step::Script("images.sql", "pglz"),
+    Step::Promote,
+    Step::Script("images.sql", "off"),
 ];
 
 /// Record types that PostgreSQL's suite does not write, or seldom: the workload must.
-pub(super) const PROVOKED: [(&str, &str); 50] = [
+pub(super) const PROVOKED: [(&str, &str); 51] = [
     ("pglz", "page compressed by pglz"),
     ("lz4", "page compressed by lz4"),
     ("zstd", "page compressed by zstd"),
     ("record over a whole segment", "large message"),
     ("XLOG/0x70", "restore point"),
     ("XLOG/0x60", "parameter change"),
+    ("XLOG/0x90", "end of recovery on a new timeline"),
     ("XLOG/0xa0", "image for a hint"),
     ("XLOG/0xd0", "record that was cut off and written over"),
     ("Heap/0x30", "TRUNCATE"),
@@ -104,6 +110,7 @@ pub(super) fn run(repo: &Repo, cluster: &mut Cluster<'_>, scale: u32) -> Result<
                 cluster.start(settings)?;
             }
             Step::LoseTail => lose_tail(cluster)?,
+            Step::Promote => promote(cluster)?,
         }
     }
     Ok(())
@@ -129,4 +136,34 @@ fn lose_tail(cluster: &mut Cluster<'_>) -> Result<()> {
         std::fs::remove_file(path)?;
     }
     cluster.start(&[])
+}
+
+fn promote(cluster: &mut Cluster<'_>) -> Result<()> {
+    cluster.stop(Stop::Clean)?;
+    let signal = cluster.data().join("standby.signal");
+    std::fs::write(&signal, "")?;
+    cluster.programs.give(&signal)?;
+    cluster.start(&[])?;
+    let mut promote = cluster.programs.program("pg_ctl");
+    promote.args(["--wait", "--silent", "promote", "--pgdata"]).arg(cluster.data());
+    command::output(&mut promote).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_script_is_run() {
+        let run = |step: &Step| match step {
+            Step::Script(name, _) => Some((*name).to_string()),
+            _ => None,
+        };
+        let run: BTreeSet<_> = STEPS.iter().filter_map(run).collect();
+        let files = std::fs::read_dir(Repo::find().unwrap().path(DIR)).unwrap();
+        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+        assert_eq!(files.map(|file| name(file.unwrap())).collect::<BTreeSet<_>>(), run);
+    }
 }

@@ -99,3 +99,60 @@ fn a_sequence_of_the_writer_may_be_behind() {
         assert_eq!(counts(&comparison), expected, "{at} {side:?}");
     }
 }
+
+/// A data directory with files of heap pages, each with its free space from there on; 0 is never written.
+fn directory(files: &[(&str, &[u32])]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for made in ["global", "base/5", "pg_tblspc/16/PG_15_202209061/5"] {
+        std::fs::create_dir_all(directory.path().join(made)).unwrap();
+    }
+    std::fs::write(directory.path().join("PG_VERSION"), "15\n").unwrap();
+    for (name, pages) in files {
+        let bytes: Vec<u8> = pages
+            .iter()
+            .flat_map(|lower| {
+                let mut page = Page::zeroed();
+                if *lower > 0 {
+                    page.init(0).unwrap();
+                    page.set_lower(usize::try_from(*lower).unwrap());
+                }
+                page.0
+            })
+            .collect();
+        std::fs::write(directory.path().join(name), bytes).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn every_page_of_every_file_is_compared() {
+    let ours = directory(&[
+        ("base/5/PG_VERSION", &[]),
+        ("base/5/100", &[24, 28, 0]),
+        ("base/5/200", &[24]),
+        ("base/5/300", &[24]),
+        ("global/400", &[32]),
+    ]);
+    let theirs = directory(&[
+        ("base/5/PG_VERSION", &[]),
+        // The second page is another, the third was never written.
+        ("base/5/100", &[24, 32]),
+        ("base/5/100_fsm", &[24, 24]),
+        ("base/5/200", &[28]),
+        ("base/5/200_init", &[]),
+        ("global/400", &[32]),
+        // Only they have it.
+        ("pg_tblspc/16/PG_15_202209061/5/500", &[24]),
+    ]);
+    let mut base = crate::Base::open(ours.path()).unwrap();
+    let mut pages = Pages::new(&mut base);
+    // Only we have it, as far as it was replayed.
+    pages.page(Relation { tablespace: 1663, database: 5, number: 300 }, Fork::Main, 0);
+    pages.page(Relation { tablespace: 1663, database: 5, number: 100 }, Fork::Main, 2);
+    let found = compare(&mut pages, (Side::Stock, theirs.path()), &Copied::new()).unwrap();
+    assert_eq!(counts(&found), [2, 0, 3, 3]);
+    let expected = BTreeMap::from([("free space map", 2), ("unlogged", 1)]);
+    assert_eq!(found.excepted, expected);
+    let numbers: Vec<u32> = found.differences.iter().map(|found| found.block.0.number).collect();
+    assert_eq!(numbers, [500, 100, 300]);
+}
