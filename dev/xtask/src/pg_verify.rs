@@ -1,6 +1,6 @@
 //! `cargo xtask pg-verify`: PostgreSQL writes logs, and our redo of them is compared with its own.
 //!
-//! Two workloads, PostgreSQL's regression suite and ours, each on two clusters. The first cluster has
+//! Two workloads, PostgreSQL's regression suite with its tests of isolation and ours, each on two clusters. The first cluster has
 //! `wal_consistency_checking`: every image that it left in the log is compared with what redo makes
 //! of the page before. The second has it not: its log is replayed by us and by a stock server, and
 //! every page of every file is compared in the end. `--slice` is our workload alone, at its smallest.
@@ -179,9 +179,7 @@ impl Plan {
             (Workload::Ours, _) => {
                 workload::run(repo, &mut cluster, if self.slice { 1 } else { SCALE })
             }
-            (Workload::Suite, Some(suite)) => suite.run(&cluster).map(|verdict| {
-                eprintln!("pg-verify: {}: {verdict}", run.name());
-            }),
+            (Workload::Suite, Some(suite)) => suite.run(&cluster),
             (Workload::Suite, None) => bail!("the suite was not brought"),
         };
         worked

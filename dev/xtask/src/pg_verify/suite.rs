@@ -1,4 +1,4 @@
-//! PostgreSQL's own regression suite, from the source of the installed release.
+//! PostgreSQL's own regression suite and its tests of isolation, from the source of the installed release.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,13 +10,21 @@ use crate::{command, repo};
 
 /// Modules of contrib that the suite loads from beside its own.
 const MODULES: [&str; 2] = ["autoinc.so", "refint.so"];
+/// Where the client's package has the programs that run tests.
+const TESTS: &str = "pgxs/src/test";
 /// Sessions that the suite opens at once, at most.
 const SESSIONS: u32 = 20;
+
+/// Its two halves: a program of the client's package, a folder of the source, and its list of tests.
+const HALVES: [(&str, &str, &str); 2] = [
+    ("pg_regress", "regress", "parallel_schedule"),
+    ("pg_isolation_regress", "isolation", "isolation_schedule"),
+];
 
 /// The suite, where the server's user can read it.
 #[derive(Debug)]
 pub(super) struct Suite {
-    regress: PathBuf,
+    dir: PathBuf,
     modules: PathBuf,
 }
 
@@ -32,11 +40,10 @@ impl Suite {
             fetch(programs, &fetched)?;
             &fetched
         };
-        let suite = Self { regress: to.join("regress"), modules: to.join("modules") };
+        let suite = Self { dir: to.join("test"), modules: to.join("modules") };
         std::fs::create_dir_all(&suite.modules)?;
-        let regress = source.join("src/test/regress");
-        command::output(Command::new("cp").arg("-a").arg(&regress).arg(&suite.regress))
-            .context("the source of PostgreSQL has no regression suite")?;
+        command::output(Command::new("cp").arg("-a").arg(source.join("src/test")).arg(&suite.dir))
+            .context("the source of PostgreSQL has no tests")?;
         compile(source, &to.join("build"), &suite.modules.join("regress.so"))?;
         for module in MODULES {
             std::fs::copy(programs.library.join(module), suite.modules.join(module))
@@ -46,34 +53,42 @@ impl Suite {
         Ok(suite)
     }
 
-    /// Runs it. Returns what `pg_regress` says of it in the end: a test that fails is no failure here,
-    /// as what it wrote to the log is what counts.
-    pub(super) fn run(&self, cluster: &Cluster<'_>) -> Result<String> {
-        let output = cluster.dir.join("suite");
-        cluster.programs.folder(&output)?;
-        let pgxs = cluster.programs.library.join("pgxs/src/test/regress/pg_regress");
-        let mut regress = cluster.client(&pgxs);
-        regress.args(["--encoding=UTF8", "--no-locale", "--user=postgres"]);
-        regress.arg(format!("--max-connections={SESSIONS}"));
-        regress.arg(format!("--host={}", cluster.dir.display()));
-        regress.arg(format!("--inputdir={}", self.regress.display()));
-        regress.arg(format!("--outputdir={}", output.display()));
-        regress.arg(format!("--dlpath={}", self.modules.display()));
-        regress.arg(format!("--schedule={}/parallel_schedule", self.regress.display()));
-        regress.arg(format!("--bindir={}", cluster.programs.bin.display()));
-        let out = regress.stdin(Stdio::null()).output().context("cannot start pg_regress")?;
-        let text = String::from_utf8_lossy(&out.stdout);
-        let verdict = text.lines().map(str::trim).find(|line| line.contains("tests passed"));
-        let verdict = verdict.or_else(|| text.lines().find(|line| line.contains("tests failed")));
-        let Some(verdict) = verdict else {
-            let errors = String::from_utf8_lossy(&out.stderr);
-            bail!("pg_regress did not come to its end:\n{}", super::server::tail(&(text + errors)));
-        };
-        for failed in text.lines().filter(|line| line.contains("FAILED")) {
-            eprintln!("suite: {}", failed.trim());
+    /// Runs both halves and prints what they say in the end. A test that fails is no failure here, as
+    /// what it wrote to the log is what counts.
+    pub(super) fn run(&self, cluster: &Cluster<'_>) -> Result<()> {
+        for (program, folder, schedule) in HALVES {
+            let output = cluster.dir.join(folder);
+            cluster.programs.folder(&output)?;
+            let (input, tests) = (self.dir.join(folder), cluster.programs.library.join(TESTS));
+            let mut regress = cluster.client(tests.join(folder).join(program));
+            regress.args(["--encoding=UTF8", "--no-locale", "--user=postgres"]);
+            regress.arg(format!("--bindir={}", cluster.programs.bin.display()));
+            regress.arg(format!("--max-connections={SESSIONS}"));
+            regress.arg(format!("--host={}", cluster.dir.display()));
+            regress.arg(format!("--inputdir={}", input.display()));
+            regress.arg(format!("--outputdir={}", output.display()));
+            regress.arg(format!("--dlpath={}", self.modules.display()));
+            regress.arg(format!("--schedule={}", input.join(schedule).display()));
+            let out = regress.stdin(Stdio::null()).output();
+            let out = out.with_context(|| format!("cannot start {program}"))?;
+            let text = String::from_utf8_lossy(&out.stdout);
+            for failed in text.lines().filter(|line| line.contains("FAILED")) {
+                eprintln!("pg-verify: {}", failed.trim());
+            }
+            let Some(verdict) = verdict(&text) else {
+                let text = text + String::from_utf8_lossy(&out.stderr);
+                bail!("{program} did not come to its end:\n{}", super::server::tail(&text));
+            };
+            eprintln!("pg-verify: {program}: {verdict}");
         }
-        Ok(verdict.trim().trim_matches('=').trim().to_string())
+        Ok(())
     }
+}
+
+/// The line in which `pg_regress` says how the tests went.
+fn verdict(output: &str) -> Option<&str> {
+    let line = |end: &str| output.lines().map(str::trim).find(|line| line.contains(end));
+    line("tests passed").or_else(|| line("tests failed"))
 }
 
 /// Fetches and extracts the source of the installed release. Archives are kept in the cache.
@@ -175,7 +190,7 @@ fn compile(source: &Path, build: &Path, module: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::as_sources;
+    use super::{as_sources, verdict};
 
     #[test]
     fn lists_of_both_formats_become_lists_of_sources() {
@@ -184,5 +199,14 @@ mod tests {
         assert_eq!(as_sources(line), wanted);
         let fields = "Types: deb\nURIs: http://a\nSigned-By: /k\n";
         assert_eq!(as_sources(fields), "Types: deb-src\nURIs: http://a\nSigned-By: /k\n");
+    }
+
+    #[test]
+    fn verdicts_are_found() {
+        let all = "test a ... ok\n\n=======\n All 217 tests passed. \n=======\n";
+        assert_eq!(verdict(all), Some("All 217 tests passed."));
+        let some = "test a ... FAILED\n 1 of 217 tests failed. \n";
+        assert_eq!(verdict(some), Some("1 of 217 tests failed."));
+        assert_eq!(verdict("psql: error"), None);
     }
 }
