@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 use crate::exit::Usage;
+
+mod pg;
 
 /// Versioned, deduplicated datasets on a bucket you own.
 #[derive(Debug, Parser)]
@@ -137,6 +140,9 @@ pub(crate) enum Command {
     Grant(Grant),
     /// Show who a node takes you for, and what you may do
     Whoami,
+    /// Read PostgreSQL's log: check it, look into it, start a server at any moment of it
+    #[command(subcommand)]
+    Pg(Pg),
     /// Check this machine, the bucket and the node, and say what to do
     Doctor,
     /// Keep addresses and tokens under names

@@ -35,9 +35,19 @@ fn code(kind: ErrorKind) -> u8 {
     }
 }
 
+/// The end of a command that found this.
+pub(crate) fn code_of(kind: ErrorKind) -> ExitCode {
+    ExitCode::from(code(kind))
+}
+
 fn kind(error: &anyhow::Error) -> ErrorKind {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<cairn_datasets::Error>() {
+            return error.kind();
+        }
+        if let Some(error) = cause.downcast_ref::<cairn_databases::Error>()
+            && !matches!(error, cairn_databases::Error::Remote(_))
+        {
             return error.kind();
         }
         if let Some(error) = cause.downcast_ref::<cairn_blocks::Error>() {
@@ -99,7 +109,7 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     } else {
         output::note(&message);
     }
-    ExitCode::from(code(kind))
+    code_of(kind)
 }
 
 /// What `object_store` puts before the text of a cause, which comes next itself.

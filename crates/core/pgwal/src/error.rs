@@ -51,6 +51,23 @@ pub enum WalError {
     },
 }
 
+/// Why a control file cannot be used.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ControlError {
+    /// Its length is not that of one.
+    #[error("it has {0} bytes; a control file has 8192")]
+    Length(usize),
+    /// It is of a version that is not known.
+    #[error("its version is {0}; that of PostgreSQL 15 is 1300")]
+    Version(u32),
+    /// Its checksum is wrong.
+    #[error("it is damaged: its CRC is wrong")]
+    Crc,
+    /// The server was compiled with other sizes, or the file is malformed.
+    #[error("its state, or the size of pages or segments, is not one that is known")]
+    Fields,
+}
+
 /// What is wrong with a page, or with what is to be done to it.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum PageError {

@@ -33,17 +33,27 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 24;
 /// No record is longer (`XLogRecordMaxSize`).
 pub(crate) const RECORD_BYTES_MAX: usize = 1020 * 1024 * 1024;
 
-static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+pub(crate) static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-const SHORT_HEADER_BYTES: usize = 24;
-const LONG_HEADER_BYTES: usize = 40;
-const CONTINUES: u16 = 0x0001;
-const LONG_HEADER: u16 = 0x0002;
+/// The checksum of PostgreSQL's files and records: CRC-32C.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CRC_32C.checksum(bytes)
+}
+
+pub(crate) const SHORT_HEADER_BYTES: usize = 24;
+pub(crate) const LONG_HEADER_BYTES: usize = 40;
+pub(crate) const CONTINUES: u16 = 0x0001;
+pub(crate) const LONG_HEADER: u16 = 0x0002;
 const OVERWRITES: u16 = 0x0008;
 const FLAGS: u16 = 0x000f;
 const XLOG_SWITCH: u8 = 0x40;
+/// No log reaches the last page that LSNs could name.
+const LSN_MAX: Lsn = Lsn(u64::MAX - WAL_PAGE_BYTES);
 /// Consumed bytes are dropped from the buffer when there are so many.
 const DROP_BYTES: usize = 1024 * 1024;
+/// Room for a record that is kept for the next one, however long a record was.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Where a stream begins, and what it must be.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +144,7 @@ impl Stream {
     /// The LSN of the next byte to be fed.
     #[must_use]
     pub fn wanted(&self) -> Lsn {
-        Lsn(self.at.0 + self.unread().len() as u64)
+        Lsn(self.at.0.saturating_add(self.unread().len() as u64))
     }
 
     /// Where the next record begins, or the one that is not whole yet.
@@ -199,6 +209,9 @@ impl Stream {
     }
 
     fn step(&mut self) -> Result<Step, WalError> {
+        if self.at > LSN_MAX {
+            return Err(WalError::End { at: self.at });
+        }
         let unread = self.unread().len();
         if self.at < self.skip_to {
             let skip = usize::try_from(self.skip_to.0 - self.at.0).unwrap_or(usize::MAX);
@@ -239,6 +252,7 @@ impl Stream {
         }
         self.len = len;
         self.record.clear();
+        self.record.shrink_to(KEPT_BYTES_MAX);
         Ok(Step::Again)
     }
 
@@ -338,14 +352,71 @@ impl PageHeader {
 fn check(bytes: &[u8], start: Lsn, read: Lsn, segment_bytes: u64) -> Result<Lsn, WalError> {
     let (header, body) = bytes.split_at_checked(RECORD_HEADER_BYTES).unwrap_or_default();
     let (before, crc) = header.split_at_checked(RECORD_HEADER_BYTES - 4).unwrap_or_default();
-    let mut digest = CRC_32C.digest();
-    digest.update(body);
-    digest.update(before);
     let expected = crc.first_chunk().map(|crc| u32::from_le_bytes(*crc));
-    if expected != Some(digest.finalize()) {
+    if expected != Some(self::crc(body, before)) {
         return Err(WalError::Crc { at: start });
     }
     let is_switch = bytes[17] == Rmgr::Xlog.number() && bytes[16] & 0xf0 == XLOG_SWITCH;
     let unit = if is_switch { segment_bytes } else { 8 };
-    Ok(Lsn(read.0.next_multiple_of(unit)))
+    let end = read.0.checked_next_multiple_of(unit);
+    end.map(Lsn).ok_or(WalError::End { at: start })
+}
+
+/// The CRC of a record: of its body, and then of its header before the CRC.
+pub(crate) fn crc(body: &[u8], header: &[u8]) -> u32 {
+    let mut digest = CRC_32C.digest();
+    digest.update(body);
+    digest.update(header);
+    digest.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream_at(start: Lsn, segment_bytes: u64) -> Stream {
+        Stream::new(StreamOptions { major: Major::V15, segment_bytes, system_id: None, start })
+    }
+
+    #[test]
+    fn pgwal_1_no_log_goes_beyond_the_last_lsn() {
+        for start in [u64::MAX, u64::MAX - 7, u64::MAX - 4095, u64::MAX - 8191] {
+            let mut stream = stream_at(Lsn(start), 1 << 24);
+            stream.push(&[0xff; 9000]);
+            assert_eq!(stream.advance(), Err(WalError::End { at: Lsn(start) }));
+            assert_eq!(stream.wanted(), Lsn(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn pgwal_1_a_switch_to_a_segment_that_cannot_be_is_the_end() {
+        let mut header = [0; RECORD_HEADER_BYTES];
+        header[0] = 24;
+        header[16] = XLOG_SWITCH;
+        let crc = crc(&[], &header[..20]).to_le_bytes();
+        header[20..].copy_from_slice(&crc);
+        let last_segment = Lsn(u64::MAX - (1 << 23) + 1);
+        for (start, segment_bytes) in [(Lsn(64), 0), (Lsn(last_segment.0 + 64), 1 << 24)] {
+            let mut stream = stream_at(start, segment_bytes);
+            stream.push(&header);
+            assert_eq!(stream.advance(), Err(WalError::End { at: start }));
+        }
+    }
+
+    #[test]
+    fn the_room_of_a_long_record_is_not_kept() {
+        let mut stream = stream_at(Lsn(64), 1 << 24);
+        stream.record.reserve(8 * KEPT_BYTES_MAX);
+        stream.push(&10_000_u32.to_le_bytes());
+        assert_eq!(stream.advance(), Ok(None));
+        assert_eq!(stream.record.capacity(), KEPT_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_length_that_is_promised_is_not_allocated() {
+        let mut stream = stream_at(Lsn(64), 1 << 24);
+        stream.push(&(1_000_000_000_u32).to_le_bytes());
+        assert_eq!(stream.advance(), Ok(None));
+        assert!(stream.record.capacity() + stream.buffer.capacity() < 1000);
+    }
 }

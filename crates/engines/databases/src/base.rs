@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 use cairn_pgwal::{Fork, Lsn, PAGE_BYTES, Page, Relation};
 
 use crate::error::Error;
+use crate::layout::{FILE_BLOCKS, block_file};
 
-/// Blocks of one file; a relation has several files when it is longer.
-const FILE_BLOCKS: u32 = 131_072;
-const DEFAULT_TABLESPACE: u32 = 1663;
-const GLOBAL_TABLESPACE: u32 = 1664;
 /// Where the control file has the redo position of the last checkpoint.
 const CONTROL_CHECKPOINT: u64 = 40;
 
@@ -50,29 +47,9 @@ impl Base {
         Ok(Lsn(u64::from_le_bytes(lsn)))
     }
 
-    /// The file of a block, below the data directory; `None` for other tablespaces.
-    fn file_name(relation: Relation, fork: Fork, number: u32) -> Option<String> {
-        let directory = match relation.tablespace {
-            GLOBAL_TABLESPACE => "global".to_owned(),
-            DEFAULT_TABLESPACE => format!("base/{}", relation.database),
-            _ => return None,
-        };
-        let suffix = match fork {
-            Fork::Main => "",
-            Fork::FreeSpace => "_fsm",
-            Fork::Visibility => "_vm",
-            Fork::Init => "_init",
-        };
-        let part = match number / FILE_BLOCKS {
-            0 => String::new(),
-            part => format!(".{part}"),
-        };
-        Some(format!("{directory}/{}{suffix}{part}", relation.number))
-    }
-
     /// Reads a page into `page`; `false` when the copy has it not.
     pub fn read(&mut self, relation: Relation, fork: Fork, number: u32, page: &mut Page) -> bool {
-        let Some(name) = Self::file_name(relation, fork, number) else { return false };
+        let Some(name) = block_file(relation, fork, number) else { return false };
         let path = self.path.join(name);
         let file = self.files.entry(path).or_insert_with_key(|path| File::open(path).ok());
         let at = u64::from(number % FILE_BLOCKS) * PAGE_BYTES as u64;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cairn_pgwal::effects::Effect;
-use cairn_pgwal::redo::{cut_visibility, visibility_kept};
+use cairn_pgwal::redo::{cut_visibility, visibility_page};
 use cairn_pgwal::{Fork, Page, Relation};
 
 use crate::base::Base;
@@ -76,10 +76,11 @@ impl<'a> Pages<'a> {
                     self.cut(*relation, Fork::Main, *blocks);
                 }
                 if *visibility {
-                    let (whole, bits) = visibility_kept(*blocks);
-                    self.cut(*relation, Fork::Visibility, whole + u32::from(bits > 0));
-                    if bits > 0 {
-                        cut_visibility(self.page(*relation, Fork::Visibility, whole), bits);
+                    // The map's page of the last block that is kept, if any is.
+                    let last = blocks.checked_sub(1).map(visibility_page);
+                    self.cut(*relation, Fork::Visibility, last.map_or(0, |last| last + 1));
+                    if let Some(last) = last.filter(|last| *last == visibility_page(*blocks)) {
+                        cut_visibility(self.page(*relation, Fork::Visibility, last), *blocks);
                     }
                 }
             }

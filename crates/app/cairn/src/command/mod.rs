@@ -3,6 +3,7 @@ mod browse;
 mod demo;
 mod doctor;
 mod maintain;
+mod pg;
 mod profile;
 mod transfer;
 mod up;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(args) => access::token(&context, &args).await?,
         Command::Grant(args) => access::grant(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
+        Command::Pg(args) => return pg::pg(&context, args).await,
         Command::Doctor => return doctor::doctor(&context).await,
         Command::Profile(args) => profile::profile(&context, &args)?,
         Command::Completions { shell } => {

@@ -48,6 +48,76 @@ pub struct Checkpoint {
     pub oldest_running_xid: u32,
 }
 
+impl Checkpoint {
+    /// Bytes of its body.
+    pub const BYTES: usize = 88;
+
+    /// Reads its body; that it is one of a shutdown is not in it.
+    ///
+    /// # Errors
+    /// [`RedoError::Record`] when it is too short.
+    pub fn read(body: &[u8]) -> Result<Self, RedoError> {
+        let mut fields = Fields::new(body);
+        let redo = Lsn(fields.u64()?);
+        let (timeline, previous_timeline) = (fields.u32()?, fields.u32()?);
+        let full_page_writes = fields.u8()? != 0;
+        fields.skip(7)?;
+        let next_xid = fields.u64()?;
+        let (next_oid, next_multi, next_member) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        let (oldest_xid, oldest_xid_database) = (fields.u32()?, fields.u32()?);
+        let (oldest_multi, oldest_multi_database) = (fields.u32()?, fields.u32()?);
+        fields.skip(4)?;
+        Ok(Self {
+            shutdown: false,
+            redo,
+            timeline,
+            previous_timeline,
+            full_page_writes,
+            next_xid,
+            next_oid,
+            next_multi,
+            next_member,
+            oldest_xid,
+            oldest_xid_database,
+            oldest_multi,
+            oldest_multi_database,
+            time: fields.u64()?,
+            oldest_timestamp_xid: fields.u32()?,
+            newest_timestamp_xid: fields.u32()?,
+            oldest_running_xid: fields.u32()?,
+        })
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, &self.redo.0.to_le_bytes());
+        put(8, &self.timeline.to_le_bytes());
+        put(12, &self.previous_timeline.to_le_bytes());
+        put(16, &[u8::from(self.full_page_writes)]);
+        put(24, &self.next_xid.to_le_bytes());
+        let numbers = [
+            self.next_oid,
+            self.next_multi,
+            self.next_member,
+            self.oldest_xid,
+            self.oldest_xid_database,
+            self.oldest_multi,
+            self.oldest_multi_database,
+        ];
+        for (index, number) in numbers.into_iter().enumerate() {
+            put(32 + index * 4, &number.to_le_bytes());
+        }
+        put(64, &self.time.to_le_bytes());
+        put(72, &self.oldest_timestamp_xid.to_le_bytes());
+        put(76, &self.newest_timestamp_xid.to_le_bytes());
+        put(80, &self.oldest_running_xid.to_le_bytes());
+        bytes
+    }
+}
+
 /// Settings that are in the control file because a standby depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are PostgreSQL's")]
@@ -67,8 +137,10 @@ pub(super) fn xlog<'a>(
     mut fields: Fields<'_>,
 ) -> Result<Option<Effect<'a>>, RedoError> {
     Ok(Some(match record.kind() {
-        SHUTDOWN => Effect::Checkpoint(checkpoint(true, fields)?),
-        ONLINE => Effect::Checkpoint(checkpoint(false, fields)?),
+        SHUTDOWN => {
+            Effect::Checkpoint(Checkpoint { shutdown: true, ..Checkpoint::read(fields.rest())? })
+        }
+        ONLINE => Effect::Checkpoint(Checkpoint::read(fields.rest())?),
         NEXT_OID => Effect::NextOid { oid: fields.u32()? },
         PARAMETERS => Effect::Parameters(parameters(fields)?),
         FULL_PAGE_WRITES => Effect::FullPageWrites(fields.u8()? != 0),
@@ -78,37 +150,6 @@ pub(super) fn xlog<'a>(
         }
         _ => return Ok(None),
     }))
-}
-
-fn checkpoint(shutdown: bool, mut fields: Fields<'_>) -> Result<Checkpoint, RedoError> {
-    let redo = Lsn(fields.u64()?);
-    let (timeline, previous_timeline) = (fields.u32()?, fields.u32()?);
-    let full_page_writes = fields.u8()? != 0;
-    fields.skip(7)?;
-    let next_xid = fields.u64()?;
-    let (next_oid, next_multi, next_member) = (fields.u32()?, fields.u32()?, fields.u32()?);
-    let (oldest_xid, oldest_xid_database) = (fields.u32()?, fields.u32()?);
-    let (oldest_multi, oldest_multi_database) = (fields.u32()?, fields.u32()?);
-    fields.skip(4)?;
-    Ok(Checkpoint {
-        shutdown,
-        redo,
-        timeline,
-        previous_timeline,
-        full_page_writes,
-        next_xid,
-        next_oid,
-        next_multi,
-        next_member,
-        oldest_xid,
-        oldest_xid_database,
-        oldest_multi,
-        oldest_multi_database,
-        time: fields.u64()?,
-        oldest_timestamp_xid: fields.u32()?,
-        newest_timestamp_xid: fields.u32()?,
-        oldest_running_xid: fields.u32()?,
-    })
 }
 
 fn parameters(mut fields: Fields<'_>) -> Result<Parameters, RedoError> {

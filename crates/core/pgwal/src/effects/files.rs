@@ -17,6 +17,9 @@ const FILE_COPY: u8 = 0x00;
 const WAL_LOG: u8 = 0x10;
 const DROP: u8 = 0x20;
 
+/// Tablespaces of a dropped database at most: an effect is much longer than what it is made of.
+const TABLESPACES_MAX: u32 = 4096;
+
 /// A relation as it stands in records: tablespace, database, number.
 pub(super) fn relation(fields: &mut Fields<'_>) -> Result<Relation, RedoError> {
     let (tablespace, database, number) = (fields.u32()?, fields.u32()?, fields.u32()?);
@@ -69,7 +72,11 @@ pub(super) fn database(
             effects.push(Effect::CreateDatabase { tablespace: fields.u32()?, database });
         }
         DROP => {
-            for _ in 0..fields.u32()? {
+            let tablespaces = fields.u32()?;
+            if tablespaces > TABLESPACES_MAX {
+                return Err(RedoError::Record("a database is in too many tablespaces"));
+            }
+            for _ in 0..tablespaces {
                 effects.push(Effect::DropDatabase { tablespace: fields.u32()?, database });
             }
         }

@@ -3,7 +3,7 @@
 //! The second pure function beside redo. What it returns is in the terms of PostgreSQL's own state, and
 //! whoever keeps that state (sizes of relations, transaction status, the control file) applies it in the
 //! order of the log. That a record's heap flags clear bits of the visibility map is told apart, by
-//! [`crate::redo::heap`].
+//! [`visibility_clears`](crate::redo::visibility_clears).
 
 mod checkpoint;
 mod files;
@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 pub use checkpoint::{Checkpoint, Parameters};
 pub use multixact::Member;
-pub use transaction::{Finished, Prepared};
+pub use transaction::{Finished, Origin, Prepared};
 
 use crate::error::RedoError;
 use crate::fields::Fields;
@@ -137,6 +137,8 @@ pub enum Effect<'a> {
         database: u32,
         /// The first that is kept.
         oldest: u32,
+        /// The first member that is gone.
+        first_member: u32,
         /// The first member that is kept.
         oldest_member: u32,
     },

@@ -37,8 +37,8 @@ pub(super) fn multixact<'a>(
         0x30 => {
             let database = fields.u32()?;
             let (_from, oldest) = (fields.u32()?, fields.u32()?);
-            let (_first_member, oldest_member) = (fields.u32()?, fields.u32()?);
-            Effect::MultiXactsTruncated { database, oldest, oldest_member }
+            let (first_member, oldest_member) = (fields.u32()?, fields.u32()?);
+            Effect::MultiXactsTruncated { database, oldest, first_member, oldest_member }
         }
         _ => return Err(UNKNOWN),
     })

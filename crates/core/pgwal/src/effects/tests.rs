@@ -105,6 +105,13 @@ fn a_count_that_cannot_be_is_an_error() {
     assert!(effects(&record(Rmgr::MultiXact.number(), 0x20, &main)).is_err());
 }
 
+#[test]
+fn a_database_in_more_tablespaces_than_can_be_is_an_error() {
+    let main = words(&[&[6, 5000][..], &[1663; 5000]].concat());
+    let refused = effects(&record(Rmgr::Database.number(), 0x20, &main));
+    assert!(matches!(refused, Err(RedoError::Record(_))));
+}
+
 proptest! {
     #[test]
     fn pgwal_1_no_record_makes_effects_panic(

@@ -53,8 +53,8 @@ pub struct Finished<'a> {
     pub time: u64,
     /// The relations dropped with it, bytes of 12 each; [`Finished::dropped`] decodes them.
     relations: &'a [u8],
-    /// The origin's number and position, when it was replayed from one.
-    pub origin: Option<(u16, Lsn)>,
+    /// What it was replayed from, if it was.
+    pub origin: Option<Origin>,
 }
 
 impl Finished<'_> {
@@ -62,6 +62,17 @@ impl Finished<'_> {
     pub fn dropped(&self) -> impl Iterator<Item = Relation> {
         self.relations.chunks_exact(12).filter_map(|bytes| relation(&mut Fields::new(bytes)).ok())
     }
+}
+
+/// Where a transaction was replayed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The origin's number.
+    pub number: u16,
+    /// Its position.
+    pub position: Lsn,
+    /// When the transaction ended there, in microseconds since 2000.
+    pub time: u64,
 }
 
 /// A prepared transaction.
@@ -83,7 +94,8 @@ pub(super) fn transaction<'a>(
         COMMIT | ABORT | COMMIT_PREPARED | ABORT_PREPARED => {
             let finished = finished(record, kind, fields)?;
             effects.extend(finished.dropped().map(|relation| Effect::DropRelation { relation }));
-            if let Some((origin, remote)) = finished.origin.filter(|_| finished.committed) {
+            if let Some(origin) = finished.origin.filter(|_| finished.committed) {
+                let (origin, remote) = (origin.number, origin.position);
                 effects.push(Effect::OriginProgress { origin, remote });
             }
             effects.push(Effect::Finished(finished));
@@ -132,7 +144,11 @@ fn finished<'a>(
     }
     let origin = match flags & HAS_ORIGIN {
         0 => None,
-        _ => Some((record.origin, Lsn(fields.u64()?))),
+        _ => Some(Origin {
+            number: record.origin,
+            position: Lsn(fields.u64()?),
+            time: fields.u64()?,
+        }),
     };
     let xid = prepared.filter(|_| was_prepared).unwrap_or(record.xid);
     Ok(Finished { committed, xid, was_prepared, subtransactions, time, relations, origin })

@@ -110,6 +110,31 @@ impl Page {
         Ok(&mut self.0[range])
     }
 
+    /// Whether all items lie where items may, apart from each other, and the next one would.
+    ///
+    /// # Errors
+    /// [`PageError::Header`]; [`PageError::BadItem`] for one that does not.
+    pub fn check_items(&self) -> Result<(), PageError> {
+        self.check_header()?;
+        if !self.upper().is_multiple_of(8) {
+            return Err(self.bad_header());
+        }
+        let mut taken = [false; super::PAGE_BYTES / 8];
+        for number in 1..=self.item_count() {
+            if !self.line_at(number).has_item() {
+                continue;
+            }
+            let line = self.sound_item(number)?;
+            let (start, len) = (usize::from(line.offset), aligned(usize::from(line.len)));
+            for word in &mut taken[start / 8..(start + len) / 8] {
+                if core::mem::replace(word, true) {
+                    return Err(PageError::BadItem(number));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// An item that lies where items may: between upper and special, at a multiple of 8.
     fn sound_item(&self, number: u16) -> Result<Line, PageError> {
         let line = self.line(number)?;

@@ -15,6 +15,7 @@
 //! | 20 | 4 | the oldest transaction that may leave something to prune |
 //! | 24 | 4 n | line pointers: 15 bits offset, 2 bits state, 15 bits length |
 
+mod checksum;
 mod items;
 #[cfg(test)]
 mod tests;

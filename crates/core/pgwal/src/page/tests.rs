@@ -25,6 +25,24 @@ fn assert_sound(page: &Page) {
         end = start + len;
     }
     assert!(end <= page.special());
+    page.check_items().unwrap();
+}
+
+#[test]
+fn items_that_are_not_where_items_may_be_are_found() {
+    let mut page = empty(16);
+    for item in [&[1; 16][..], &[2; 8], &[3; 9]] {
+        page.add_item(item, Place::Any).unwrap();
+    }
+    page.check_items().unwrap();
+    let second = page.line(2).unwrap();
+    for (offset, len) in [(second.offset, 9), (second.offset + 4, 4), (8168, 16), (8128, 8)] {
+        let mut wrong = page.clone();
+        wrong.set_line(2, Line { offset, len, ..second }).unwrap();
+        assert!(matches!(wrong.check_items(), Err(PageError::BadItem(1..=2))), "{offset} {len}");
+    }
+    page.set_upper(page.upper() - 4);
+    assert!(matches!(page.check_items(), Err(PageError::Header { .. })));
 }
 
 #[test]

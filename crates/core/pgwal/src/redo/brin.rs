@@ -72,12 +72,14 @@ pub(super) fn redo(
             let old = fields.u16()?;
             fields.skip(2)?;
             if block.id == 2 {
-                page.delete_item_in_place(old)?;
-                return Ok(());
+                return delete(old, page);
             }
             insert(fields, record, block, page)
         }
-        (SAME_PAGE_UPDATE, 0) => Ok(page.replace_item(fields.u16()?, block.data)?),
+        (SAME_PAGE_UPDATE, 0) => {
+            expect_type(page, TYPE_REGULAR)?;
+            Ok(page.replace_item(fields.u16()?, block.data)?)
+        }
         (MAP_EXTEND, 0) => name_last_map_page(fields.u32()?, page),
         (MAP_EXTEND, 1) => Ok(init(page, TYPE_MAP)?),
         (DESUMMARIZE, 0 | 1) => desummarize(fields, block, page),
@@ -114,6 +116,7 @@ fn insert(
     if record.kind() & INIT_PAGE != 0 {
         init(page, TYPE_REGULAR)?;
     }
+    expect_type(page, TYPE_REGULAR)?;
     page.add_item(block.data, Place::Overwrite(item))?;
     Ok(())
 }
@@ -127,8 +130,12 @@ fn desummarize(
     if block.id == 0 {
         return set_map_entry(range_pages, heap_page, Tid::NONE, page);
     }
-    page.delete_item_in_place(item)?;
-    Ok(())
+    delete(item, page)
+}
+
+fn delete(item: u16, page: &mut Page) -> Result<(), RedoError> {
+    expect_type(page, TYPE_REGULAR)?;
+    Ok(page.delete_item_in_place(item)?)
 }
 
 /// Points the map's entry of a range at an item, or nowhere when its number is 0.
@@ -140,9 +147,7 @@ fn set_map_entry(
 ) -> Result<(), RedoError> {
     let range = heap_page.checked_div(range_pages);
     let range = range.ok_or(RedoError::Record("a range has no pages"))?;
-    if page_type(page)? != TYPE_MAP {
-        return Err(RedoError::Mismatch("a page is not one of the range map"));
-    }
+    expect_type(page, TYPE_MAP)?;
     let entry = usize::try_from(range).unwrap_or(usize::MAX) % MAP_ENTRIES;
     let to = if to.item == 0 { Tid::NONE } else { to };
     page.put(HEADER_BYTES + entry * Tid::BYTES, &to.bytes())?;
@@ -150,12 +155,19 @@ fn set_map_entry(
 }
 
 fn name_last_map_page(last: u32, page: &mut Page) -> Result<(), RedoError> {
-    if page_type(page)? != TYPE_META {
-        return Err(RedoError::Mismatch("a page is not the metapage of a BRIN index"));
-    }
+    expect_type(page, TYPE_META)?;
     page.put(META_LAST_MAP_PAGE_AT, &last.to_le_bytes())?;
     page.set_lower(HEADER_BYTES + META_BYTES);
     Ok(())
+}
+
+/// Whether a page is one of this type, so that what is changed of it is what it has there.
+fn expect_type(page: &Page, wanted: u16) -> Result<(), RedoError> {
+    page.check_special(SPECIAL_BYTES)?;
+    if page_type(page)? == wanted {
+        return Ok(());
+    }
+    Err(RedoError::Mismatch("a page of a BRIN index is of another type"))
 }
 
 fn page_type(page: &Page) -> Result<u16, PageError> {

@@ -19,11 +19,8 @@ pub(super) fn redo(
         let (at, len) = (usize::from(fields.u16()?), usize::from(fields.u16()?));
         page.put(at, fields.take(len)?)?;
     }
-    let (lower, upper) = (page.lower(), page.upper());
-    let free = upper.checked_sub(lower);
-    let free =
-        free.ok_or(RedoError::Mismatch("the page's items begin before its line pointers end"))?;
-    page.bytes_at_mut(lower, free)?.fill(0);
+    page.check_header()?;
+    page.bytes_at_mut(page.lower(), page.free_space())?.fill(0);
     Ok(())
 }
 
@@ -71,6 +68,14 @@ mod tests {
         assert_eq!(refused, Err(PageError::Outside(8191).into()));
         let refused =
             redone(&fragments(&[(12, &8192_u16.to_le_bytes()), (14, &[24, 0])]), 0, &before);
-        assert!(matches!(refused, Err(RedoError::Mismatch(_))));
+        assert!(matches!(refused, Err(RedoError::Page(PageError::Header { .. }))));
+    }
+
+    #[test]
+    fn pgwal_4_a_hole_that_reaches_into_the_header_is_refused() {
+        let mut before = Page::zeroed();
+        before.init(0).unwrap();
+        let refused = redone(&fragments(&[(12, &[8, 0])]), 0, &before);
+        assert!(matches!(refused, Err(RedoError::Page(PageError::Header { lower: 8, .. }))));
     }
 }

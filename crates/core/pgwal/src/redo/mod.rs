@@ -20,14 +20,15 @@ mod xlog;
 
 pub use heap::{
     VISIBILITY_ALL_FROZEN, VISIBILITY_ALL_VISIBLE, VISIBILITY_BITS, VisibilityClear,
-    clear_visibility, cut_visibility, set_visibility, visibility_clears, visibility_kept,
-    visibility_page,
+    clear_visibility, cut_visibility, set_visibility, visibility_clears, visibility_page,
 };
 
 use crate::error::RedoError;
 use crate::page::Page;
 use crate::record::{Block, Image, Record};
 use crate::rmgr::Rmgr;
+
+const OUT_OF_ORDER: RedoError = RedoError::Mismatch("the page's header would be out of order");
 
 /// Does a record again on the page of one of its blocks. The caller brings pages and records in the
 /// order of the log; nothing is compared with the LSN that the page has.
@@ -38,7 +39,7 @@ pub fn redo(record: &Record<'_>, block: &Block<'_>, page: &mut Page) -> Result<(
     let before = page.clone();
     let done = match block.image.filter(|image| image.apply) {
         Some(image) => restore(record, block, &image, page),
-        None => apply(record, block, page),
+        None => apply(record, block, page).and_then(|()| stays_in_order(&before, page)),
     };
     if done.is_err() {
         *page = before;
@@ -60,6 +61,14 @@ fn restore(
     }
     if !page.is_new() {
         page.set_lsn(record.end);
+    }
+    Ok(())
+}
+
+/// What an access method keeps behind the header instead of items moves lower without a look at upper.
+fn stays_in_order(before: &Page, after: &Page) -> Result<(), RedoError> {
+    if before.check_header().is_ok() {
+        after.check_header().map_err(|_| OUT_OF_ORDER)?;
     }
     Ok(())
 }

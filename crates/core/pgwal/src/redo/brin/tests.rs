@@ -97,6 +97,25 @@ fn the_map_is_extended() {
 }
 
 #[test]
+fn pgwal_4_a_page_of_another_shape_or_type_is_refused() {
+    let extend = record(MAP_EXTEND, &numbers(&[3])).block(BlockBytes::new(0));
+    let mut low = page_of(TYPE_META);
+    low.set_upper(24);
+    assert!(matches!(redone(&extend, 0, &low), Err(RedoError::Mismatch(_))));
+    // Its map would reach into its special space.
+    let mut wide = Page::zeroed();
+    wide.init(4096).unwrap();
+    wide.put(4096 + TYPE_AT, &TYPE_MAP.to_le_bytes()).unwrap();
+    let main = [&numbers(&[800, 1])[..], &[1, 0]].concat();
+    let insert =
+        record(INSERT, &main).block(BlockBytes::new(0).data(b"summary")).block(BlockBytes::new(1));
+    assert!(matches!(redone(&insert, 1, &wide), Err(RedoError::Page(_))));
+    assert!(matches!(redone(&insert, 0, &page_of(TYPE_MAP)), Err(RedoError::Mismatch(_))));
+    let change = record(SAME_PAGE_UPDATE, &[1, 0]).block(BlockBytes::new(0).data(b"x"));
+    assert!(matches!(redone(&change, 0, &page_of(TYPE_MAP)), Err(RedoError::Mismatch(_))));
+}
+
+#[test]
 fn a_summary_is_taken_back() {
     let main = [&numbers(&[16, 32])[..], &[2, 0]].concat();
     let record = record(DESUMMARIZE, &main).block(BlockBytes::new(0)).block(BlockBytes::new(1));

@@ -414,7 +414,7 @@ fn fitting_record() -> impl Strategy<Value = RecordBytes> {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2, PGWAL-3
+    /// PGWAL-1, PGWAL-2, PGWAL-3, PGWAL-4
     #[test]
     fn pgwal_1_no_record_makes_the_redo_of_a_tree_panic(
         record in prop_oneof![2 => any_tree_record(), 1 => fitting_record()],

@@ -139,6 +139,16 @@ fn a_posting_item_is_inserted_before_the_right_half() {
 }
 
 #[test]
+fn pgwal_4_posting_items_that_reach_into_items_are_refused() {
+    let mut before = inner(&[posting_item(1, 10), posting_item(2, 20)]);
+    before.set_upper(56);
+    let item = [&[2, 0][..], &posting_item(2, 15)].concat();
+    let record =
+        record(INSERT).main(&[1, 0, 0, 0, 2, 0, 0, 0, 3, 0]).block(BlockBytes::new(0).data(&item));
+    assert!(matches!(redone(&record, 0, &before), Err(RedoError::Mismatch(_))));
+}
+
+#[test]
 fn a_deleted_page_is_unlinked() {
     let record = record(DELETE_PAGE)
         .main(&[2, 0, 0, 0, 77, 0, 0, 0, 0xe8, 3, 0, 0])
@@ -356,7 +366,7 @@ proptest! {
         }
     }
 
-    /// PGWAL-1, PGWAL-2: records that are nearly right, on pages that are nearly theirs.
+    /// PGWAL-1, PGWAL-2, PGWAL-4: records that are nearly right. on pages that are nearly theirs.
     #[test]
     fn pgwal_1_no_change_of_posting_lists_panics(
         lists in proptest::collection::vec(some_addresses(), 0..6),

@@ -204,7 +204,7 @@ struct Special<'a>(&'a mut [u8; SPECIAL_BYTES]);
 
 impl<'a> Special<'a> {
     fn of(page: &'a mut Page) -> Result<Self, PageError> {
-        page.check_header()?;
+        page.check_special(SPECIAL_BYTES)?;
         let special = page.special();
         let space = page.special_space_mut(SPECIAL_BYTES)?;
         space.first_chunk_mut().map(Self).ok_or(PageError::Outside(special))

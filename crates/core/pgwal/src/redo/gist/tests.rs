@@ -152,6 +152,16 @@ fn a_deleted_page_keeps_a_transaction_and_loses_its_downlink() {
 }
 
 #[test]
+fn pgwal_4_a_page_without_room_for_a_transaction_is_not_deleted() {
+    let record = record(PAGE_DELETE, &[0; 10], vec![block(0, 4, &[])]);
+    let mut full = page(LEAF, &[]);
+    full.set_upper(24);
+    assert!(matches!(redone(&record, 0, &full), Err(RedoError::Mismatch(_))));
+    let other = page_with(&[0; 24]);
+    assert!(matches!(redone(&record, 0, &other), Err(RedoError::Page(_))));
+}
+
+#[test]
 fn malformed_records_are_refused_and_change_nothing() {
     let update = |deleted, inserted| Bytes::default().u16(deleted).u16(inserted).0;
     let (none, one, two) = (update(0, 2), update(0, 1), update(1, 0));
@@ -210,7 +220,7 @@ fn samples() -> Vec<Sample> {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2: records that are nearly right.
+    /// PGWAL-1, PGWAL-2, PGWAL-4: records that are nearly right.
     #[test]
     fn pgwal_1_no_record_of_gist_panics(
         record in near_record(Rmgr::Gist, samples()),

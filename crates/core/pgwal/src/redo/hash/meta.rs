@@ -21,7 +21,7 @@
 //! | 4564 | 4 | padding |
 
 use super::number_of;
-use super::opaque::{META, OPAQUE_BYTES, Opaque};
+use super::opaque::{META, OPAQUE_BYTES, Opaque, expect_kind};
 use crate::error::RedoError;
 use crate::fields::Fields;
 use crate::page::{HEADER_BYTES, PAGE_BYTES, Page};
@@ -151,7 +151,7 @@ fn add_bitmap(page: &mut Page, number: u32) -> Result<(), RedoError> {
 
 /// The first bitmap is behind the buckets.
 pub(super) fn add_first_bitmap(page: &mut Page) -> Result<(), RedoError> {
-    Opaque::of(page)?;
+    expect_kind(page, META)?;
     let number = page.u32_at(MAX_BUCKET_AT)?.wrapping_add(2);
     add_bitmap(page, number)
 }
@@ -169,7 +169,7 @@ pub(super) fn add_overflow(page: &mut Page, bitmap: Option<u32>) -> Result<(), R
 
 /// The block's data is the first overflow page that may be free.
 pub(super) fn set_first_free(block: &Block<'_>, page: &mut Page) -> Result<(), RedoError> {
-    Opaque::of(page)?;
+    expect_kind(page, META)?;
     Ok(page.put(FIRST_FREE_AT, &number_of(block)?.to_le_bytes())?)
 }
 
@@ -181,7 +181,7 @@ pub(super) fn add_bucket(
     changes: u8,
     page: &mut Page,
 ) -> Result<(), RedoError> {
-    Opaque::of(page)?;
+    expect_kind(page, META)?;
     page.put(MAX_BUCKET_AT, &bucket.to_le_bytes())?;
     let mut fields = Fields::new(block.data);
     if changes & CHANGE_MASKS != 0 {
@@ -198,7 +198,7 @@ pub(super) fn add_bucket(
 
 /// Changes the number of entries.
 pub(super) fn add_to_count(page: &mut Page, by: f64) -> Result<(), RedoError> {
-    Opaque::of(page)?;
+    expect_kind(page, META)?;
     let count = f64::from_le_bytes(page.array_at(COUNT_AT)?) + by;
     Ok(page.put(COUNT_AT, &count.to_le_bytes())?)
 }
@@ -206,6 +206,6 @@ pub(super) fn add_to_count(page: &mut Page, by: f64) -> Result<(), RedoError> {
 /// The main data is the number of entries.
 pub(super) fn set_count(record: &Record<'_>, page: &mut Page) -> Result<(), RedoError> {
     let count = Fields::new(record.main).take(8)?;
-    Opaque::of(page)?;
+    expect_kind(page, META)?;
     Ok(page.put(COUNT_AT, count)?)
 }

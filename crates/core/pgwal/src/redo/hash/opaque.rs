@@ -1,5 +1,5 @@
 use super::super::tid::NO_BLOCK;
-use crate::error::PageError;
+use crate::error::{PageError, RedoError};
 use crate::page::{PAGE_BYTES, Page};
 
 /// Bytes of the special space.
@@ -74,6 +74,14 @@ impl Opaque {
         page.init(OPAQUE_BYTES)?;
         self.write(page)
     }
+}
+
+/// Whether a page is one of this kind, so that what is changed of it is what it has there.
+pub(super) fn expect_kind(page: &Page, kind: u16) -> Result<(), RedoError> {
+    if Opaque::of(page)?.flags & KIND_MASK == kind {
+        return Ok(());
+    }
+    Err(RedoError::Mismatch("a page of a hash index is of another kind"))
 }
 
 /// Changes the special space of a page.

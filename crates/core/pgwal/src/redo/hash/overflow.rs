@@ -24,7 +24,7 @@ pub(super) fn init_bitmap(record: &Record<'_>, page: &mut Page) -> Result<(), Re
 /// Sets or clears the bit whose number is the block's data.
 fn change_bit(block: &Block<'_>, page: &mut Page, set: bool) -> Result<(), RedoError> {
     const OUTSIDE: RedoError = RedoError::Record("a bit is not in the bitmap");
-    Opaque::of(page)?;
+    opaque::expect_kind(page, BITMAP)?;
     let bit = number_of(block)?;
     let byte = usize::try_from(bit / 8).ok().filter(|byte| *byte < BITMAP_BYTES_MAX);
     let at = HEADER_BYTES + byte.ok_or(OUTSIDE)?;

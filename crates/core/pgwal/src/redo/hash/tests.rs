@@ -164,6 +164,27 @@ fn an_overflow_page_is_added() {
 }
 
 #[test]
+fn pgwal_4_bits_and_counts_are_changed_where_they_are_and_nowhere_else() {
+    let add = record(ADD_OVFL_PAGE, &[0, 16, 0])
+        .block(BlockBytes::new(2).data(&words(&[35])))
+        .block(BlockBytes::new(4).data(&words(&[36])));
+    let split =
+        record(SPLIT_ALLOCATE_PAGE, &[9, 0, 0, 0, 0x22, 0, 0x12, 0, 0]).block(BlockBytes::new(2));
+    let counts = [
+        record(INIT_BITMAP_PAGE, &[0, 16]).block(BlockBytes::new(1)),
+        record(INSERT, &[1, 0]).block(BlockBytes::new(1)),
+        record(UPDATE_META_PAGE, &[0; 8]).block(BlockBytes::new(0)),
+    ];
+    let full = bucket(&[1; 300]);
+    let refused = |record: &RecordBytes, id| redone(record, id, &full).unwrap_err();
+    for (record, id) in
+        [(&add, 2), (&add, 4), (&split, 2)].into_iter().chain(counts.iter().zip([1, 1, 0]))
+    {
+        assert!(matches!(refused(record, id), RedoError::Mismatch(_)), "{record:?}");
+    }
+}
+
+#[test]
 fn a_bucket_is_split() {
     let allocate = |changes: u8, data: &[u32]| {
         let main = [&words(&[9])[..], &halves(&[0x22, 0x12]), &[changes]].concat();
@@ -349,7 +370,7 @@ fn any_hash_record() -> impl Strategy<Value = RecordBytes> {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2, PGWAL-3
+    /// PGWAL-1, PGWAL-2, PGWAL-3, PGWAL-4
     #[test]
     fn pgwal_1_no_record_makes_the_redo_of_a_hash_index_panic(
         record in any_hash_record(),

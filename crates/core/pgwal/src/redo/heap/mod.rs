@@ -42,8 +42,7 @@ mod visibility;
 pub(crate) use masking::mask;
 pub use visibility::{
     VISIBILITY_ALL_FROZEN, VISIBILITY_ALL_VISIBLE, VISIBILITY_BITS, VisibilityClear,
-    clear_visibility, cut_visibility, set_visibility, visibility_clears, visibility_kept,
-    visibility_page,
+    clear_visibility, cut_visibility, set_visibility, visibility_clears, visibility_page,
 };
 
 use crate::error::RedoError;

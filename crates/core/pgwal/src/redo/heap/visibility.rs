@@ -127,19 +127,10 @@ pub fn clear_visibility(page: &mut Page, heap_block: u32, bits: u8) -> bool {
     changes
 }
 
-/// What a heap that is cut to `heap_blocks` pages leaves of its map: whole pages, and heap pages whose
-/// bits the page behind them keeps ([`cut_visibility`]). Without any the map ends before that page.
-#[must_use]
-pub const fn visibility_kept(heap_blocks: u32) -> (u32, u32) {
-    (heap_blocks / HEAP_PAGES_PER_MAP_PAGE, heap_blocks % HEAP_PAGES_PER_MAP_PAGE)
-}
-
-/// Clears the bits of all but the first heap pages of a map's page (`visibilitymap_prepare_truncate`).
-pub fn cut_visibility(page: &mut Page, kept: u32) {
-    if kept >= HEAP_PAGES_PER_MAP_PAGE || page.is_new() {
-        return;
-    }
-    let (byte, shift) = place(kept);
+/// Clears the bits of all heap pages from this one on in the page of the map that has it
+/// ([`visibility_page`]): the heap ends before it.
+pub fn cut_visibility(page: &mut Page, heap_block: u32) {
+    let (byte, shift) = place(heap_block);
     page.0[byte] &= (1 << shift) - 1;
     page.0[byte + 1..].fill(0);
 }
@@ -158,6 +149,9 @@ pub(super) fn visible_map(
     }
     if bits == 0 || bits & !VISIBILITY_BITS != 0 {
         return Err(RedoError::Record("no such bits are in a visibility map"));
+    }
+    if !page.is_new() && page.lower() != HEADER_BYTES {
+        return Err(RedoError::Mismatch("a page of a visibility map has no items"));
     }
     if set_visibility(page, heap_block, bits) {
         page.set_lsn(record.end);

@@ -347,7 +347,7 @@ fn samples() -> Vec<Sample> {
 }
 
 proptest! {
-    /// PGWAL-1, PGWAL-2: records that are nearly right.
+    /// PGWAL-1, PGWAL-2, PGWAL-4: records that are nearly right.
     #[test]
     fn pgwal_1_no_record_of_spgist_panics(
         record in near_record(Rmgr::SpGist, samples()),

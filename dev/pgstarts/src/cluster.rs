@@ -1,0 +1,125 @@
+//! PostgreSQL's own programs on a directory of ours.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cairn_databases::Server;
+
+/// Seconds that any program may take.
+const SECONDS_MAX: &str = "600";
+
+/// The programs, and as whom they run: a server does not run as root.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    directory: PathBuf,
+    root: bool,
+}
+
+impl Programs {
+    pub(crate) fn find() -> Result<Self> {
+        let output = Command::new("id").arg("-u").output().context("id")?;
+        Ok(Self { directory: Server::find(None)?.programs, root: output.stdout == b"0\n" })
+    }
+
+    /// A program, run as whoever may run a server.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command.arg(SECONDS_MAX);
+        if self.root {
+            command.args(["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+        }
+        let path = self.directory.join(program);
+        command.arg(if path.exists() { path.into_os_string() } else { program.into() });
+        command.env("PGUSER", "postgres").env_remove("PGDATABASE").current_dir("/");
+        command
+    }
+
+    /// Makes a directory that those programs may write.
+    pub(crate) fn directory(&self, path: &Path) -> Result<()> {
+        std::fs::create_dir_all(path).with_context(|| path.display().to_string())?;
+        if self.root {
+            run(Command::new("chown").arg("postgres:postgres").arg(path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program to its end; what it printed.
+pub(crate) fn run(command: &mut Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = command.output().with_context(|| shown.clone())?;
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{shown}: {}\n{}{}", output.status, out.trim(), err.trim());
+    Ok(out.into_owned())
+}
+
+/// A cluster whose socket is in its directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    pub(crate) programs: Programs,
+    pub(crate) data: PathBuf,
+}
+
+impl Cluster {
+    pub(crate) fn init(programs: &Programs, data: &Path, options: &[&str]) -> Result<Self> {
+        let mut command = programs.command("initdb");
+        run(command.arg("-D").arg(data).args(["-U", "postgres", "-A", "trust"]).args(options))?;
+        Ok(Self { programs: programs.clone(), data: data.to_path_buf() })
+    }
+
+    /// Adds lines to its configuration.
+    pub(crate) fn configure(&self, lines: &str) -> Result<()> {
+        let path = self.data.join("postgresql.auto.conf");
+        let mut file = OpenOptions::new().append(true).open(&path)?;
+        Ok(file.write_all(lines.as_bytes())?)
+    }
+
+    pub(crate) fn start(&self) -> Result<()> {
+        let log = self.data.join("own.log");
+        let options = format!("-k {} -c listen_addresses=", self.data.display());
+        let mut command = self.programs.command("pg_ctl");
+        command.arg("-D").arg(&self.data).args(["-w", "-t", "300", "-o", &options, "-l"]);
+        // Its output would hold a pipe open.
+        let status = command
+            .arg(&log)
+            .arg("start")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()?;
+        if !status.success() {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            let from = log.len().saturating_sub(2000);
+            bail!("the server did not start: {}", log.get(from..).unwrap_or(&log));
+        }
+        Ok(())
+    }
+
+    /// Runs a server until it stops by itself: where its recovery was told to.
+    pub(crate) fn recover(&self) -> Result<()> {
+        let mut command = self.programs.command("postgres");
+        let options = ["-c", "listen_addresses=", "-c", "unix_socket_directories="];
+        run(command.arg("-D").arg(&self.data).args(options)).map(drop)
+    }
+
+    pub(crate) fn stop(&self, mode: &str) -> Result<()> {
+        let mut command = self.programs.command("pg_ctl");
+        run(command.arg("-D").arg(&self.data).args(["-w", "-m", mode, "stop"])).map(drop)
+    }
+
+    /// A client program at this server.
+    pub(crate) fn client(&self, program: &str) -> Command {
+        let mut command = self.programs.command(program);
+        command.env("PGHOST", &self.data);
+        command
+    }
+
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut command = self.client("psql");
+        command.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]);
+        run(&mut command).map(|out| out.trim().to_owned())
+    }
+}
