@@ -78,7 +78,7 @@ impl Stock {
             Cluster { programs: self.cluster.programs.clone(), data: copy.to_path_buf() };
         promoted.configure(&self.target(lsn, "promote"))?;
         promoted.start()?;
-        let dumped = dump(&promoted);
+        let dumped = promoted.wait().and_then(|()| dump(&promoted));
         promoted.stop("immediate")?;
         std::fs::remove_dir_all(copy)?;
         dumped

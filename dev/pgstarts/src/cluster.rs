@@ -4,12 +4,16 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cairn_databases::Server;
 
 /// Seconds that any program may take.
 const SECONDS_MAX: &str = "600";
+/// How often a server is asked whether it is ready.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+const ASKED_MAX: u32 = 10_000;
 
 /// The programs, and as whom they run: a server does not run as root.
 #[derive(Clone, Debug)]
@@ -98,11 +102,23 @@ impl Cluster {
         Ok(())
     }
 
+    /// Waits until clients are let in: `pg_ctl` waits for a recovery without readers no longer than
+    /// for its begin.
+    pub(crate) fn wait(&self) -> Result<()> {
+        for _ in 0..ASKED_MAX {
+            if run(&mut self.client("pg_isready")).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+        bail!("the server lets nobody in")
+    }
+
     /// Runs a server until it stops by itself: where its recovery was told to.
     pub(crate) fn recover(&self) -> Result<()> {
         let mut command = self.programs.command("postgres");
-        let options = ["-c", "listen_addresses=", "-c", "unix_socket_directories="];
-        run(command.arg("-D").arg(&self.data).args(options)).map(drop)
+        command.arg("-D").arg(&self.data).arg("-k").arg(&self.data);
+        run(command.args(["-c", "listen_addresses="])).map(drop)
     }
 
     pub(crate) fn stop(&self, mode: &str) -> Result<()> {

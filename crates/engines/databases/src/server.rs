@@ -73,9 +73,12 @@ impl Server {
         };
         let mut others = Vec::new();
         for place in &places {
-            match version(&place.join("postgres")) {
+            // A link may stand in for it, without the other programs beside it.
+            let Ok(program) = fs::canonicalize(place.join("postgres")) else { continue };
+            match version(&program) {
                 Some((MAJOR, minor, version)) => {
-                    return Ok(Self { programs: place.clone(), version, minor });
+                    let programs = program.parent().unwrap_or(place).to_path_buf();
+                    return Ok(Self { programs, version, minor });
                 }
                 Some((_, _, version)) => others.push(format!("{} has {version}", place.display())),
                 None => {}
