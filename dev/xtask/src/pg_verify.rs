@@ -1,9 +1,13 @@
 //! `cargo xtask pg-verify`: PostgreSQL writes logs, and our redo of them is compared with its own.
 //!
-//! Two workloads, PostgreSQL's regression suite with its tests of isolation and ours, each on two clusters. The first cluster has
-//! `wal_consistency_checking`: every image that it left in the log is compared with what redo makes
-//! of the page before. The second has it not: its log is replayed by us and by a stock server, and
-//! every page of every file is compared in the end. `--slice` is our workload alone, at its smallest.
+//! Three workloads, each on two clusters: PostgreSQL's regression suite, its tests of isolation, and one of
+//! ours (`dev/pgverify/workload`). The first cluster has `wal_consistency_checking`: every image that it
+//! left in the log is compared with what redo makes of the page before. The second has it not, and a
+//! stock server recovers by its log too. In the end every page of every file is compared, with those of
+//! the server that wrote the log and with those of the stock one.
+//!
+//! `--slice` is our workload alone, at its smallest. A full run needs some 10 GB in the folder for
+//! temporary files, and a system with `apt-get` or an extracted source of PostgreSQL (`--source`).
 
 mod replay;
 mod server;
@@ -43,8 +47,9 @@ const SETTINGS: [(&str, &str); 10] = [
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Workload {
-    Suite,
     Ours,
+    Regression,
+    Isolation,
 }
 
 /// One workload on one cluster.
@@ -106,19 +111,23 @@ pub(crate) fn run_slice(repo: &Repo) -> Result<String> {
 }
 
 impl Run {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self { workload: Workload::Ours, images: true },
         Self { workload: Workload::Ours, images: false },
-        Self { workload: Workload::Suite, images: true },
-        Self { workload: Workload::Suite, images: false },
+        Self { workload: Workload::Regression, images: true },
+        Self { workload: Workload::Regression, images: false },
+        Self { workload: Workload::Isolation, images: true },
+        Self { workload: Workload::Isolation, images: false },
     ];
 
     const fn name(self) -> &'static str {
         match (self.workload, self.images) {
-            (Workload::Suite, true) => "suite-images",
-            (Workload::Suite, false) => "suite-stock",
             (Workload::Ours, true) => "ours-images",
             (Workload::Ours, false) => "ours-stock",
+            (Workload::Regression, true) => "regression-images",
+            (Workload::Regression, false) => "regression-stock",
+            (Workload::Isolation, true) => "isolation-images",
+            (Workload::Isolation, false) => "isolation-stock",
         }
     }
 }
@@ -131,7 +140,7 @@ impl Plan {
         }
         let wanted = |run: &Run| {
             let named = self.only.is_empty() || self.only.iter().any(|name| name == run.name());
-            named && !(self.slice && run.workload == Workload::Suite)
+            named && !(self.slice && run.workload != Workload::Ours)
         };
         let runs: Vec<Run> = Run::ALL.into_iter().filter(wanted).collect();
         let programs = Programs::find()?;
@@ -143,7 +152,7 @@ impl Plan {
             eprintln!("pg-verify: all stays in {}", work.path().display());
         }
         let bring = || Suite::bring(&programs, &work.path().join("suite"), self.source.as_deref());
-        let needed = runs.iter().any(|run| run.workload == Workload::Suite);
+        let needed = runs.iter().any(|run| run.workload != Workload::Ours);
         let suite = if needed { Some(bring()?) } else { None };
         runs.iter()
             .map(|run| self.one(repo, &programs, &verifier, work.path(), *run, suite.as_ref()))
@@ -167,7 +176,7 @@ impl Plan {
             // Images are nearly all of such a log.
             settings.extend([("wal_consistency_checking", "all"), ("wal_compression", "lz4")]);
         }
-        let segment_mib = if run.workload == Workload::Suite { 16 } else { 1 };
+        let segment_mib = if run.workload == Workload::Ours { 1 } else { 16 };
         let dir = work.join(run.name());
         let mut cluster = Cluster::create(programs, dir, segment_mib, &settings)?;
         if run.workload == Workload::Ours {
@@ -179,8 +188,9 @@ impl Plan {
             (Workload::Ours, _) => {
                 workload::run(repo, &mut cluster, if self.slice { 1 } else { SCALE })
             }
-            (Workload::Suite, Some(suite)) => suite.run(&cluster),
-            (Workload::Suite, None) => bail!("the suite was not brought"),
+            (Workload::Regression, Some(suite)) => suite.run(&suite::REGRESSION, &cluster),
+            (Workload::Isolation, Some(suite)) => suite.run(&suite::ISOLATION, &cluster),
+            (_, None) => bail!("the suite was not brought"),
         };
         worked
             .with_context(|| format!("the server's last words:\n{}", cluster.server_log_tail()))?;
@@ -231,7 +241,7 @@ fn total(outcomes: &[Outcome]) -> Verdict {
 
 fn table(outcomes: &[Outcome]) -> String {
     let mut text = format!(
-        "\n{:<14}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>22}\n",
+        "\n{:<18}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>22}\n",
         "run",
         "WAL MiB",
         "records",
@@ -247,7 +257,7 @@ fn table(outcomes: &[Outcome]) -> String {
     );
     for Outcome { name, verdict, wal_mib, took } in outcomes {
         text += &format!(
-            "{name:<14}{wal_mib:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>22}\n",
+            "{name:<18}{wal_mib:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>22}\n",
             verdict.records,
             verdict.redone,
             verdict.checked,

@@ -15,11 +15,19 @@ const TESTS: &str = "pgxs/src/test";
 /// Sessions that the suite opens at once, at most.
 const SESSIONS: u32 = 20;
 
-/// Its two halves: a program of the client's package, a folder of the source, and its list of tests.
-const HALVES: [(&str, &str, &str); 2] = [
-    ("pg_regress", "regress", "parallel_schedule"),
-    ("pg_isolation_regress", "isolation", "isolation_schedule"),
-];
+/// A part of it: a program of the client's package, a folder of the source, and its list of tests.
+pub(super) struct Part {
+    program: &'static str,
+    folder: &'static str,
+    schedule: &'static str,
+}
+
+/// What one session sees.
+pub(super) const REGRESSION: Part =
+    Part { program: "pg_regress", folder: "regress", schedule: "parallel_schedule" };
+/// What several see of each other.
+pub(super) const ISOLATION: Part =
+    Part { program: "pg_isolation_regress", folder: "isolation", schedule: "isolation_schedule" };
 
 /// The suite, where the server's user can read it.
 #[derive(Debug)]
@@ -53,34 +61,33 @@ impl Suite {
         Ok(suite)
     }
 
-    /// Runs both halves and prints what they say in the end. A test that fails is no failure here, as
+    /// Runs a part of it and prints what it says in the end. A test that fails is no failure here, as
     /// what it wrote to the log is what counts.
-    pub(super) fn run(&self, cluster: &Cluster<'_>) -> Result<()> {
-        for (program, folder, schedule) in HALVES {
-            let output = cluster.dir.join(folder);
-            cluster.programs.folder(&output)?;
-            let (input, tests) = (self.dir.join(folder), cluster.programs.library.join(TESTS));
-            let mut regress = cluster.client(tests.join(folder).join(program));
-            regress.args(["--encoding=UTF8", "--no-locale", "--user=postgres"]);
-            regress.arg(format!("--bindir={}", cluster.programs.bin.display()));
-            regress.arg(format!("--max-connections={SESSIONS}"));
-            regress.arg(format!("--host={}", cluster.dir.display()));
-            regress.arg(format!("--inputdir={}", input.display()));
-            regress.arg(format!("--outputdir={}", output.display()));
-            regress.arg(format!("--dlpath={}", self.modules.display()));
-            regress.arg(format!("--schedule={}", input.join(schedule).display()));
-            let out = regress.stdin(Stdio::null()).output();
-            let out = out.with_context(|| format!("cannot start {program}"))?;
-            let text = String::from_utf8_lossy(&out.stdout);
-            for failed in text.lines().filter(|line| line.contains("FAILED")) {
-                eprintln!("pg-verify: {}", failed.trim());
-            }
-            let Some(verdict) = verdict(&text) else {
-                let text = text + String::from_utf8_lossy(&out.stderr);
-                bail!("{program} did not come to its end:\n{}", super::server::tail(&text));
-            };
-            eprintln!("pg-verify: {program}: {verdict}");
+    pub(super) fn run(&self, part: &Part, cluster: &Cluster<'_>) -> Result<()> {
+        let Part { program, folder, schedule } = part;
+        let output = cluster.dir.join(folder);
+        cluster.programs.folder(&output)?;
+        let (input, tests) = (self.dir.join(folder), cluster.programs.library.join(TESTS));
+        let mut regress = cluster.client(tests.join(folder).join(program));
+        regress.args(["--encoding=UTF8", "--no-locale", "--user=postgres"]);
+        regress.arg(format!("--bindir={}", cluster.programs.bin.display()));
+        regress.arg(format!("--max-connections={SESSIONS}"));
+        regress.arg(format!("--host={}", cluster.dir.display()));
+        regress.arg(format!("--inputdir={}", input.display()));
+        regress.arg(format!("--outputdir={}", output.display()));
+        regress.arg(format!("--dlpath={}", self.modules.display()));
+        regress.arg(format!("--schedule={}", input.join(schedule).display()));
+        let out = regress.stdin(Stdio::null()).output();
+        let out = out.with_context(|| format!("cannot start {program}"))?;
+        let text = String::from_utf8_lossy(&out.stdout);
+        for failed in text.lines().filter(|line| line.contains("FAILED")) {
+            eprintln!("pg-verify: {}", failed.trim());
         }
+        let Some(verdict) = verdict(&text) else {
+            let text = text + String::from_utf8_lossy(&out.stderr);
+            bail!("{program} did not come to its end:\n{}", super::server::tail(&text));
+        };
+        eprintln!("pg-verify: {program}: {verdict}");
         Ok(())
     }
 }
