@@ -16,13 +16,12 @@ use cairn_pgwal::{Fork, PAGE_BYTES, Page, Relation, Rmgr};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::layout::{DEFAULT_TABLESPACE, FILE_BLOCKS, GLOBAL_TABLESPACE};
 use crate::pages::Pages;
 use rules::Judgement;
 
-/// Blocks of one file; a relation has several files when it is longer.
-const FILE_BLOCKS: u32 = 131_072;
-const DEFAULT_TABLESPACE: u32 = 1663;
-const GLOBAL_TABLESPACE: u32 = 1664;
+/// No relation has as many files: its blocks are counted by 32 bits.
+const PARTS_MAX: u32 = u32::MAX / FILE_BLOCKS;
 /// So many differences are kept with their pages.
 const KEPT_MAX: usize = 8;
 
@@ -123,7 +122,8 @@ pub(crate) fn compare(
             let failed = |source| Error::Read { path: path.clone(), source };
             let file = File::open(path).map_err(failed)?;
             let bytes = file.metadata().map_err(failed)?.len();
-            let blocks = u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX);
+            let blocks = u32::try_from(bytes / PAGE_BYTES as u64).unwrap_or(FILE_BLOCKS);
+            let blocks = blocks.min(FILE_BLOCKS);
             lengths.insert((*relation, *fork), part * FILE_BLOCKS + blocks);
             if let Some(name) = rules::exception(*fork, unlogged(*relation)) {
                 *comparison.excepted.entry(name).or_default() += u64::from(blocks);
@@ -196,7 +196,7 @@ fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
 /// A relation's number, its fork and which of its files it is.
 fn file_name(name: &str) -> Option<(u32, Fork, u32)> {
     let (name, part) = match name.split_once('.') {
-        Some((name, part)) => (name, part.parse().ok()?),
+        Some((name, part)) => (name, part.parse().ok().filter(|part| *part < PARTS_MAX)?),
         None => (name, 0),
     };
     let (number, fork) = match name.split_once('_') {

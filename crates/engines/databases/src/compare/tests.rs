@@ -9,7 +9,9 @@ fn names_of_files_are_read() {
     assert_eq!(file_name("16384_fsm"), Some((16384, Fork::FreeSpace, 0)));
     assert_eq!(file_name("16384_vm.1"), Some((16384, Fork::Visibility, 1)));
     assert_eq!(file_name("16384_init"), Some((16384, Fork::Init, 0)));
-    for other in ["PG_VERSION", "pg_filenode.map", "t3_16384", "16384_x", "pgsql_tmp", ""] {
+    for other in
+        ["PG_VERSION", "pg_filenode.map", "t3_16384", "16384_x", "16384.99999", "pgsql_tmp", ""]
+    {
         assert_eq!(file_name(other), None, "{other}");
     }
 }
