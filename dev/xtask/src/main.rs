@@ -37,9 +37,9 @@ usage: cargo xtask COMMAND [OPTION]...
         TARGET --replay FILE         run one input through one target
   bench [ARG]...                     cargo run --release -p cairn-bench -- ARG...
   dist  [--target TRIPLE]            dist/cairn-VERSION-TARGET.tar.gz and its SHA256SUMS
-  pg-verify [--slice] [--json]       replay PostgreSQL's logs and compare: its regression suite
-        [--only RUN]... [--source DIR] and our workload, with images and against a stock server
-        [--keep]
+  pg-verify [--slice] [--json]       replay logs of PostgreSQL's own tests and of ours; compare with
+        [--only RUN]... [--keep]     the images in them, their writer's files and a stock server's
+        [--source DIR]
   ci    [--skip STEP]... [--only STEP]... [-p CRATE]... [--fuzz-seconds N]
                                      everything a change must pass, with a table of times
 ";
