@@ -147,6 +147,7 @@ impl Cluster {
             if run(&mut self.client("pg_isready")).is_ok() {
                 return Ok(());
             }
+            // tidy: foreign process
             std::thread::sleep(ASK_EVERY);
         }
         bail!("the server lets nobody in")

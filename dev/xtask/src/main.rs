@@ -11,6 +11,7 @@ mod deny;
 mod dist;
 mod docs;
 mod fuzz;
+mod pg_verify;
 mod repo;
 mod setup;
 mod test;
@@ -36,6 +37,9 @@ usage: cargo xtask COMMAND [OPTION]...
         TARGET --replay FILE         run one input through one target
   bench [ARG]...                     cargo run --release -p cairn-bench -- ARG...
   dist  [--target TRIPLE]            dist/cairn-VERSION-TARGET.tar.gz and its SHA256SUMS
+  pg-verify [--slice] [--json]       replay logs of PostgreSQL's own tests and of ours; compare with
+        [--only RUN]... [--keep]     the images in them, their writer's files and a stock server's
+        [--source DIR]
   ci    [--skip STEP]... [--only STEP]... [-p CRATE]... [--fuzz-seconds N]
                                      everything a change must pass, with a table of times
 ";
@@ -61,6 +65,7 @@ fn dispatch(mut args: Args) -> Result<bool> {
     match name.as_str() {
         "test" => return test::main(&repo, args),
         "ci" => return ci::main(&repo, args),
+        "pg-verify" => return pg_verify::main(&repo, args),
         "setup" => setup::main(&repo, args)?,
         "tidy" => tidy::main(&repo, args)?,
         "deny" => deny::main(&repo, args)?,

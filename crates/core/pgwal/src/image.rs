@@ -38,6 +38,17 @@ impl Image<'_> {
         Ok(())
     }
 
+    /// The name of how its bytes are compressed, when they are.
+    #[must_use]
+    pub const fn compression(&self) -> Option<&'static str> {
+        match self.info & (PGLZ | LZ4 | ZSTD) {
+            PGLZ => Some("pglz"),
+            LZ4 => Some("lz4"),
+            ZSTD => Some("zstd"),
+            _ => None,
+        }
+    }
+
     fn decompress(&self, plain: &mut [u8]) -> Result<(), RedoError> {
         let len = plain.len();
         let written = match self.info & (PGLZ | LZ4 | ZSTD) {

@@ -16,16 +16,24 @@ use crate::rmgr::Rmgr;
 /// # Errors
 /// [`PageError`]: the page cannot be a page of that kind. It may be blanked in part then.
 pub fn mask(record: &Record<'_>, page: &mut Page, number: u32) -> Result<(), PageError> {
-    match Rmgr::from_number(record.rmgr) {
-        Some(Rmgr::Heap | Rmgr::Heap2) => redo::heap::mask(page, number),
-        Some(Rmgr::Btree) => redo::btree::mask(page),
-        Some(Rmgr::Hash) => redo::hash::mask(page),
-        Some(Rmgr::Gin) => redo::gin::mask(page),
-        Some(Rmgr::Gist) => redo::gist::mask(page),
-        Some(Rmgr::SpGist) => redo::spgist::mask(page),
-        Some(Rmgr::Brin) => redo::brin::mask(page),
-        Some(Rmgr::Sequence) => redo::sequence::mask(page),
-        Some(Rmgr::Generic) => redo::generic::mask(page),
+    Rmgr::from_number(record.rmgr).map_or(Ok(()), |kind| mask_kind(kind, page, number))
+}
+
+/// Blanks a page of this resource manager; `number` is the page's number.
+///
+/// # Errors
+/// As [`mask`].
+pub fn mask_kind(kind: Rmgr, page: &mut Page, number: u32) -> Result<(), PageError> {
+    match kind {
+        Rmgr::Heap | Rmgr::Heap2 => redo::heap::mask(page, number),
+        Rmgr::Btree => redo::btree::mask(page),
+        Rmgr::Hash => redo::hash::mask(page),
+        Rmgr::Gin => redo::gin::mask(page),
+        Rmgr::Gist => redo::gist::mask(page),
+        Rmgr::SpGist => redo::spgist::mask(page),
+        Rmgr::Brin => redo::brin::mask(page),
+        Rmgr::Sequence => redo::sequence::mask(page),
+        Rmgr::Generic => redo::generic::mask(page),
         _ => Ok(()),
     }
 }

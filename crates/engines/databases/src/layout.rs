@@ -4,8 +4,10 @@ use cairn_pgwal::{Fork, Relation};
 
 /// Blocks of one file; a relation has several files when it is longer.
 pub(crate) const FILE_BLOCKS: u32 = 131_072;
-const DEFAULT_TABLESPACE: u32 = 1663;
-const GLOBAL_TABLESPACE: u32 = 1664;
+/// `pg_default`.
+pub(crate) const DEFAULT_TABLESPACE: u32 = 1663;
+/// `pg_global`.
+pub(crate) const GLOBAL_TABLESPACE: u32 = 1664;
 
 /// The directory of a database; `None` in other tablespaces than the two that every cluster has.
 pub(crate) fn database_directory(tablespace: u32, database: u32) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cairn_pgwal::effects::Effect;
+use cairn_pgwal::redo::{cut_visibility, visibility_page};
 use cairn_pgwal::{Fork, Page, Relation};
 
 use crate::base::Base;
@@ -70,14 +71,17 @@ impl<'a> Pages<'a> {
             Effect::DropRelation { relation } => {
                 self.relations.insert(*relation, Entry::default());
             }
-            Effect::Truncate { relation, blocks, main: true, .. } => {
-                self.page(*relation, Fork::Main, 0);
-                if let Some(entry) = self.relations.get_mut(relation) {
-                    let kept =
-                        |(fork, number): &(Fork, u32)| *fork != Fork::Main || number < blocks;
-                    entry.pages.retain(|key, _| kept(key));
-                    let cut = entry.cut.entry(Fork::Main).or_insert(*blocks);
-                    *cut = (*cut).min(*blocks);
+            Effect::Truncate { relation, blocks, main, visibility, .. } => {
+                if *main {
+                    self.cut(*relation, Fork::Main, *blocks);
+                }
+                if *visibility {
+                    // The map's page of the last block that is kept, if any is.
+                    let last = blocks.checked_sub(1).map(visibility_page);
+                    self.cut(*relation, Fork::Visibility, last.map_or(0, |last| last + 1));
+                    if let Some(last) = last.filter(|last| *last == visibility_page(*blocks)) {
+                        cut_visibility(self.page(*relation, Fork::Visibility, last), *blocks);
+                    }
                 }
             }
             Effect::CopyDatabase { from, to } => self.copy_database(*from, *to),
@@ -86,6 +90,22 @@ impl<'a> Pages<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Of a fork only so many blocks are left.
+    fn cut(&mut self, relation: Relation, fork: Fork, blocks: u32) {
+        self.page(relation, fork, 0);
+        let Some(entry) = self.relations.get_mut(&relation) else { return };
+        entry.pages.retain(|(other, number), _| *other != fork || *number < blocks);
+        let cut = entry.cut.entry(fork).or_insert(blocks);
+        *cut = (*cut).min(blocks);
+    }
+
+    /// The pages that were read or made, as they are now.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (Relation, Fork, u32, &Page)> {
+        self.relations.iter().flat_map(|(relation, entry)| {
+            entry.pages.iter().map(|((fork, number), page)| (*relation, *fork, *number, &**page))
+        })
     }
 
     fn copy_database(&mut self, from: Database, to: Database) {

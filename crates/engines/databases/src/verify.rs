@@ -1,14 +1,17 @@
 //! Replays a log over a copy and compares what redo makes with the images that
 //! `wal_consistency_checking` left in the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use cairn_pgwal::effects::effects;
-use cairn_pgwal::{Block, Fork, Lsn, Major, Page, Record, Relation, Rmgr, mask, redo};
+use cairn_pgwal::effects::{Effect, effects};
+use cairn_pgwal::redo::{clear_visibility, visibility_clears, visibility_page};
+use cairn_pgwal::{Block, Fork, Lsn, Major, Page, Record, RedoError, Relation, Rmgr, mask, redo};
 use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::base::Base;
+use crate::compare::{Comparison, Copied, Side, compare};
 use crate::error::Error;
 use crate::pages::Pages;
 
@@ -66,6 +69,10 @@ pub struct Report {
     pub records: u64,
     /// The end of the last one.
     pub end: Lsn,
+    /// How many of each resource manager and kind, those without blocks as well.
+    pub seen: BTreeMap<(u8, u8), u64>,
+    /// What was seen that is seldom: how images were compressed, records that are long.
+    pub features: BTreeSet<&'static str>,
     /// By resource manager and kind of record.
     pub kinds: BTreeMap<(u8, u8), Counts>,
     /// The first ones.
@@ -97,11 +104,43 @@ pub fn verify(
     archive: &Archive,
     options: &VerifyOptions,
 ) -> Result<Report, Error> {
+    Ok(replay(base, archive, options)?.report)
+}
+
+/// Replays and compares, and in the end compares all pages with the files of stopped servers: stock
+/// ones that recovered the same copy by the same log, or the one that wrote it.
+///
+/// # Errors
+/// [`Error`]; what differs is not an error but in the report and the comparisons.
+pub fn verify_against(
+    base: &mut Base,
+    archive: &Archive,
+    options: &VerifyOptions,
+    servers: &[(Side, &Path)],
+) -> Result<(Report, Vec<Comparison>), Error> {
+    let mut work = replay(base, archive, options)?;
+    let mut compared =
+        |(side, path): &(Side, &Path)| compare(&mut work.pages, (*side, path), &work.copied);
+    let comparisons = servers.iter().map(&mut compared).collect::<Result<_, _>>()?;
+    Ok((work.report, comparisons))
+}
+
+fn replay<'a>(
+    base: &'a mut Base,
+    archive: &Archive,
+    options: &VerifyOptions,
+) -> Result<Work<'a>, Error> {
     let start = match options.from {
         Some(from) => from,
         None => base.redo_start()?,
     };
-    let mut work = Work { pages: Pages::new(base), report: Report::default(), keep: options.keep };
+    let mut work = Work {
+        pages: Pages::new(base),
+        copied: Copied::new(),
+        report: Report::default(),
+        keep: options.keep,
+        segment_bytes: archive.segment_bytes(),
+    };
     let mut records = archive.records(start);
     while let Some(raw) = records.advance()? {
         if options.to.is_some_and(|to| raw.end > to) {
@@ -110,28 +149,70 @@ pub fn verify(
         let record = Record::decode(Major::V15, &raw)?;
         work.record(&record);
     }
-    Ok(work.report)
+    Ok(work)
 }
 
 struct Work<'a> {
     pages: Pages<'a>,
+    copied: Copied,
     report: Report,
     keep: usize,
+    segment_bytes: u64,
 }
 
 impl Work<'_> {
     fn record(&mut self, record: &Record<'_>) {
         self.report.records += 1;
         self.report.end = record.end;
+        *self.report.seen.entry((record.rmgr, record.kind())).or_default() += 1;
+        self.note_features(record);
+        let cleared = self.clear_visibility(record);
         for block in &record.blocks {
             self.block(record, block);
         }
-        match effects(record) {
-            Ok(effects) => effects.iter().for_each(|effect| self.pages.apply(effect)),
-            Err(_) => {
-                self.report.kinds.entry((record.rmgr, record.kind())).or_default().errors += 1;
-            }
+        let effects = effects(record);
+        for effect in effects.iter().flatten() {
+            self.note_copy(effect);
+            self.pages.apply(effect);
         }
+        let failed = u64::from(cleared.is_err()) + u64::from(effects.is_err());
+        if failed > 0 {
+            self.report.kinds.entry((record.rmgr, record.kind())).or_default().errors += failed;
+        }
+    }
+
+    /// Notes databases whose visibility maps lost bits in the log.
+    fn note_copy(&mut self, effect: &Effect<'_>) {
+        match effect {
+            Effect::CreateDatabase { tablespace, database } => {
+                self.copied.insert((*tablespace, *database));
+            }
+            Effect::CopyDatabase { from, to } if self.copied.contains(from) => {
+                self.copied.insert(*to);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes what a record has that is seldom.
+    fn note_features(&mut self, record: &Record<'_>) {
+        let segments = record.end.0 / self.segment_bytes - record.start.0 / self.segment_bytes;
+        if segments > 1 {
+            self.report.features.insert("record over a whole segment");
+        }
+        for image in record.blocks.iter().filter_map(|block| block.image) {
+            self.report.features.extend(image.compression());
+        }
+    }
+
+    /// Clears the bits of visibility maps to which the record has no reference.
+    fn clear_visibility(&mut self, record: &Record<'_>) -> Result<(), RedoError> {
+        for clear in visibility_clears(record)? {
+            let number = visibility_page(clear.heap_block);
+            let map = self.pages.page(clear.relation, Fork::Visibility, number);
+            clear_visibility(map, clear.heap_block, clear.bits);
+        }
+        Ok(())
     }
 
     fn block(&mut self, record: &Record<'_>, block: &Block<'_>) {
@@ -153,7 +234,7 @@ impl Work<'_> {
             (Ok(()), Some(_)) if difference.is_none() => counts.equal += 1,
             (Ok(()), Some(_)) => counts.mismatches += 1,
             (Ok(()), None) => counts.unchecked += 1,
-            (Err(cairn_pgwal::RedoError::Unknown { .. }), _) => counts.unimplemented += 1,
+            (Err(RedoError::Unknown { .. }), _) => counts.unimplemented += 1,
             (Err(_), _) => counts.errors += 1,
         }
         if (done.is_err() || difference.is_some()) && self.report.mismatches.len() < self.keep {

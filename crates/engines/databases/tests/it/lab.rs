@@ -31,7 +31,8 @@ const STEPS: [&str; 8] = [
 /// A moment of the past, and what was there.
 pub(crate) struct Mark {
     pub(crate) at: String,
-    pub(crate) time: String,
+    /// Microseconds since 2000.
+    pub(crate) time: i64,
     pub(crate) seen: String,
 }
 
@@ -48,6 +49,9 @@ pub(crate) static LAB: LazyLock<Lab> = LazyLock::new(|| Lab::make().unwrap());
 
 const LOOK: &str = "select (select count(*) from t) + (select count(*) from p), (select count(*) from pg_database), \
     (select coalesce(string_agg(gid, ','), '-') from pg_prepared_xacts)";
+
+const NOW: &str =
+    "select (extract(epoch from clock_timestamp()) * 1000000)::bigint - 946684800000000";
 
 impl Lab {
     fn make() -> anyhow::Result<Self> {
@@ -71,11 +75,13 @@ impl Lab {
         for (number, step) in STEPS.iter().enumerate() {
             let mut command = cluster.client("psql");
             command.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "postgres"]);
-            step.split(';').for_each(|sql| drop(command.arg("-c").arg(sql)));
+            for sql in step.split(';') {
+                command.arg("-c").arg(sql);
+            }
             run(&mut command)?;
             let seen = cluster.sql("postgres", LOOK)?;
             let at = cluster.sql("postgres", "select pg_current_wal_flush_lsn()")?;
-            let time = cluster.sql("postgres", "select extract(epoch from clock_timestamp())")?;
+            let time = cluster.sql("postgres", NOW)?.parse()?;
             marks.push(Mark { at, time, seen });
             if number == 2 {
                 let mut backup = programs.command("pg_basebackup");

@@ -33,13 +33,9 @@ fn a_server_starts_at_every_moment_and_sees_what_was_there() {
 
 #[test]
 fn a_moment_may_be_a_time() {
-    let micros = |text: &str| {
-        let seconds: f64 = text.parse().unwrap();
-        ((seconds - 946_684_800.0) * 1e6) as i64
-    };
     // What comes next deletes.
     let mark = &LAB.marks[0];
-    let options = LAB.options("time", Target::Time(micros(&mark.time)));
+    let options = LAB.options("time", Target::Time(mark.time));
     LAB.restore(&options).unwrap();
     assert_eq!(LAB.look(&options.out), mark.seen);
     let future = LAB.options("future", Target::Time(i64::MAX));
@@ -86,6 +82,7 @@ fn pages_have_their_checksums() {
     assert!(found.contains("Bad checksums:  0"), "{found}");
 }
 
+/// RESTORE-1: the copy is of later, the log ends before, the backup had not ended, a segment is gone.
 #[test]
 fn restore_1_only_states_that_the_cluster_had() {
     let refused = |name: &str, base: &Path, target: Target, says: &str| {
@@ -110,6 +107,7 @@ fn restore_1_only_states_that_the_cluster_had() {
     assert!(error.to_string().contains("the log ends at"), "{error}");
 }
 
+/// RESTORE-2: a restore that met a damaged record.
 #[test]
 fn restore_2_a_directory_that_is_not_finished_starts_no_server() {
     let archive = copy_archive("damaged");

@@ -303,6 +303,19 @@ fn bits_of_the_map_are_set_and_cleared_by_themselves() {
     assert_eq!((map.0[8191], visibility_page(last), visibility_page(last + 1)), (0x50, 0, 1));
 }
 
+#[test]
+fn a_heap_that_is_cut_leaves_no_bits_behind_its_end() {
+    let mut map = Page::zeroed();
+    map.init(0).unwrap();
+    map.0[24..].fill(0xff);
+    cut_visibility(&mut map, 32_671);
+    assert_eq!(map.0[8190..], [0xff, 0x3f]);
+    cut_visibility(&mut map, 32_672 + 5);
+    assert_eq!((&map.0[24..26], map.0[26..].iter().max()), (&[0xff, 0x03][..], Some(&0)));
+    cut_visibility(&mut map, 4);
+    assert_eq!(map.0[24..26], [0xff, 0]);
+}
+
 /// Trap 4: no reference to the map is in the record.
 #[test]
 fn records_tell_which_bits_of_the_map_they_clear() {
