@@ -33,8 +33,10 @@ pub struct Line {
     pub end: String,
     /// Its resource manager.
     pub rmgr: &'static str,
+    /// What it does, as `pg_waldump` calls it; empty for what has no name.
+    pub kind: &'static str,
     /// Its resource manager's bits of the info.
-    pub kind: u8,
+    pub info: u8,
     /// Its transaction, 0 for none.
     pub xid: u32,
     /// Its length in bytes, images included.
@@ -61,6 +63,12 @@ pub struct BlockLine {
 /// Records of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KindCounts {
+    /// The resource manager.
+    pub rmgr: &'static str,
+    /// What they do.
+    pub kind: &'static str,
+    /// The resource manager's bits of the info.
+    pub info: u8,
     /// How many.
     pub records: u64,
     /// Their bytes without images.
@@ -79,7 +87,7 @@ pub struct Inspected {
     /// Where the last ends.
     pub to: String,
     /// By resource manager and kind.
-    pub kinds: Vec<(&'static str, u8, KindCounts)>,
+    pub kinds: Vec<KindCounts>,
 }
 
 /// Reads a log, and tells of every record that is wanted, until `tell` has seen enough.
@@ -107,7 +115,12 @@ pub fn inspect(
         }
         let line = line(&record, bytes);
         let images: u64 = line.blocks.iter().map(|block| block.image_bytes).sum();
-        let counts = kinds.entry((record.rmgr, record.kind())).or_default();
+        let counts = kinds.entry((record.rmgr, record.kind())).or_insert(KindCounts {
+            rmgr: line.rmgr,
+            kind: line.kind,
+            info: line.info,
+            ..KindCounts::default()
+        });
         counts.records += 1;
         counts.record_bytes += bytes.saturating_sub(images);
         counts.images += line.blocks.iter().filter(|block| block.image_bytes > 0).count() as u64;
@@ -116,11 +129,10 @@ pub fn inspect(
             break;
         }
     }
-    let named = |((rmgr, kind), counts)| (rmgr_name(rmgr), kind, counts);
     Ok(Inspected {
         from: first.unwrap_or(start).to_string(),
         to: last.to_string(),
-        kinds: kinds.into_iter().map(named).collect(),
+        kinds: kinds.into_values().collect(),
     })
 }
 
@@ -141,6 +153,10 @@ fn rmgr_name(number: u8) -> &'static str {
     Rmgr::from_number(number).map_or("custom", Rmgr::name)
 }
 
+fn kind_name(record: &Record<'_>) -> &'static str {
+    Rmgr::from_number(record.rmgr).map_or("", |rmgr| rmgr.kind_name(record.kind()))
+}
+
 fn line(record: &Record<'_>, bytes: u64) -> Line {
     let blocks = record.blocks.iter().map(|block| {
         let Relation { tablespace, database, number } = block.relation;
@@ -156,7 +172,8 @@ fn line(record: &Record<'_>, bytes: u64) -> Line {
         lsn: record.start.to_string(),
         end: record.end.to_string(),
         rmgr: rmgr_name(record.rmgr),
-        kind: record.kind(),
+        kind: kind_name(record),
+        info: record.kind(),
         xid: record.xid,
         bytes,
         blocks: blocks.collect(),

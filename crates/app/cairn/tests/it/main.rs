@@ -18,6 +18,7 @@ mod mount;
 mod node;
 mod nodes;
 mod outage;
+mod pg;
 mod places;
 mod power;
 mod process;

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use cairn_databases::{InspectOptions, Inspected, Line};
 use cairn_pgwal::{Relation, Rmgr};
 use serde_json::json;
@@ -38,13 +37,10 @@ pub(super) async fn inspect(context: &Context, args: PgInspect) -> anyhow::Resul
     });
     let (inspected, lines, full) = read.await?;
     if json {
-        let kinds = inspected.kinds.iter();
-        let kinds =
-            kinds.map(|(rmgr, kind, counts)| json!({"rmgr": rmgr, "kind": kind, "counts": counts}));
         output::json(&json!({
             "from": inspected.from,
             "to": inspected.to,
-            "kinds": kinds.collect::<Vec<_>>(),
+            "kinds": inspected.kinds,
             "records": lines,
             "limit_reached": full,
         }))?;
@@ -83,16 +79,16 @@ fn page(text: &str) -> anyhow::Result<(Relation, Option<u32>)> {
     let wrong =
         || Usage(format!("{text:?} is no page; write DATABASE/RELATION:BLOCK, as 5/16384:7"));
     let (path, block) = match text.split_once(':') {
-        Some((path, block)) => (path, Some(block.parse().ok().with_context(wrong)?)),
+        Some((path, block)) => (path, Some(block.parse().ok().ok_or_else(wrong)?)),
         None => (text, None),
     };
     let path = path.strip_prefix("base/").unwrap_or(path);
-    let (database, number) = path.split_once('/').with_context(wrong)?;
-    let number = number.parse().ok().with_context(wrong)?;
+    let (database, number) = path.split_once('/').ok_or_else(wrong)?;
+    let number = number.parse().ok().ok_or_else(wrong)?;
     let relation = match database {
         "global" | "0" => Relation { tablespace: GLOBAL_TABLESPACE, database: 0, number },
         _ => {
-            let database = database.parse().ok().with_context(wrong)?;
+            let database = database.parse().ok().ok_or_else(wrong)?;
             Relation { tablespace: DEFAULT_TABLESPACE, database, number }
         }
     };
@@ -104,12 +100,13 @@ fn rmgr(name: &str) -> anyhow::Result<Rmgr> {
     let names: Vec<&str> = all.clone().map(Rmgr::name).collect();
     let found = all.clone().find(|rmgr| rmgr.name().eq_ignore_ascii_case(name));
     let what = format!("{name:?} is no resource manager; there are {}", names.join(", "));
-    found.with_context(|| Usage(what))
+    Ok(found.ok_or(Usage(what))?)
 }
 
 fn show(line: &Line) -> anyhow::Result<()> {
     let Line { lsn, rmgr, kind, xid, bytes, .. } = line;
-    output::line(&format!("{lsn:<18} {rmgr:<12} {kind:#04x} xid {xid:<10} {bytes:>6} bytes"))?;
+    let what = format!("{rmgr}/{kind}");
+    output::line(&format!("{lsn:<18} {what:<28} xid {xid:<10} {bytes:>6} bytes"))?;
     for block in &line.blocks {
         let image = match block.image_bytes {
             0 => String::new(),
@@ -126,11 +123,11 @@ fn totals(inspected: &Inspected) -> anyhow::Result<()> {
     output::line(&format!("{} to {}", inspected.from, inspected.to))?;
     let head = ["record", "records", "bytes", "images", "bytes of images"];
     let [record, records, bytes, images, image_bytes] = head;
-    output::line(&format!("{record:<22} {records:>10} {bytes:>12} {images:>9} {image_bytes:>16}"))?;
-    for (rmgr, kind, counts) in &inspected.kinds {
+    output::line(&format!("{record:<36} {records:>10} {bytes:>12} {images:>9} {image_bytes:>16}"))?;
+    for counts in &inspected.kinds {
         output::line(&format!(
-            "{:<22} {:>10} {:>12} {:>9} {:>16}",
-            format!("{rmgr}/{kind:#04x}"),
+            "{:<36} {:>10} {:>12} {:>9} {:>16}",
+            format!("{}/{}", counts.rmgr, counts.kind),
             counts.records,
             counts.record_bytes,
             counts.images,

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use cairn_databases::{CERTIFIED, MAJOR, RestoreOptions, Restored, Role, Running, Server, Target};
 use cairn_pgwal::Lsn;
 use serde_json::json;
@@ -112,7 +111,7 @@ fn moment(text: &str) -> anyhow::Result<Target> {
     if let Ok(lsn) = text.parse::<Lsn>() {
         return Ok(Target::Lsn(lsn));
     }
-    let time: jiff::Timestamp = text.parse().ok().with_context(|| {
+    let time: jiff::Timestamp = text.parse().map_err(|_| {
         Usage(format!(
             "{text:?} is neither an LSN (16/B374D848) nor a time with its zone (2026-11-21 14:05:00Z)"
         ))

@@ -34,12 +34,26 @@ fn name(rmgr: u8) -> &'static str {
     Rmgr::from_number(rmgr).map_or("custom", Rmgr::name)
 }
 
+fn kind_name(rmgr: u8, kind: u8) -> &'static str {
+    Rmgr::from_number(rmgr).map_or("", |rmgr| rmgr.kind_name(kind))
+}
+
 fn document(report: &Report) -> Value {
     let total = report.total();
-    let kinds = report
-        .kinds
-        .iter()
-        .map(|((rmgr, kind), counts)| json!({"rmgr": name(*rmgr), "kind": kind, "counts": counts}));
+    let kinds = report.kinds.iter().map(|((rmgr, kind), counts)| {
+        json!({
+            "rmgr": name(*rmgr),
+            "kind": kind_name(*rmgr, *kind),
+            "info": kind,
+            "blocks": counts.blocks,
+            "images": counts.images,
+            "equal": counts.equal,
+            "mismatches": counts.mismatches,
+            "unchecked": counts.unchecked,
+            "errors": counts.errors,
+            "unimplemented": counts.unimplemented,
+        })
+    });
     json!({
         "records": report.records,
         "end": report.end.to_string(),
@@ -57,7 +71,7 @@ fn mismatch(found: &Mismatch) -> Value {
     json!({
         "lsn": found.at.to_string(),
         "rmgr": name(found.kind.0),
-        "kind": found.kind.1,
+        "kind": kind_name(found.kind.0, found.kind.1),
         "block_id": id,
         "relation": format!("{}/{}/{}", relation.tablespace, relation.database, relation.number),
         "fork": format!("{fork:?}").to_lowercase(),
@@ -70,13 +84,13 @@ fn mismatch(found: &Mismatch) -> Value {
 fn show(report: &Report) -> anyhow::Result<()> {
     output::line(&format!("{} records, to {}", report.records, report.end))?;
     output::line(&format!(
-        "{:<22} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}",
+        "{:<34} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}",
         "record", "blocks", "images", "equal", "unchecked", "MISMATCH", "ERROR", "UNKNOWN"
     ))?;
     for ((rmgr, kind), counts) in &report.kinds {
         output::line(&format!(
-            "{:<22} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}",
-            format!("{}/{kind:#04x}", name(*rmgr)),
+            "{:<34} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}",
+            format!("{}/{} {kind:#04x}", name(*rmgr), kind_name(*rmgr, *kind)),
             counts.blocks,
             counts.images,
             counts.equal,
