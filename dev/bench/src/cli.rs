@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Node(Common),
     /// Durable puts and random reads of the local bucket: io_uring beside threads
     Io(Io),
+    /// PostgreSQL's log: our redo beside PostgreSQL's own recovery, and starts by size
+    Pgwal(Pgwal),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -99,4 +101,19 @@ pub(crate) enum ToolName {
     Restic,
     ResticMax,
     Borg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pgwal {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Seconds of pgbench that make the log
+    #[arg(long, default_value_t = 60)]
+    pub(crate) seconds: u32,
+    /// Sizes of the database that is written to, as pgbench counts them: 15 MB each
+    #[arg(long, default_value_t = 50)]
+    pub(crate) scale: u32,
+    /// Sizes of the databases that are started, as pgbench counts them
+    #[arg(long, value_delimiter = ',', default_values_t = [20, 200, 670])]
+    pub(crate) starts: Vec<u32>,
 }

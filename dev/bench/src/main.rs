@@ -16,6 +16,7 @@ mod lookup;
 mod machine;
 mod million;
 mod node;
+mod pgwal;
 mod process;
 mod proxy;
 mod report;
@@ -39,5 +40,6 @@ fn main() -> Result<()> {
         Command::Million(args) => million::main(&args, &command_line),
         Command::Node(args) => node::main(&args, &command_line),
         Command::Io(args) => io::main(&args, &command_line),
+        Command::Pgwal(args) => pgwal::main(&args, &command_line),
     }
 }

@@ -88,7 +88,8 @@ pub(crate) fn main(repo: &Repo, mut args: Args) -> Result<bool> {
         only: args.values("--only")?,
     };
     args.end()?;
-    setup::run(repo, &["postgres"])?;
+    // The slice needs no source.
+    setup::run(repo, if plan.slice { &["test"] } else { &["test", "postgres"] })?;
     let outcomes = plan.run(repo)?;
     print!("{}", table(&outcomes));
     if plan.json {
@@ -99,7 +100,7 @@ pub(crate) fn main(repo: &Repo, mut args: Args) -> Result<bool> {
 
 /// The fast run, as a step of `ci`; returns what it found.
 pub(crate) fn run_slice(repo: &Repo) -> Result<String> {
-    setup::run(repo, &["postgres"])?;
+    setup::run(repo, &["test"])?;
     let plan = Plan { slice: true, json: false, keep: false, source: None, only: Vec::new() };
     let outcomes = plan.run(repo)?;
     print!("{}", table(&outcomes));
