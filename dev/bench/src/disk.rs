@@ -70,12 +70,20 @@ pub(crate) fn remove(dir: &Path) -> Result<()> {
 
 /// Whether two trees hold the same files.
 pub(crate) fn same(left: &Path, right: &Path) -> Result<bool> {
+    same_by(left, right, 1)
+}
+
+/// Whether two trees have the same names, and of every so many files the same content.
+pub(crate) fn same_by(left: &Path, right: &Path, every: usize) -> Result<bool> {
     let (ours, theirs) = (files(left)?, files(right)?);
     if ours.len() != theirs.len() {
         return Ok(false);
     }
-    for (our, their) in ours.iter().zip(&theirs) {
-        if our.strip_prefix(left)? != their.strip_prefix(right)? || !same_bytes(our, their)? {
+    for (number, (our, their)) in ours.iter().zip(&theirs).enumerate() {
+        if our.strip_prefix(left)? != their.strip_prefix(right)? {
+            return Ok(false);
+        }
+        if number.is_multiple_of(every) && !same_bytes(our, their)? {
             return Ok(false);
         }
     }
