@@ -45,9 +45,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         if let Some(error) = cause.downcast_ref::<cairn_datasets::Error>() {
             return error.kind();
         }
-        if let Some(error) = cause.downcast_ref::<cairn_databases::Error>()
-            && !matches!(error, cairn_databases::Error::Remote(_))
-        {
+        if let Some(error) = cause.downcast_ref::<cairn_databases::Error>() {
             return error.kind();
         }
         if let Some(error) = cause.downcast_ref::<cairn_blocks::Error>() {

@@ -79,8 +79,13 @@ pub enum Error {
         count: usize,
     },
     /// A file of a remote archive could not be read.
-    #[error(transparent)]
-    Remote(#[from] Box<dyn std::error::Error + Send + Sync>),
+    #[error("{source}")]
+    Remote {
+        /// What can be done about it.
+        kind: ErrorKind,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A server's program is missing, or of another release.
     #[error("{0}")]
     Server(String),
@@ -136,7 +141,7 @@ impl Error {
             | Self::Target(_)
             | Self::SegmentLen { .. }
             | Self::NoCluster { .. } => ErrorKind::Invalid,
-            Self::Remote(_) => ErrorKind::Internal,
+            Self::Remote { kind, .. } => *kind,
         }
     }
 }

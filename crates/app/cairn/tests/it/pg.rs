@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use cairn_testkit::postgres::{Cluster, Programs, run};
+use cairn_testkit::store::{Kind, Server};
 
 use crate::documented;
 use crate::lab::Lab;
@@ -51,6 +52,8 @@ fn a_log_is_read_checked_and_started_from() {
     // The same archive by the address of a bucket.
     let remote = format!("file://{}", lab.path("pg/data/pg_wal").display());
     assert!(lab.ok(&format!("pg inspect --wal {remote}")).contains("Heap/INSERT"));
+    assert!(!lab.path("pg/data/pg_wal/.cairn-bucket").exists());
+    from_an_object_store(&lab, &at);
 
     let started = format!("pg start --base pg/base --wal pg/data/pg_wal --out pg/then --at {at}");
     let start = &lab.json(&started)[0];
@@ -61,6 +64,27 @@ fn a_log_is_read_checked_and_started_from() {
     assert_eq!(seen.unwrap(), "1000");
     // It is there now, and stays as it is.
     assert!(lab.fails(&started, 2).contains("not empty"));
+}
+
+/// The same archive on an S3 server, which keeps objects as files.
+fn from_an_object_store(lab: &Lab, at: &str) {
+    let server = Server::start(Kind::Versitygw).unwrap();
+    let remote = Lab::on(&server, "wal");
+    std::fs::create_dir_all(remote.bucket()).unwrap();
+    for entry in std::fs::read_dir(lab.path("pg/data/pg_wal")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), remote.bucket().join(entry.file_name())).unwrap();
+        }
+    }
+    let (base, url) = (lab.path("pg/base").display().to_string(), server.url("wal"));
+    let start = format!("pg start --base {base} --wal {url} --out then --no-start --at {at}");
+    let made = &remote.json(&start)[0];
+    documented::check("pg start", made);
+    assert_eq!(made["restored"]["at"], at);
+    // A server that is gone is told from a bug.
+    drop(server);
+    remote.fails(&format!("pg inspect --wal {url}"), 6);
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Store for Remote {
 }
 
 fn remote(error: cairn_bucket::Error) -> Error {
-    Error::Remote(Box::new(error))
+    Error::Remote { kind: error.kind(), source: Box::new(error) }
 }
 
 /// Opens an archive, and does blocking work with it.
@@ -44,14 +44,15 @@ pub(super) async fn with_archive<T: Send + 'static>(
     work: impl FnOnce(Archive) -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     let timeline = wal.timeline;
-    let store: Option<Arc<dyn Store>> = if wal.wal.contains("://") {
+    // A directory is only read: a bucket in one would keep files of its own beside the log.
+    let path = wal.wal.strip_prefix("file://").unwrap_or(&wal.wal).to_owned();
+    let store: Option<Arc<dyn Store>> = if path.contains("://") {
         let url = bucket_url(&wal.wal)?;
         let bucket = Bucket::open(&url, cairn_bucket::Options::default(), &context.env).await?;
         Some(Arc::new(Remote { bucket, runtime: Handle::current() }))
     } else {
         None
     };
-    let path = wal.wal.clone();
     let work = move || {
         let archive = match store {
             Some(store) => Archive::of(store, timeline)?,
