@@ -57,13 +57,17 @@ pub(crate) fn main(args: &Pgwal, command_line: &str) -> Result<()> {
         starts.push(place.start(&bench.cairn, *scale, args.common.runs)?);
     }
     body.push_str(&starts_table(&starts));
+    let starts: Vec<Value> = starts
+        .iter()
+        .map(|start| json!({"bytes": start.bytes, "samples": start.samples.json()}))
+        .collect();
     Report {
         name: "pgwal",
         title: "PostgreSQL's log",
         machine,
         command_line: command_line.to_owned(),
         body,
-        data: json!({"cairn": ours.json(), "stock": stock.json(), "starts": starts.len()}),
+        data: json!({"cairn": ours.json(), "stock": stock.json(), "starts": starts}),
     }
     .publish(&args.common)
 }

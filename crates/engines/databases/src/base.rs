@@ -5,13 +5,31 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use cairn_pgwal::{Fork, Lsn, PAGE_BYTES, Page, Relation};
+use cairn_pgwal::{Control, Fork, Lsn, PAGE_BYTES, Page, Relation};
 
 use crate::error::Error;
 use crate::layout::{FILE_BLOCKS, block_file};
 
-/// Where the control file has the redo position of the last checkpoint.
-const CONTROL_CHECKPOINT: u64 = 40;
+/// The control file, below the data directory.
+pub(crate) const CONTROL_FILE: &str = "global/pg_control";
+
+/// Insists on a data directory of the version that is known.
+pub(crate) fn check_version(path: &Path) -> Result<(), Error> {
+    let version = std::fs::read_to_string(path.join("PG_VERSION")).unwrap_or_default();
+    if version.trim() != "15" {
+        let detail = format!("PG_VERSION says {:?}", version.trim());
+        return Err(Error::NoCluster { path: path.to_path_buf(), detail });
+    }
+    Ok(())
+}
+
+/// Reads a data directory's control file.
+pub(crate) fn read_control(path: &Path) -> Result<Control, Error> {
+    let path = path.join(CONTROL_FILE);
+    let bytes =
+        std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    Control::read(&bytes).map_err(|error| Error::Damaged { path, detail: error.to_string() })
+}
 
 /// A data directory that nobody writes.
 #[derive(Debug)]
@@ -26,25 +44,16 @@ impl Base {
     /// # Errors
     /// [`Error::NoCluster`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let version = std::fs::read_to_string(path.join("PG_VERSION")).unwrap_or_default();
-        if version.trim() != "15" {
-            let detail = format!("PG_VERSION says {:?}", version.trim());
-            return Err(Error::NoCluster { path: path.to_path_buf(), detail });
-        }
+        check_version(path)?;
         Ok(Self { path: path.to_path_buf(), files: BTreeMap::new() })
     }
 
     /// Where redo from this copy begins: the redo position of its last checkpoint.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// [`Error::Read`], [`Error::Damaged`].
     pub fn redo_start(&self) -> Result<Lsn, Error> {
-        let path = self.path.join("global/pg_control");
-        let mut lsn = [0; 8];
-        File::open(&path)
-            .and_then(|file| file.read_exact_at(&mut lsn, CONTROL_CHECKPOINT))
-            .map_err(|source| Error::Read { path, source })?;
-        Ok(Lsn(u64::from_le_bytes(lsn)))
+        Ok(read_control(&self.path)?.checkpoint().redo)
     }
 
     /// Reads a page into `page`; `false` when the copy has it not.

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use cairn_pgwal::{Control, Lsn, ServerState};
 
+use crate::base::{check_version, read_control};
 use crate::error::Error;
-
-pub(super) const CONTROL_FILE: &str = "global/pg_control";
 
 /// What a copy says of itself.
 #[derive(Debug)]
@@ -32,24 +31,13 @@ pub(super) enum Whole {
 /// Looks at a stopped cluster's directory, or one made by `pg_basebackup`.
 pub(super) fn look(path: &Path) -> Result<Copy, Error> {
     let refused = |detail: String| Error::Copy { path: path.to_path_buf(), detail };
-    let version = std::fs::read_to_string(path.join("PG_VERSION")).unwrap_or_default();
-    if version.trim() != "15" {
-        let detail = format!("PG_VERSION says {:?}", version.trim());
-        return Err(Error::NoCluster { path: path.to_path_buf(), detail });
-    }
+    check_version(path)?;
     if let Ok(mut spaces) = std::fs::read_dir(path.join("pg_tblspc"))
         && spaces.next().is_some()
     {
         return Err(refused("it has tablespaces of its own, which are not supported".to_owned()));
     }
-    let file = path.join(CONTROL_FILE);
-    let bytes =
-        std::fs::read(&file).map_err(|source| Error::Read { path: file.clone(), source })?;
-    let damaged = |error: cairn_pgwal::ControlError| Error::Damaged {
-        path: file.clone(),
-        detail: error.to_string(),
-    };
-    let control = Control::read(&bytes).map_err(damaged)?;
+    let control = read_control(path)?;
     match std::fs::read_to_string(path.join("backup_label")) {
         Ok(label) => labelled(control, &label)
             .ok_or_else(|| refused("its backup_label cannot be understood".to_owned())),

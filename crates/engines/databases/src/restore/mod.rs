@@ -29,6 +29,7 @@ use self::buffers::Buffers;
 use self::forks::Forks;
 use self::replay::Replay;
 use crate::archive::Archive;
+use crate::base::CONTROL_FILE;
 use crate::error::Error;
 
 /// Where in the log to stop.
@@ -150,7 +151,7 @@ impl Work<'_> {
     fn run(self) -> Result<Restored, Error> {
         let out = &self.options.out;
         copy::copy_cluster(&self.options.base, out)?;
-        let control = out.join(backup::CONTROL_FILE);
+        let control = out.join(CONTROL_FILE);
         std::fs::remove_file(&control).map_err(|source| Error::Write { path: control, source })?;
         let files = Forks::new(out);
         let checksums = self.copy.control.has_checksums();

@@ -25,15 +25,13 @@ pub(super) struct Replay {
     /// Blocks that the log changed and that were not there. Such a relation is dropped or cut later
     /// in the log, or the copy is not whole.
     missing: BTreeSet<(ForkId, u32)>,
-    /// How often a page was new enough already.
-    pub(super) skipped: u64,
 }
 
 impl Replay {
     pub(super) fn new(path: &Path, buffers: Buffers, state: State) -> Self {
         let status = Status::new(path, state.parameters.track_commit_timestamp);
         let path = path.to_path_buf();
-        Self { path, buffers, status, state, missing: BTreeSet::new(), skipped: 0 }
+        Self { path, buffers, status, state, missing: BTreeSet::new() }
     }
 
     pub(super) fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
@@ -86,7 +84,6 @@ impl Replay {
             return Ok(());
         };
         if !anew && page.lsn() >= record.end {
-            self.skipped += 1;
             return Ok(());
         }
         redo(record, block, page).map_err(|error| {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use cairn_pgwal::effects::Checkpoint;
 use cairn_pgwal::{Appender, Control, Lsn, Major, Rmgr, ServerState, State};
 
-use super::{Role, backup, config, origins, unlogged};
+use super::{Role, config, origins, unlogged};
 use crate::archive::Archive;
+use crate::base::CONTROL_FILE;
 use crate::error::Error;
 use crate::history::History;
 use crate::layout::segment_name;
@@ -41,7 +42,7 @@ impl Synthesis<'_> {
         config::write(self.out, role, &self.state.parameters)?;
         sync_all(self.out)?;
         // RESTORE-2
-        let path = self.out.join(backup::CONTROL_FILE);
+        let path = self.out.join(CONTROL_FILE);
         put(&path, 0, &self.control.bytes())?;
         let synced = File::open(&path).and_then(|file| file.sync_all());
         synced.map_err(|source| Error::Write { path, source })?;

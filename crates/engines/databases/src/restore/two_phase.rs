@@ -8,7 +8,7 @@ use cairn_pgwal::effects::Effect;
 
 use crate::error::Error;
 
-pub(super) const DIRECTORY: &str = "pg_twophase";
+const DIRECTORY: &str = "pg_twophase";
 
 pub(super) fn apply(directory: &Path, effect: &Effect<'_>) -> Result<(), Error> {
     let path = |xid: u32| directory.join(DIRECTORY).join(format!("{xid:08X}"));
