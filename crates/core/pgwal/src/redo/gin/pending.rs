@@ -31,8 +31,8 @@
 //! | | 56 | 4 | pages deleted |
 //! | | 60 | 4 | padding |
 
+use super::super::index_tuple;
 use super::super::tid::NO_BLOCK;
-use super::entry::take_tuple;
 use super::{Opaque, flag, init};
 use crate::error::RedoError;
 use crate::fields::Fields;
@@ -109,7 +109,7 @@ fn write_meta(meta: &[u8], page: &mut Page) -> Result<(), RedoError> {
 fn add_tuples(count: i32, tuples: &[u8], page: &mut Page) -> Result<(), RedoError> {
     let mut fields = Fields::new(tuples);
     for _ in 0..count {
-        let tuple = take_tuple(&mut fields)?;
+        let tuple = index_tuple::take(&mut fields)?;
         page.add_item(tuple, Place::Insert(page.item_count() + 1))?;
     }
     if fields.is_empty() { Ok(()) } else { Err(RedoError::Record("more tuples than it counts")) }
