@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use cairn_access::{Caller, Snapshot};
+use cairn_access::{Caller, Snapshot, Visit};
 use cairn_datasets::Browser;
 use cairn_env::Clock;
 use futures::channel::oneshot;
@@ -27,15 +27,15 @@ use crate::pace::Patience;
 pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
 /// A request that its route's permission let through. All that it needs of the access state it has
-/// in one snapshot.
+/// in its visit.
 pub struct Call {
     pub(crate) door: Inner,
     pub(crate) args: Args,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
-    pub(crate) caller: Caller,
-    pub(crate) snapshot: Option<Snapshot>,
+    /// Who asks; none where nobody is asked for.
+    pub(crate) visit: Option<Visit>,
     pub(crate) body: Pieces,
     /// Its place among the requests that are worked on.
     pub(crate) place: Option<Arc<OwnedSemaphorePermit>>,
@@ -51,19 +51,24 @@ impl Call {
     /// Who asks.
     #[must_use]
     pub fn caller(&self) -> &Caller {
-        &self.caller
+        self.visit.as_ref().map_or(&Caller::Anonymous, Visit::caller)
     }
 
-    /// The state that the permission was decided on.
-    pub(crate) fn snapshot(&self) -> Result<&Snapshot, Error> {
-        self.snapshot.as_ref().ok_or_else(|| Error::Internal {
+    /// Who asks, and the state that the permission was decided on.
+    pub(crate) fn visit(&self) -> Result<&Visit, Error> {
+        self.visit.as_ref().ok_or_else(|| Error::Internal {
             detail: "a public route looked at the access state".to_owned(),
         })
     }
 
+    /// The state that the permission was decided on.
+    pub(crate) fn snapshot(&self) -> Result<&Snapshot, Error> {
+        Ok(self.visit()?.snapshot())
+    }
+
     /// The principal, for what is written in somebody's name.
     pub(crate) fn by(&self) -> Result<String, Error> {
-        match self.caller.principal() {
+        match self.caller().principal() {
             Some(principal) => Ok(principal.to_string()),
             None => Err(Error::Internal { detail: "an anonymous caller writes".to_owned() }),
         }

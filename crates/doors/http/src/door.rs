@@ -137,6 +137,15 @@ pub struct DoorBuilder {
     access: Access,
     options: Options,
     routes: Vec<Route>,
+    mounts: Vec<Mount>,
+}
+
+/// What another door answers on the same port.
+#[derive(Clone)]
+pub(crate) struct Mount {
+    pub(crate) door: &'static str,
+    pub(crate) pattern: &'static str,
+    pub(crate) service: Router,
 }
 
 impl DoorBuilder {
@@ -144,7 +153,7 @@ impl DoorBuilder {
     #[must_use]
     pub fn new(datasets: Datasets, uploads: Uploads, access: Access) -> Self {
         let routes = crate::rest::routes().into_iter().chain(crate::fs::routes()).collect();
-        Self { datasets, uploads, access, options: Options::default(), routes }
+        Self { datasets, uploads, access, options: Options::default(), routes, mounts: Vec::new() }
     }
 
     /// Sets what an operator may set.
@@ -157,6 +166,16 @@ impl DoorBuilder {
     #[must_use]
     pub fn route(mut self, route: Route) -> Self {
         self.routes.push(route);
+        self
+    }
+
+    /// Lets the door `door` answer what fits `pattern`. Its service is handed a
+    /// [`cairn_access::Origin`] in the extensions of each request, and asks
+    /// [`cairn_access::Access::admit`] itself (ACCESS-1); requests keep a place until their answer
+    /// begins, so what a service streams it bounds itself.
+    #[must_use]
+    pub fn mount(mut self, door: &'static str, pattern: &'static str, service: Router) -> Self {
+        self.mounts.push(Mount { door, pattern, service });
         self
     }
 
@@ -200,6 +219,13 @@ impl DoorBuilder {
                 async move { guard::answer(inner, pattern, &methods, request).await }
             };
             router = router.route(pattern, any(answer));
+        }
+        for mount in self.mounts {
+            let inner = inner.clone();
+            router = router.route(
+                mount.pattern,
+                any(move |request: Request| guard::mounted(inner, mount, request)),
+            );
         }
         let fallback = inner.clone();
         let router = router.fallback(move |request: Request| {

@@ -10,15 +10,17 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::response::Response;
 use bytes::Bytes;
-use cairn_access::{Action, Caller, Reason, Resource, Snapshot};
+use cairn_access::{Action, Origin, Peer, Reason, Resource, Shown, Visit};
 use futures::StreamExt as _;
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
+use tower::ServiceExt as _;
 use utoipa::ToSchema;
 
 use crate::args::Args;
 use crate::call::{Call, pieces};
-use crate::door::{Inner, Methods, allowed, route_for};
+use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
 use crate::limits::{JSON_BYTES_MAX, REQUESTS_MAX, URI_BYTES_MAX};
@@ -69,11 +71,33 @@ pub(crate) async fn answer(
     place.end(&door, answered)
 }
 
+/// Answers a request by the service of another door, which asks who sends it.
+pub(crate) async fn mounted(door: Inner, mount: Mount, mut request: Request) -> Response {
+    let place = Place::take(&door, mount.pattern, &request);
+    let origin = Origin { door: mount.door, ..place.origin(&request) };
+    request.extensions_mut().insert(origin);
+    let Ok(_permit) = Arc::clone(door.requests()).try_acquire_owned() else {
+        return place.end(&door, Err(Error::Busy { max: door.options().requests_max }));
+    };
+    let request = request.map(|body| counted_in(&door, body));
+    let answered = mount.service.oneshot(request).await;
+    let response = answered.unwrap_or_else(|never| match never {});
+    let counting = door.clone();
+    // Trailers stay where they are: an answer of gRPC ends with its status in them.
+    let response = response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            counting.metrics().bytes_out(frame.data_ref().map_or(0, Bytes::len) as u64);
+            frame
+        }))
+    });
+    place.end(&door, Ok(response))
+}
+
 /// Answers a request to a path that no pattern fits.
 pub(crate) async fn nothing_there(door: Inner, request: Request) -> Response {
     let place = Place::take(&door, "(none)", &request);
     let path: String = request.uri().path().chars().take(PATH_SHOWN).collect();
-    let answered = match authenticate(&door, request.headers()).await {
+    let answered = match admit(&door, request.headers(), place.origin(&request)).await {
         Err(error) => Err(error),
         Ok(_) => Err(Error::NoRoute { path }),
     };
@@ -102,6 +126,15 @@ impl Place {
             pattern,
             began: env.clock.monotonic(),
             wants_html: pattern.starts_with("/fs") && wants_html(request.headers()),
+        }
+    }
+
+    /// Where the request came from, for who decides on it.
+    fn origin(&self, request: &Request) -> Origin {
+        Origin {
+            door: if self.pattern.starts_with("/fs") { "fs" } else { "rest" },
+            request: self.id.clone(),
+            peer: request.extensions().get::<Peer>().cloned().unwrap_or_default(),
         }
     }
 
@@ -179,8 +212,7 @@ async fn let_through(
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
-            caller: Caller::Anonymous,
-            snapshot: None,
+            visit: None,
             body: Box::pin(futures::stream::empty()),
             place: None,
         };
@@ -191,12 +223,9 @@ async fn let_through(
         .map_err(|_| Error::Busy { max: door.options().requests_max.min(REQUESTS_MAX) })?;
     let permit = Arc::new(permit);
     let shown = request.headers().contains_key(header::AUTHORIZATION);
-    let (snapshot, caller) = match permission {
-        Permission::Description if !shown => (None, Caller::Anonymous),
-        _ => {
-            let (snapshot, caller) = authenticate(door, request.headers()).await?;
-            (Some(snapshot), caller)
-        }
+    let visit = match permission {
+        Permission::Description if !shown => None,
+        _ => Some(admit(door, request.headers(), place.origin(&request)).await?),
     };
     let (parts, body) = request.into_parts();
     if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
@@ -212,8 +241,7 @@ async fn let_through(
         method: parts.method,
         uri: parts.uri,
         headers: parts.headers,
-        caller,
-        snapshot,
+        visit,
         place: Some(Arc::clone(&permit)),
     };
     authorize(&mut call, permission).await?;
@@ -221,8 +249,7 @@ async fn let_through(
     Ok(finish(door, response, place.method == Method::HEAD, permit))
 }
 
-async fn authenticate(door: &Inner, headers: &HeaderMap) -> Result<(Snapshot, Caller), Error> {
-    let snapshot = door.access().snapshot().await?;
+async fn admit(door: &Inner, headers: &HeaderMap, origin: Origin) -> Result<Visit, Error> {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let unreadable = |detail| Error::Access(cairn_access::Error::Header { detail });
     let first = shown.next();
@@ -231,11 +258,10 @@ async fn authenticate(door: &Inner, headers: &HeaderMap) -> Result<(Snapshot, Ca
     }
     let first = first.map(HeaderValue::to_str).transpose();
     let first = first.map_err(|_| unreadable("it holds bytes that are no text"))?;
-    let caller = snapshot.authenticate(first)?;
-    Ok((snapshot, caller))
+    Ok(door.access().admit(Shown { authorization: first }, origin).await?)
 }
 
-/// Every rule of the permission, on the snapshot of this request (ACCESS-1).
+/// Every rule of the permission, on the visit of this request (ACCESS-1).
 async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error> {
     let denied = |action, resource: &Resource| {
         let reason = Reason::Anonymous;
@@ -244,8 +270,8 @@ async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error>
     let rules = match permission {
         Permission::Public | Permission::Description => return Ok(()),
         Permission::SignedIn => {
-            call.snapshot()?.whoami(&call.caller)?;
-            if call.caller.principal().is_none() {
+            call.visit()?.whoami()?;
+            if call.caller().principal().is_none() {
                 return Err(denied(Action::ListDatasets, &Resource::Cluster));
             }
             return Ok(());
@@ -264,8 +290,7 @@ async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error>
             _ => resources(call, rule)?,
         };
         for (action, resource) in asked {
-            let decision = call.snapshot()?.authorize(&call.caller, action, &resource);
-            decision.into_result(action, &resource)?;
+            call.visit()?.authorize(action, &resource)?;
         }
     }
     Ok(())
@@ -294,7 +319,7 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
             one(Resource::Dataset(dataset.project, dataset.name))
         }
         Scope::Upload => {
-            let Some(principal) = call.caller.principal() else { return one(Resource::Cluster) };
+            let Some(principal) = call.caller().principal() else { return one(Resource::Cluster) };
             let id = call.args.upload()?;
             let targets = call.door.uploads().targets(id, principal.as_str())?;
             let about = targets.into_iter().map(|target| {

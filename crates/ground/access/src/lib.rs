@@ -2,12 +2,11 @@
 //!
 //! A **principal** is somebody or something that acts. It shows a **token** to be let in. A
 //! **grant** gives a principal, every caller who signed in (`authenticated`), or every caller
-//! (`anonymous`) a **role** on the datasets that a **pattern** covers. A door asks three things, in
+//! (`anonymous`) a **role** on the datasets that a **pattern** covers. A door asks two things, in
 //! this order:
 //!
-//! 1. [`Access::snapshot`]: the state of this moment;
-//! 2. [`Snapshot::authenticate`]: who sends this `Authorization` header, a [`Caller`];
-//! 3. [`Snapshot::authorize`]: whether this caller may do this [`Action`] on this [`Resource`].
+//! 1. [`Access::admit`]: who sends this request, on the state of this moment: a [`Visit`];
+//! 2. [`Visit::authorize`]: whether this caller may do this [`Action`] on this [`Resource`].
 //!
 //! | role | what it allows |
 //! |---|---|
@@ -17,8 +16,8 @@
 //!
 //! # Invariants
 //!
-//! - ACCESS-1 Every request of every door passes [`Snapshot::authorize`]; only a token that held
-//!   makes a caller with a name.
+//! - ACCESS-1 Every request of every door passes [`Access::admit`] and [`Visit::authorize`]; only a
+//!   credential that held makes a caller with a name.
 //! - ACCESS-2 A presented credential that does not hold is an error, never an anonymous caller.
 //! - ACCESS-3 A token is stored only as its hash, compared in constant time, and shown once.
 //! - ACCESS-4 Nothing is allowed without a grant that says so. There are no default credentials.
@@ -48,6 +47,7 @@ mod base32;
 mod caller;
 mod decide;
 mod error;
+mod gate;
 mod grant;
 mod pattern;
 mod principal;
@@ -60,6 +60,7 @@ pub use access::{Access, CHANGE_ATTEMPTS_MAX, REFRESH_MAX, STATE_KEY, TOKEN_LIFE
 pub use caller::{AUTHORIZATION_BYTES_MAX, Caller, TokenCaller};
 pub use decide::{Decision, Explanation, Reason, Verdict};
 pub use error::Error;
+pub use gate::{Origin, Peer, Shown, Visit};
 pub use grant::{Action, Grant, GrantId, Role, SCOPES_MAX, Scope, Scopes};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern, Resource};
 pub use principal::{ANONYMOUS, AUTHENTICATED, Label, Principal, PrincipalName, ROOT, Subject};

@@ -47,12 +47,12 @@ struct Listing {
 pub(super) async fn datasets(call: Call, location: Location) -> Result<Response, Error> {
     let (limit, after) = (call.limit()?, call.query("after")?.unwrap_or_default());
     let as_json = wants_json(&call)?;
-    let snapshot = call.snapshot()?.clone();
+    let visit = call.visit()?.clone();
     let all = call.door.datasets().list(&location.project).await?;
     let mut left = all.into_iter().filter(|summary| {
         let name = summary.name.parse::<DatasetName>();
         summary.name > after
-            && name.is_ok_and(|name| snapshot.may_read(&call.caller, &location.project, &name))
+            && name.is_ok_and(|name| visit.may_read(&location.project, &name))
     });
     let datasets: Vec<_> = left.by_ref().take(limit).collect();
     let more = left.next().is_some();

@@ -189,7 +189,7 @@ async fn remove_grant(call: Call) -> Result<Response, Error> {
 }
 
 async fn whoami(call: Call) -> Result<Response, Error> {
-    let who = call.snapshot()?.whoami(&call.caller)?;
+    let who = call.visit()?.whoami()?;
     json(StatusCode::OK, &told::<_, WhoAmIBody>(&who)?)
 }
 

@@ -97,12 +97,12 @@ async fn key(call: Call) -> Result<Response, Error> {
 async fn list(call: Call) -> Result<Response, Error> {
     let project = call.args.project()?;
     let (limit, after) = (call.limit()?, call.query("after")?.unwrap_or_default());
-    let snapshot = call.snapshot()?;
+    let visit = call.visit()?;
     let all = call.door.datasets().list(&project).await?;
     let mut left = all.into_iter().filter(|summary| {
         let name = summary.name.parse::<DatasetName>();
         summary.name > after
-            && name.is_ok_and(|name| snapshot.may_read(&call.caller, &project, &name))
+            && name.is_ok_and(|name| visit.may_read(&project, &name))
     });
     let datasets: Vec<_> = left.by_ref().take(limit).collect();
     let more = left.next().is_some();
