@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::people::{AccessCommand, Cert, Cluster, Idp, Login, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 use crate::exit::Usage;
 
+mod people;
 mod pg;
 
 /// Versioned, deduplicated datasets on a bucket you own.
@@ -85,6 +87,13 @@ pub(crate) struct Global {
     /// A file with the token for the node; else CAIRN_TOKEN
     #[arg(long, global = true, env = "CAIRN_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// A file with the certificates (PEM) that a node's is signed by, instead of the system's:
+    /// `cairn cluster ca` of the node prints them
+    #[arg(long, global = true, env = "CAIRN_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A file with a client certificate and its private key (PEM) to show to the node
+    #[arg(long, global = true, env = "CAIRN_CLIENT_CERT", value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
     /// A file with the passphrase of an encrypted bucket; else CAIRN_PASSPHRASE
     #[arg(long, global = true, env = "CAIRN_PASSPHRASE_FILE", value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
@@ -140,6 +149,25 @@ pub(crate) enum Command {
     Grant(Grant),
     /// Show who a node takes you for, and what you may do
     Whoami,
+    /// Say who may do what, and why
+    #[command(subcommand)]
+    Access(AccessCommand),
+    /// People with a password: make, list, change and remove them
+    #[command(subcommand)]
+    User(User),
+    /// Client certificates that stand for somebody
+    #[command(subcommand)]
+    Cert(Cert),
+    /// Identity providers (OpenID Connect) that people log in by
+    #[command(subcommand)]
+    Idp(Idp),
+    /// Log in to a node and keep the session in a profile
+    Login(Login),
+    /// End the session of a profile
+    Logout,
+    /// The cluster's certificate authority, and the nodes that join
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Read PostgreSQL's log: check it, look into it, start a server at any moment of it
     #[command(subcommand)]
     Pg(Pg),
@@ -161,12 +189,29 @@ pub(crate) enum Command {
 #[command(after_help = "EXAMPLES\n  \
     cairn up --demo                                 try it\n  \
     cairn up --bucket s3://my-bucket/cairn          serve a bucket\n  \
-    cairn up --listen 0.0.0.0:7400                  beyond this machine (behind a TLS proxy)\n\n\
+    cairn up --listen 0.0.0.0:7400                  beyond this machine, over TLS\n  \
+    cairn up --tls-cert full.pem --tls-key key.pem  with a certificate of your own\n\n\
+    On loopback a node speaks plain HTTP. Elsewhere it speaks TLS, with a certificate of your own or\n\
+    one signed by the cluster's own authority, whose certificate is in the bucket and is printed by\n\
+    `cairn cluster ca`.\n\
     At its first start a node prints one token for `root`. It is stored as a hash only.")]
 pub(crate) struct Up {
     /// Where to listen; repeat for several addresses
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
     pub(crate) listen: Vec<std::net::SocketAddr>,
+    /// A certificate chain (PEM) for TLS on every address; read again when the file changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "CAIRN_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of --tls-cert
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "CAIRN_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// TLS on every address, with a certificate of the cluster's authority that also holds this name;
+    /// repeat for more
+    #[arg(long, value_name = "NAME", conflicts_with = "tls_cert")]
+    pub(crate) tls_name: Vec<String>,
+    /// Plain HTTP on every address: only behind a proxy that ends TLS
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_name"])]
+    pub(crate) plain_http: bool,
     /// Where the bucket is kept when --bucket is not given
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -215,7 +260,8 @@ pub(crate) enum Grant {
         cairn grant add alice writer 'photos*'\n  \
         cairn grant add anonymous reader public     everybody may read it")]
     Add {
-        /// A principal, `authenticated` or `anonymous`
+        /// A principal, PROVIDER/NAME, group:NAME, group:PROVIDER/NAME, `authenticated` or
+        /// `anonymous`
         subject: String,
         /// reader, writer or admin
         #[arg(value_parser = ["reader", "writer", "admin"])]

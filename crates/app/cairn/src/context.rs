@@ -11,7 +11,7 @@ use cairn_blocks::{Blocks, Options, Secret};
 use cairn_bucket::Bucket;
 use cairn_datasets::{Browser, Dataset, Datasets, Store, Target};
 use cairn_env::Env;
-use cairn_http::client::Node;
+use cairn_http::client::{Node, Trust};
 
 use crate::cli::Global;
 use crate::exit::Usage;
@@ -31,6 +31,8 @@ pub(crate) enum Place {
         url: String,
         /// The token for it.
         token: Option<String>,
+        /// Whom to trust.
+        trust: Trust,
     },
 }
 
@@ -58,6 +60,20 @@ impl Context {
         Ok(passphrase.map(|text| Secret::Passphrase(text.into())))
     }
 
+    /// Whom to trust and what to show, as given or as a profile says.
+    pub(crate) fn trust(&self, profile: Option<&Profile>) -> anyhow::Result<Trust> {
+        let read = |given: &Option<PathBuf>, kept: Option<&PathBuf>| {
+            let file = given.as_ref().or(kept);
+            let read = |file: &PathBuf| {
+                std::fs::read(file).with_context(|| format!("reading {}", file.display()))
+            };
+            file.map(read).transpose()
+        };
+        let authority = read(&self.global.ca_file, profile.and_then(|p| p.ca_file.as_ref()))?;
+        let kept = profile.and_then(|p| p.client_cert.as_ref());
+        Ok(Trust::new(authority, read(&self.global.client_cert, kept)?))
+    }
+
     /// The token that was given for a node, if any.
     pub(crate) fn given_token(&self) -> anyhow::Result<Option<String>> {
         match &self.global.token_file {
@@ -73,15 +89,19 @@ impl Context {
             return Ok(Place::Bucket(bucket_url(url)?));
         }
         if let Some(url) = &self.global.url {
-            return Ok(Place::Node { url: url.clone(), token });
+            return Ok(Place::Node { url: url.clone(), token, trust: self.trust(None)? });
         }
         let profiles = Profiles::load()?;
         match profiles.choose(self.global.profile.as_deref())? {
             Some(Profile { bucket: Some(url), .. }) => Ok(Place::Bucket(bucket_url(url)?)),
-            Some(Profile { url: Some(url), token: kept, .. }) => {
-                Ok(Place::Node { url: url.clone(), token: token.or_else(|| kept.clone()) })
+            Some(profile @ Profile { url: Some(url), token: kept, .. }) => {
+                let (token, trust) = (token.or_else(|| kept.clone()), self.trust(Some(profile))?);
+                Ok(Place::Node { url: url.clone(), token, trust })
             }
-            _ => Ok(Place::Node { url: DEFAULT_URL.to_owned(), token }),
+            _ => {
+                let (url, trust) = (DEFAULT_URL.to_owned(), self.trust(None)?);
+                Ok(Place::Node { url, token, trust })
+            }
         }
     }
 
@@ -102,7 +122,9 @@ impl Context {
     /// The node that this command talks to.
     pub(crate) fn node(&self) -> anyhow::Result<Node> {
         match self.place()? {
-            Place::Node { url, token } => Ok(Node::new(&url, token.as_deref(), &self.env)?),
+            Place::Node { url, token, trust } => {
+                Ok(Node::with_trust(&url, token.as_deref(), &trust, &self.env)?)
+            }
             Place::Bucket(_) => Err(Usage(
                 "this command talks to a node: give --url or CAIRN_URL, and no --bucket".to_owned(),
             )
@@ -153,10 +175,14 @@ impl Context {
         });
         let given = self.given_token()?;
         match known {
-            Some(Profile { url: Some(url), token, .. }) => {
-                Ok(Node::new(url, given.or_else(|| token.clone()).as_deref(), &self.env)?)
+            Some(profile @ Profile { url: Some(url), token, .. }) => {
+                let (token, trust) = (given.or_else(|| token.clone()), self.trust(Some(profile))?);
+                Ok(Node::with_trust(url, token.as_deref(), &trust, &self.env)?)
             }
-            _ => Ok(Node::new(&format!("http://{with_port}"), given.as_deref(), &self.env)?),
+            _ => {
+                let (url, trust) = (format!("http://{with_port}"), self.trust(None)?);
+                Ok(Node::with_trust(&url, given.as_deref(), &trust, &self.env)?)
+            }
         }
     }
 
@@ -176,7 +202,7 @@ pub(crate) fn bucket_url(text: &str) -> anyhow::Result<String> {
     Ok(format!("file://{}", path.display()))
 }
 
-fn read_line(file: &Path) -> anyhow::Result<String> {
+pub(crate) fn read_line(file: &Path) -> anyhow::Result<String> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -33,6 +33,12 @@ pub(crate) struct Profile {
     pub(crate) token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bucket: Option<String>,
+    /// Certificates that the node's is signed by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A client certificate and its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_cert: Option<PathBuf>,
 }
 
 fn path() -> anyhow::Result<PathBuf> {

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "the application wires the real runtime")]
 
 mod seal;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,9 +16,12 @@ use cairn_base::ErrorKind;
 use cairn_bucket::Bucket;
 use cairn_datasets::{CollectOptions, Datasets, Secret, Uploads};
 use cairn_env::Env;
-use cairn_http::{Door, DoorBuilder};
+use cairn_http::{Door, DoorBuilder, Transport};
+use cairn_mesh::Authority;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+pub use crate::tls::Tls;
 
 /// How often a node collects. Several nodes on a bucket do not disturb each other.
 pub const COLLECT_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -31,6 +35,8 @@ pub struct NodeOptions {
     pub secret: Option<Secret>,
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
+    /// How listeners speak.
+    pub tls: Tls,
     /// Whether the node collects in the background.
     pub collect: bool,
 }
@@ -47,6 +53,9 @@ pub enum Error {
     /// Who may do what.
     #[error(transparent)]
     Access(#[from] cairn_access::Error),
+    /// Certificates.
+    #[error(transparent)]
+    Mesh(#[from] cairn_mesh::Error),
     /// The door.
     #[error(transparent)]
     Door(#[from] cairn_http::Error),
@@ -68,6 +77,7 @@ impl Error {
             Self::Bucket(error) => error.kind(),
             Self::Datasets(error) => error.kind(),
             Self::Access(error) => error.kind(),
+            Self::Mesh(error) => error.kind(),
             Self::Door(error) => error.kind(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => ErrorKind::Conflict,
@@ -82,6 +92,10 @@ impl Error {
 pub struct Node {
     /// Where it listens, with the ports that were chosen.
     pub addresses: Vec<SocketAddr>,
+    /// The addresses as URLs.
+    pub urls: Vec<String>,
+    /// Who signs the cluster's certificates.
+    pub authority: Authority,
     /// The first token of a fresh bucket: to be shown once.
     pub first_token: Option<PlainToken>,
     /// The engine, for whoever shares the process.
@@ -111,20 +125,30 @@ impl Node {
             let bound = TcpListener::bind(address).await;
             listeners.push(bound.map_err(|source| Error::Listen { address: *address, source })?);
         }
+        let authority =
+            Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) = Access::bootstrap(bucket, env.clone(), seal).await?;
         let uploads = Uploads::new(datasets.clone());
-        let door = DoorBuilder::new(datasets.clone(), uploads, access).build()?;
+        let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let server = options.tls.server(&addresses, &authority, &access, env)?;
+        let door = DoorBuilder::new(datasets.clone(), uploads, access);
+        let door = door.authority(authority.clone()).build()?;
         let (stop, stopped) = watch::channel(false);
-        let addresses = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-        let served = listeners
-            .into_iter()
-            .map(|listener| tokio::spawn(serve(door.clone(), listener, stopped.clone())))
-            .collect();
+        let mut served = Vec::new();
+        for (listener, address) in listeners.into_iter().zip(&addresses) {
+            let transport = tls::transport(&options.tls, server.as_ref(), address);
+            served.push(tokio::spawn(serve(door.clone(), listener, transport, stopped.clone())));
+        }
+        if let Some(server) = server {
+            tokio::spawn(keep_fresh(server, stopped.clone()));
+        }
+        let scheme = |address| if options.tls.covers(address) { "https" } else { "http" };
+        let urls = addresses.iter().map(|at| format!("{}://{at}", scheme(at))).collect();
         if options.collect {
             tokio::spawn(collect(datasets.clone(), stopped));
         }
         let first_token = token.map(|token| token.token);
-        Ok(Self { addresses, first_token, datasets, stop, served })
+        Ok(Self { addresses, urls, authority, first_token, datasets, stop, served })
     }
 
     /// Stops taking requests and waits for those under way.
@@ -150,7 +174,19 @@ pub async fn recover(datasets: &Datasets, env: &Env) -> Result<NewToken, Error> 
     Ok(Access::open(bucket, env.clone(), seal).await?.recover().await?)
 }
 
-async fn serve(door: Door, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+async fn keep_fresh(server: cairn_mesh::tls::ServerTls, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = server.keep_fresh() => {}
+    }
+}
+
+async fn serve(
+    door: Door,
+    listener: TcpListener,
+    transport: Transport,
+    mut stopped: watch::Receiver<bool>,
+) {
     let until = async move {
         while !*stopped.borrow_and_update() {
             if stopped.changed().await.is_err() {
@@ -158,7 +194,7 @@ async fn serve(door: Door, listener: TcpListener, mut stopped: watch::Receiver<b
             }
         }
     };
-    if let Err(error) = door.serve(listener, until).await {
+    if let Err(error) = door.serve(listener, transport, until).await {
         tracing::error!(%error, "a door stopped");
     }
 }

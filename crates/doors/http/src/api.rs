@@ -140,7 +140,11 @@ pub struct Removed {
 pub mod schema;
 
 pub use access::*;
+pub use cluster::*;
 pub use operate::*;
+pub use people::*;
 
 mod access;
+mod cluster;
 mod operate;
+mod people;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use cairn_access::{Caller, Snapshot, Visit};
+use cairn_access::{Caller, Origin, Snapshot, Visit};
 use cairn_datasets::Browser;
 use cairn_env::Clock;
 use futures::channel::oneshot;
@@ -34,6 +34,8 @@ pub struct Call {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
+    /// Where the request came from.
+    pub(crate) origin: Origin,
     /// Who asks; none where nobody is asked for.
     pub(crate) visit: Option<Visit>,
     pub(crate) body: Pieces,
@@ -68,8 +70,8 @@ impl Call {
 
     /// The principal, for what is written in somebody's name.
     pub(crate) fn by(&self) -> Result<String, Error> {
-        match self.caller().principal() {
-            Some(principal) => Ok(principal.to_string()),
+        match self.caller().owner() {
+            Some(owner) => Ok(owner.to_string()),
             None => Err(Error::Internal { detail: "an anonymous caller writes".to_owned() }),
         }
     }
@@ -91,14 +93,7 @@ impl Call {
         T: Send + 'static,
         W: Future<Output = T> + Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let place = self.place.clone();
-        self.door.env().spawn.task(Box::pin(async move {
-            // The request may be gone: then nobody wants the answer.
-            drop(sender.send(work.await));
-            drop(place);
-        }));
-        receiver.map(|answer| answer.map_err(|_| cairn_env::Lost.into()))
+        to_its_end(&self.door, self.place.clone(), work)
     }
 
     /// The body, which is empty from here on.
@@ -151,6 +146,25 @@ impl Call {
     pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         parse_json(&self.bytes().await?)
     }
+}
+
+/// [`Call::to_its_end`] for whoever has no call at hand.
+pub(crate) fn to_its_end<T, W>(
+    door: &Inner,
+    place: Option<Arc<OwnedSemaphorePermit>>,
+    work: W,
+) -> impl Future<Output = Result<T, Error>> + Send + use<T, W>
+where
+    T: Send + 'static,
+    W: Future<Output = T> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    door.env().spawn.task(Box::pin(async move {
+        // The request may be gone: then nobody wants the answer.
+        drop(sender.send(work.await));
+        drop(place);
+    }));
+    receiver.map(|answer| answer.map_err(|_| cairn_env::Lost.into()))
 }
 
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {

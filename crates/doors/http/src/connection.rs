@@ -16,12 +16,14 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use bytes::Bytes;
+use cairn_access::Peer;
 use cairn_env::Clock;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::door::Waits;
@@ -33,15 +35,17 @@ pub(crate) type Server = auto::Builder<TokioExecutor>;
 
 /// Answers the requests of one connection, until it ends, its client is not worth waiting for, or
 /// `shutdown` changes and the requests under way are answered.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     server: &Server,
-    socket: Socket,
+    socket: Socket<S>,
+    peer: Peer,
     router: Router,
     watch: Watch,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let (router, begun) = (TowerToHyperService::new(router), watch.clone());
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (active, answer) = (begun.begin(), router.call(request));
         async move {
             let response = answer.await?;

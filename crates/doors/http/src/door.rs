@@ -12,6 +12,8 @@ use bytes::Bytes;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Uploads};
 use cairn_env::Env;
+use cairn_mesh::Authority;
+use cairn_oidc::Oidc;
 
 use crate::error::Error;
 use crate::guard;
@@ -31,6 +33,8 @@ pub struct Options {
     pub version: String,
     /// How long clients are waited for.
     pub waits: Waits,
+    /// Where browsers reach this node, when that is not where they say: behind a proxy.
+    pub public_url: Option<String>,
 }
 
 /// How long clients are waited for.
@@ -60,7 +64,8 @@ impl Default for Waits {
 impl Default for Options {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { requests_max: REQUESTS_MAX, version, waits: Waits::default() }
+        let waits = Waits::default();
+        Self { requests_max: REQUESTS_MAX, version, waits, public_url: None }
     }
 }
 
@@ -72,6 +77,8 @@ struct Shared {
     datasets: Datasets,
     uploads: Uploads,
     access: Access,
+    authority: Option<Authority>,
+    oidc: Oidc,
     options: Options,
     metrics: Metrics,
     requests: Arc<tokio::sync::Semaphore>,
@@ -92,6 +99,14 @@ impl Inner {
 
     pub(crate) fn access(&self) -> &Access {
         &self.0.access
+    }
+
+    pub(crate) fn oidc(&self) -> &Oidc {
+        &self.0.oidc
+    }
+
+    pub(crate) fn authority(&self) -> Result<&Authority, Error> {
+        self.0.authority.as_ref().ok_or_else(|| Error::invalid("this node has no authority"))
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -135,6 +150,8 @@ pub struct DoorBuilder {
     datasets: Datasets,
     uploads: Uploads,
     access: Access,
+    authority: Option<Authority>,
+    oidc: Option<Oidc>,
     options: Options,
     routes: Vec<Route>,
     mounts: Vec<Mount>,
@@ -152,8 +169,22 @@ impl DoorBuilder {
     /// A door with all routes of this crate.
     #[must_use]
     pub fn new(datasets: Datasets, uploads: Uploads, access: Access) -> Self {
-        let routes = crate::rest::routes().into_iter().chain(crate::fs::routes()).collect();
-        Self { datasets, uploads, access, options: Options::default(), routes, mounts: Vec::new() }
+        let routes = crate::rest::routes().into_iter().chain(crate::fs::routes());
+        let routes = routes.chain(crate::login::routes()).collect();
+        let (options, mounts) = (Options::default(), Vec::new());
+        Self { datasets, uploads, access, authority: None, oidc: None, options, routes, mounts }
+    }
+
+    /// Lets nodes join by this authority.
+    #[must_use]
+    pub fn authority(self, authority: Authority) -> Self {
+        Self { authority: Some(authority), ..self }
+    }
+
+    /// Talks to identity providers with this client, which the access state uses too.
+    #[must_use]
+    pub fn oidc(self, oidc: Oidc) -> Self {
+        Self { oidc: Some(oidc), ..self }
     }
 
     /// Sets what an operator may set.
@@ -199,10 +230,13 @@ impl DoorBuilder {
         let mut infos: Vec<RouteInfo> = self.routes.iter().map(Route::info).collect();
         infos.sort();
         let openapi = crate::openapi::document(&self.routes)?;
+        let env = self.datasets.blocks().env().clone();
         let inner = Inner(Arc::new(Shared {
             datasets: self.datasets,
             uploads: self.uploads,
             access: self.access,
+            authority: self.authority,
+            oidc: self.oidc.map_or_else(|| crate::login::client(&env), Ok)?,
             metrics: Metrics::default(),
             requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
             connections: Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX)),

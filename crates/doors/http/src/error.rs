@@ -10,6 +10,9 @@ pub enum Error {
     /// Who may do what.
     #[error(transparent)]
     Access(#[from] cairn_access::Error),
+    /// Certificates and nodes.
+    #[error(transparent)]
+    Mesh(#[from] cairn_mesh::Error),
     /// A wrong name in a path, a query or a body.
     #[error(transparent)]
     Name(#[from] cairn_base::name::Error),
@@ -120,6 +123,7 @@ impl Error {
         match self {
             Self::Datasets(error) => error.kind(),
             Self::Access(error) => error.kind(),
+            Self::Mesh(error) => error.kind(),
             Self::Name(error) => error.kind(),
             Self::NoRoute { .. } | Self::NoPath { .. } => ErrorKind::NotFound,
             Self::Invalid { .. }
@@ -148,7 +152,9 @@ impl Error {
             ) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Uploads { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Uploads { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             other => status_of(other.kind()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_access::{Action, Origin, Peer, Reason, Resource, Shown, Visit};
@@ -24,6 +24,7 @@ use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
 use crate::limits::{JSON_BYTES_MAX, REQUESTS_MAX, URI_BYTES_MAX};
+use crate::login::{login_address, see_other, session_of};
 use crate::route::{Permission, Route, Rule, Scope};
 
 /// The one shape of errors.
@@ -112,6 +113,8 @@ struct Place {
     pattern: &'static str,
     began: Duration,
     wants_html: bool,
+    /// Whether it has an `Authorization` header: then it is a program's, not a person's.
+    shows_header: bool,
 }
 
 impl Place {
@@ -125,6 +128,7 @@ impl Place {
             uri: request.uri().clone(),
             pattern,
             began: env.clock.monotonic(),
+            shows_header: request.headers().contains_key(header::AUTHORIZATION),
             wants_html: pattern.starts_with("/fs") && wants_html(request.headers()),
         }
     }
@@ -134,7 +138,7 @@ impl Place {
         Origin {
             door: if self.pattern.starts_with("/fs") { "fs" } else { "rest" },
             request: self.id.clone(),
-            peer: request.extensions().get::<Peer>().cloned().unwrap_or_default(),
+            peer: request.extensions().get::<Peer>().copied().unwrap_or_default(),
         }
     }
 
@@ -153,6 +157,9 @@ impl Place {
 
     fn refusal(&self, error: &Error) -> Response {
         let status = error.status();
+        if self.wants_html && status == StatusCode::UNAUTHORIZED && !self.shows_header {
+            return see_other(login_address(self.uri.path()));
+        }
         if status.is_server_error() {
             tracing::error!(id = %self.id, uri = %self.uri, %error, "a request failed");
         }
@@ -205,6 +212,7 @@ async fn let_through(
     place: &Place,
 ) -> Result<Response, Error> {
     if matches!(permission, Permission::Public) {
+        let origin = place.origin(&request);
         let (parts, _) = request.into_parts();
         let call = Call {
             door: door.clone(),
@@ -212,6 +220,7 @@ async fn let_through(
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
+            origin,
             visit: None,
             body: Box::pin(futures::stream::empty()),
             place: None,
@@ -222,10 +231,12 @@ async fn let_through(
         .try_acquire_owned()
         .map_err(|_| Error::Busy { max: door.options().requests_max.min(REQUESTS_MAX) })?;
     let permit = Arc::new(permit);
+    let origin = place.origin(&request);
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     let visit = match permission {
+        Permission::Login => None,
         Permission::Description if !shown => None,
-        _ => Some(admit(door, request.headers(), place.origin(&request)).await?),
+        _ => Some(admit(door, request.headers(), origin.clone()).await?),
     };
     let (parts, body) = request.into_parts();
     if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
@@ -241,6 +252,7 @@ async fn let_through(
         method: parts.method,
         uri: parts.uri,
         headers: parts.headers,
+        origin,
         visit,
         place: Some(Arc::clone(&permit)),
     };
@@ -258,7 +270,10 @@ async fn admit(door: &Inner, headers: &HeaderMap, origin: Origin) -> Result<Visi
     }
     let first = first.map(HeaderValue::to_str).transpose();
     let first = first.map_err(|_| unreadable("it holds bytes that are no text"))?;
-    Ok(door.access().admit(Shown { authorization: first }, origin).await?)
+    Ok(door
+        .access()
+        .admit(Shown { authorization: first, session: session_of(headers) }, origin)
+        .await?)
 }
 
 /// Every rule of the permission, on the visit of this request (ACCESS-1).
@@ -268,10 +283,10 @@ async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error>
         Error::from(cairn_access::Error::Denied { action, resource: resource.clone(), reason })
     };
     let rules = match permission {
-        Permission::Public | Permission::Description => return Ok(()),
+        Permission::Public | Permission::Description | Permission::Login => return Ok(()),
         Permission::SignedIn => {
             call.visit()?.whoami()?;
-            if call.caller().principal().is_none() {
+            if call.caller().owner().is_none() {
                 return Err(denied(Action::ListDatasets, &Resource::Cluster));
             }
             return Ok(());
@@ -319,9 +334,9 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
             one(Resource::Dataset(dataset.project, dataset.name))
         }
         Scope::Upload => {
-            let Some(principal) = call.caller().principal() else { return one(Resource::Cluster) };
+            let Some(owner) = call.caller().owner() else { return one(Resource::Cluster) };
             let id = call.args.upload()?;
-            let targets = call.door.uploads().targets(id, principal.as_str())?;
+            let targets = call.door.uploads().targets(id, owner.as_str())?;
             let about = targets.into_iter().map(|target| {
                 (rule.action, Resource::Dataset(target.dataset.project, target.dataset.name))
             });

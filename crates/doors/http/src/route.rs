@@ -25,6 +25,21 @@ pub const PUBLIC: [&str; 2] = ["/livez", "/readyz"];
 /// every node of a release, and knows neither the bucket nor who asks.
 pub const DESCRIPTION: [&str; 3] = ["/api/openapi.json", "/api/docs", "/api/docs/{*path}"];
 
+/// The paths by which one becomes known: they look at no credential that is shown, for a browser
+/// shows an old one too.
+pub const LOGIN: [&str; 10] = [
+    "/auth/login",
+    "/auth/start/{id}",
+    "/auth/callback",
+    "/auth/logout",
+    "/api/v1/login",
+    "/api/v1/login/password",
+    "/api/v1/login/device/{id}",
+    "/api/v1/login/device/{id}/poll",
+    "/api/v1/cluster/authority",
+    "/api/v1/cluster/join",
+];
+
 /// What an action of a route is about.
 #[derive(Clone, Copy)]
 pub enum Scope {
@@ -59,6 +74,8 @@ pub enum Permission {
     /// No credential, but one that is shown must hold; only for [`DESCRIPTION`]. Its handler gets
     /// no access state.
     Description,
+    /// Nothing, and what is shown is not looked at; only for [`LOGIN`].
+    Login,
     /// A credential that holds.
     SignedIn,
     /// A grant for every rule.
@@ -114,6 +131,10 @@ impl Route {
                 let reason = "only the description of the API is readable by everybody";
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
+            Some(Permission::Login) if !LOGIN.contains(&self.pattern) => {
+                let reason = "only what logs in looks at no credential";
+                Err(Error::Route { method, pattern: self.pattern, reason })
+            }
             Some(Permission::Needs([])) => {
                 let reason = "its list of rules is empty";
                 Err(Error::Route { method, pattern: self.pattern, reason })
@@ -130,7 +151,7 @@ pub struct RouteInfo {
     pub method: String,
     /// Its pattern, with `{parameters}`.
     pub pattern: &'static str,
-    /// What it takes, in words: `public`, `description`, `signed_in`, or `action on scope` joined by
+    /// What it takes, in words: `public`, `description`, `login`, `signed_in`, or `action on scope` joined by
     /// ` and `.
     pub permission: String,
 }
@@ -149,6 +170,7 @@ impl fmt::Display for Permission {
         match self {
             Self::Public => f.write_str("public"),
             Self::Description => f.write_str("description"),
+            Self::Login => f.write_str("login"),
             Self::SignedIn => f.write_str("signed_in"),
             Self::Needs(rules) => rules.iter().enumerate().try_for_each(|(at, rule)| {
                 let join = if at == 0 { "" } else { " and " };

@@ -1,10 +1,13 @@
 //! Connections: accepted, timed, counted, and ended in order.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cairn_env::Env;
+use cairn_access::Peer;
+use cairn_env::{Clock, Env};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -13,6 +16,7 @@ use crate::door::{Door, Waits};
 use crate::error::Error;
 use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX, STREAMS_MAX};
 use crate::socket::Socket;
+use crate::tls::{self, Transport};
 
 /// How long accepting pauses when the system has no descriptors left.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -26,6 +30,7 @@ impl Door {
     pub async fn serve(
         &self,
         listener: TcpListener,
+        transport: Transport,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
         let env = self.inner().env().clone();
@@ -40,12 +45,17 @@ impl Door {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &places, &env) => accepted,
             };
-            let Some((stream, place)) = accepted else { continue };
-            let (server, router, ending) = (Arc::clone(&server), self.router(), ending.clone());
-            let socket = Socket::new(stream, Arc::clone(&env.clock), &waits);
-            let watch = Watch::new(&env.clock, &waits);
+            let Some((stream, address, place)) = accepted else { continue };
+            let connection = Connection {
+                server: Arc::clone(&server),
+                router: self.router(),
+                clock: Arc::clone(&env.clock),
+                waits,
+                ending: ending.clone(),
+            };
+            let transport = transport.clone();
             env.spawn.task(Box::pin(async move {
-                connection::serve(&server, socket, router, watch, ending).await;
+                connection.run(stream, address, transport).await;
                 drop(place);
             }));
         }
@@ -61,16 +71,49 @@ impl Door {
     }
 }
 
-type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
+/// What a connection is answered with.
+struct Connection {
+    server: Arc<Server>,
+    router: axum::Router,
+    clock: Arc<dyn Clock>,
+    waits: Waits,
+    ending: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, address: SocketAddr, transport: Transport) {
+        match transport {
+            Transport::Plain => self.answer(stream, tls::plain_peer(address)).await,
+            Transport::Tls(config) => {
+                let wait = self.waits.headers;
+                let accepted = tls::accept(config, stream, address, &self.clock, wait).await;
+                if let Some((stream, peer)) = accepted {
+                    Box::pin(self.answer(stream, peer)).await;
+                }
+            }
+        }
+    }
+
+    async fn answer<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let socket = Socket::new(stream, Arc::clone(&self.clock), &self.waits);
+        let watch = Watch::new(&self.clock, &self.waits);
+        connection::serve(&self.server, socket, peer, self.router, watch, self.ending).await;
+    }
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, env: &Env) -> Option<Accepted> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection cannot send without delay");
             }
-            Some((stream, place))
+            Some((stream, address, place))
         }
         // A client that was gone again, or too many open files: neither ends the node.
         Err(error) => {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use cairn_env::Clock;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::door::Waits;
 use crate::pace::Patience;
@@ -21,8 +20,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A connection that fails when its first bytes do not come, and when the other side takes nothing
 /// for a while, or less than its pace. Without this, a client that is silent or stops reading keeps
 /// its place.
-pub(crate) struct Socket {
-    stream: TcpStream,
+pub(crate) struct Socket<S> {
+    stream: S,
     clock: Arc<dyn Clock>,
     /// What is left for writes to wait.
     patience: Patience,
@@ -34,8 +33,8 @@ pub(crate) struct Socket {
     seen: usize,
 }
 
-impl Socket {
-    pub(crate) fn new(stream: TcpStream, clock: Arc<dyn Clock>, waits: &Waits) -> Self {
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: S, clock: Arc<dyn Clock>, waits: &Waits) -> Self {
         let (timer, first) = (Arc::clone(&clock), waits.headers);
         let beginning: BoxFuture<'static, ()> = Box::pin(async move { timer.sleep(first).await });
         let (patience, beginning) = (Patience::new(waits.write), Some(beginning));
@@ -76,7 +75,7 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -94,7 +93,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -8,10 +8,9 @@ use cairn_bucket::{Bucket, Version};
 use cairn_env::Env;
 
 use crate::caller::Caller;
-use crate::decide::Decision;
 use crate::error::Error;
-use crate::grant::Action;
-use crate::pattern::Resource;
+use crate::gate::{Guessing, Origin, Shown};
+use crate::provider::Bearers;
 use crate::seal::Seal;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -53,6 +52,8 @@ struct Shared {
     reading: tokio::sync::Mutex<()>,
     /// One change at a time, so that a node does not contend with itself.
     changing: tokio::sync::Mutex<()>,
+    guessing: Guessing,
+    bearers: Option<Arc<dyn Bearers>>,
 }
 
 /// What was read last.
@@ -112,7 +113,19 @@ impl Access {
         Ok(access)
     }
 
+    /// The same, which also takes tokens that identity providers signed. Before it is cloned.
+    ///
+    /// # Panics
+    /// When it was cloned already.
+    #[must_use]
+    pub fn with_bearers(mut self, bearers: Arc<dyn Bearers>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("it was not cloned yet");
+        shared.bearers = Some(bearers);
+        self
+    }
+
     fn new(bucket: Bucket, env: Env, seal: Arc<dyn Seal>) -> Self {
+        let guessing = Guessing::new(&*env.rng);
         let shared = Shared {
             bucket,
             env,
@@ -121,6 +134,8 @@ impl Access {
             changes: AtomicU64::new(0),
             reading: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
+            guessing,
+            bearers: None,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -146,25 +161,32 @@ impl Access {
         Ok(Snapshot { state, now_ms: self.now_ms() })
     }
 
-    /// [`Snapshot::authenticate`] on the state of this moment.
+    /// Who sends this `Authorization` header: [`Access::admit`] for whoever needs nothing more.
     ///
     /// # Errors
-    /// As there, and as [`Access::refresh`].
+    /// As there.
     pub async fn authenticate(&self, header: Option<&str>) -> Result<Caller, Error> {
-        self.snapshot().await?.authenticate(header)
+        let shown = Shown { authorization: header, ..Shown::default() };
+        Ok(self.admit(shown, Origin::default()).await?.caller().clone())
     }
 
-    /// [`Snapshot::authorize`] on the state of this moment.
-    ///
-    /// # Errors
-    /// As [`Access::refresh`].
-    pub async fn authorize(
-        &self,
-        caller: &Caller,
-        action: Action,
-        resource: &Resource,
-    ) -> Result<Decision, Error> {
-        Ok(self.snapshot().await?.authorize(caller, action, resource))
+    /// Whether any client certificate was registered, as far as was read last.
+    #[must_use]
+    pub fn knows_certificates(&self) -> bool {
+        let held = self.held();
+        held.as_ref().is_some_and(|held| !held.state.certificates.is_empty())
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.shared.env
+    }
+
+    pub(crate) fn guessing(&self) -> &Guessing {
+        &self.shared.guessing
+    }
+
+    pub(crate) fn bearers(&self) -> Option<&Arc<dyn Bearers>> {
+        self.shared.bearers.as_ref()
     }
 
     fn now_ms(&self) -> i64 {

@@ -1,15 +1,16 @@
 //! The decision: the one place where it is said what is allowed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use cairn_base::{DatasetName, ProjectName};
 use serde::Serialize;
 
-use crate::caller::{Caller, TokenCaller};
+use crate::caller::{Caller, Credential, Known};
 use crate::error::Error;
 use crate::grant::{Action, Grant, GrantId, Reach, Role, Scopes};
 use crate::pattern::{Pattern, Resource};
-use crate::principal::{PrincipalName, Subject};
+use crate::principal::{GroupName, Owner, Subject};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::token::TokenInfo;
@@ -56,9 +57,9 @@ impl Decision {
 pub enum Reason {
     /// The caller showed no credential, and anonymous callers may not do this.
     Anonymous,
-    /// The caller's token was revoked after it was shown.
+    /// The caller's credential was revoked after it was shown.
     Revoked,
-    /// The caller's token expired after it was shown.
+    /// The caller's credential expired after it was shown.
     Expired,
     /// No grant is about this caller and this resource.
     NoGrant {
@@ -89,9 +90,9 @@ impl fmt::Display for Reason {
         match self {
             Self::Anonymous => f.write_str("it is not open to everybody; show a token"),
             Self::Revoked => {
-                f.write_str("the token was revoked; ask an administrator for a new one")
+                f.write_str("the credential was revoked; ask an administrator for a new one")
             }
-            Self::Expired => f.write_str("the token expired; ask an administrator for a new one"),
+            Self::Expired => f.write_str("the credential expired; show a new one"),
             Self::NoGrant { needs } => {
                 write!(f, "no grant makes you {needs} there; ask an administrator for one")
             }
@@ -115,7 +116,8 @@ pub enum Verdict {
     ElsewhereOnly,
 }
 
-/// A decision, and what every grant of the subject says.
+/// A decision, and what every grant of the subject says. For a user of a provider, without the groups
+/// that only the provider knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// What [`Snapshot::authorize`] decides for the subject, with all its grants in scope.
@@ -169,11 +171,20 @@ impl<'a> Question<'a> {
 }
 
 impl State {
-    /// Everybody's subjects, the strongest first.
-    fn subjects(principal: Option<&PrincipalName>) -> Vec<Subject> {
-        let mut subjects = Vec::with_capacity(3);
-        if let Some(name) = principal {
-            subjects.extend([Subject::Principal(name.clone()), Subject::Authenticated]);
+    /// Everybody's subjects, the strongest first: the owner, the groups of a principal that this
+    /// bucket keeps and those that a provider says, everybody who signed in, and everybody.
+    pub(crate) fn subjects(
+        &self,
+        owner: Option<&Owner>,
+        said: &BTreeSet<GroupName>,
+    ) -> Vec<Subject> {
+        let mut subjects = Vec::with_capacity(4);
+        if let Some(owner) = owner {
+            subjects.push(owner.into());
+            let account = owner.principal().and_then(|name| self.principals.get(name));
+            let kept = account.into_iter().flat_map(|account| &account.info.groups);
+            subjects.extend(kept.chain(said).cloned().map(Subject::Group));
+            subjects.push(Subject::Authenticated);
         }
         subjects.push(Subject::Anonymous);
         subjects
@@ -219,8 +230,18 @@ impl State {
         action: Action,
         resource: &Resource,
     ) -> Decision {
-        let subjects = Self::subjects(Some(&token.principal));
+        let subjects = self.subjects(Some(&token.principal), &token.groups);
         self.decide(&subjects, &token.scopes, Question::new(action, resource))
+    }
+
+    /// Decides for subjects without a token's limits.
+    pub(crate) fn decide_for(
+        &self,
+        subjects: &[Subject],
+        action: Action,
+        resource: &Resource,
+    ) -> Decision {
+        self.decide(subjects, &Scopes::All, Question::new(action, resource))
     }
 }
 
@@ -231,17 +252,65 @@ impl Snapshot {
     /// The caller's token is looked up again: one that was revoked or expired since it was shown is
     /// denied, also on a connection that lives on.
     pub fn authorize(&self, caller: &Caller, action: Action, resource: &Resource) -> Decision {
-        let denied = |reason| Decision::Denied { reason };
-        match caller {
-            Caller::Anonymous => {
-                let subjects = State::subjects(None);
-                self.state.decide(&subjects, &Scopes::All, Question::new(action, resource))
+        let standing = match caller {
+            Caller::Anonymous => Ok((self.state.subjects(None, &BTreeSet::new()), Scopes::All)),
+            Caller::Known(known) => self.standing(known),
+        };
+        match standing {
+            Ok((subjects, scopes)) => {
+                self.state.decide(&subjects, &scopes, Question::new(action, resource))
             }
-            Caller::Token(caller) => match self.token_of(caller) {
-                Some(token) if token.expired(self.now_ms) => denied(Reason::Expired),
-                Some(token) => self.state.decide_token(token, action, resource),
-                None => denied(Reason::Revoked),
-            },
+            Err(reason) => Decision::Denied { reason },
+        }
+    }
+
+    /// What a credential stands for in this state: its subjects and limits, or why it no longer
+    /// stands for anything.
+    fn standing(&self, known: &Known) -> Result<(Vec<Subject>, Scopes), Reason> {
+        let (state, owner) = (&self.state, Some(&known.owner));
+        let none = BTreeSet::new();
+        let within = |end: Option<i64>| match end {
+            Some(end) if end <= self.now_ms => Err(Reason::Expired),
+            _ => Ok(()),
+        };
+        match &known.credential {
+            Credential::Token(id) => {
+                let token = state.tokens.get(id).map(|token| &token.info);
+                let token = token.ok_or(Reason::Revoked)?;
+                within(token.expires_ms)?;
+                Ok((state.subjects(owner, &token.groups), token.scopes.clone()))
+            }
+            Credential::Password(hash) => {
+                let account = known.owner.principal().and_then(|name| state.principals.get(name));
+                let same = account.is_some_and(|account| account.password.as_ref() == Some(hash));
+                if !same {
+                    return Err(Reason::Revoked);
+                }
+                Ok((state.subjects(owner, &none), Scopes::All))
+            }
+            Credential::Certificate(fingerprint) => {
+                let kept = state.certificates.get(fingerprint);
+                let kept = kept.filter(|kept| Some(&kept.principal) == known.owner.principal());
+                within(Some(kept.ok_or(Reason::Revoked)?.expires_ms))?;
+                Ok((state.subjects(owner, &none), Scopes::All))
+            }
+            Credential::Bearer { provider, groups, expires_ms } => {
+                if state.providers.get(&provider.name) != Some(provider) {
+                    return Err(Reason::Revoked);
+                }
+                within(Some(*expires_ms))?;
+                Ok((state.subjects(owner, groups), Scopes::All))
+            }
+        }
+    }
+
+    /// Whether the credential still stands.
+    pub(crate) fn stands(&self, caller: &Caller) -> Result<(), Error> {
+        let Caller::Known(known) = caller else { return Ok(()) };
+        match (self.standing(known), &known.credential) {
+            (Ok(_), _) => Ok(()),
+            (Err(Reason::Expired), Credential::Token(id)) => Err(Error::Expired { id: id.clone() }),
+            (Err(_), _) => Err(Error::Unknown),
         }
     }
 
@@ -262,13 +331,18 @@ impl Snapshot {
         action: Action,
         resource: &Resource,
     ) -> Result<Explanation, Error> {
+        let none = BTreeSet::new();
         let subjects = match subject {
-            Subject::Anonymous => State::subjects(None),
+            Subject::Anonymous => self.state.subjects(None, &none),
             Subject::Authenticated => vec![Subject::Authenticated, Subject::Anonymous],
             Subject::Principal(name) if self.state.principals.contains_key(name) => {
-                State::subjects(Some(name))
+                self.state.subjects(Some(&name.clone().into()), &none)
             }
             Subject::Principal(name) => return Err(Error::NoPrincipal { name: name.clone() }),
+            Subject::User(user) => self.state.subjects(Some(&Owner::User(user.clone())), &none),
+            Subject::Group(_) => {
+                vec![subject.clone(), Subject::Authenticated, Subject::Anonymous]
+            }
         };
         let question = Question::new(action, resource);
         let grants = self.state.grants_of(&subjects);
@@ -279,15 +353,26 @@ impl Snapshot {
         })
     }
 
-    /// The grants that bear on `caller`: its own, those of everybody who signed in, and those of
-    /// everybody.
-    pub(crate) fn grants_for(&self, principal: Option<&PrincipalName>) -> Vec<Grant> {
-        let subjects = State::subjects(principal);
+    /// The grants that bear on `caller`: its own, those of its groups, of everybody who signed in,
+    /// and of everybody.
+    pub(crate) fn grants_for(&self, caller: &Caller) -> Vec<Grant> {
+        let subjects = match caller {
+            Caller::Anonymous => Ok((self.state.subjects(None, &BTreeSet::new()), Scopes::All)),
+            Caller::Known(known) => self.standing(known),
+        };
+        let subjects = subjects.map(|(subjects, _)| subjects).unwrap_or_default();
         self.state.grants_of(&subjects).map(|(_, grant)| grant.clone()).collect()
     }
 
-    pub(crate) fn token_of(&self, caller: &TokenCaller) -> Option<&TokenInfo> {
-        self.state.tokens.get(caller.token_id()).map(|token| &token.info)
+    /// The groups that bear on `caller`.
+    pub(crate) fn groups_for(&self, caller: &Caller) -> Vec<GroupName> {
+        let Caller::Known(known) = caller else { return Vec::new() };
+        let subjects = self.standing(known).map(|(subjects, _)| subjects).unwrap_or_default();
+        let group = |subject| match subject {
+            Subject::Group(group) => Some(group),
+            _ => None,
+        };
+        subjects.into_iter().filter_map(group).collect()
     }
 }
 

@@ -1,9 +1,11 @@
 use cairn_base::{ErrorKind, name};
 
+use crate::certificate::Fingerprint;
 use crate::decide::Reason;
 use crate::grant::{Action, GrantId};
+use crate::password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::pattern::{PATTERN_BYTES_MAX, Resource};
-use crate::principal::PrincipalName;
+use crate::principal::{PrincipalName, ProviderName};
 use crate::seal::SealError;
 use crate::token::TokenId;
 
@@ -17,7 +19,7 @@ pub enum Error {
     /// The `Authorization` header cannot be read.
     #[error(
         "the Authorization header cannot be read: {detail}; \
-         send `Bearer <token>`, or Basic with the token as password"
+         send `Bearer <token>`, or Basic with a user name and a password or token"
     )]
     Header {
         /// What is wrong with it.
@@ -44,6 +46,44 @@ pub enum Error {
         /// Its public id.
         id: TokenId,
     },
+    /// Name and password are not those of a principal.
+    #[error("the user name or the password is wrong")]
+    WrongPassword,
+    /// Too many wrong passwords were shown.
+    #[error("too many wrong passwords; try again in {seconds} s")]
+    Throttled {
+        /// How long to wait.
+        seconds: u64,
+    },
+    /// A certificate that nobody registered.
+    #[error(
+        "the certificate {fingerprint} is not registered; an administrator adds it with \
+         `cairn cert add`"
+    )]
+    UnknownCertificate {
+        /// Its SHA-256.
+        fingerprint: Fingerprint,
+    },
+    /// A certificate's time is over.
+    #[error("the certificate {fingerprint} has expired; register a new one with `cairn cert add`")]
+    ExpiredCertificate {
+        /// Its SHA-256.
+        fingerprint: Fingerprint,
+    },
+    /// A signed token does not hold.
+    #[error("the signed bearer token is refused: {reason}")]
+    Bearer {
+        /// Why, without a part of it.
+        reason: String,
+    },
+    /// An identity provider does not answer.
+    #[error("the identity provider {name} does not answer as it should: {detail}; try again")]
+    ProviderDown {
+        /// Its name.
+        name: ProviderName,
+        /// What was seen.
+        detail: String,
+    },
     /// The caller is known, or knowingly anonymous, and may not do this.
     #[error("{action} on {resource} is denied: {reason}")]
     Denied {
@@ -63,6 +103,30 @@ pub enum Error {
     Reserved {
         /// The name.
         name: String,
+    },
+    /// A name that a provider's user or group cannot have here.
+    #[error("{name:?} is no name of a user or group; write NAME, or PROVIDER/NAME without spaces")]
+    Foreign {
+        /// The name.
+        name: String,
+    },
+    /// A password that is not taken.
+    #[error(
+        "a password has {PASSWORD_CHARS_MIN} characters to {PASSWORD_BYTES_MAX} bytes, and not one \
+         character only"
+    )]
+    WeakPassword,
+    /// A stored password hash is none.
+    #[error("this is no argon2id hash")]
+    PasswordHash,
+    /// A fingerprint cannot be read.
+    #[error("a fingerprint has 64 hexadecimal digits, the SHA-256 of the certificate")]
+    Fingerprint,
+    /// A provider's settings are refused.
+    #[error("the identity provider is refused: {reason}")]
+    Provider {
+        /// Why.
+        reason: &'static str,
     },
     /// A pattern is longer than [`PATTERN_BYTES_MAX`].
     #[error("the pattern has {len} bytes, more than {PATTERN_BYTES_MAX}")]
@@ -115,6 +179,15 @@ pub enum Error {
         /// Its name.
         name: PrincipalName,
     },
+    /// The caller came by something else than a session.
+    #[error("this is no session; revoke a token with `cairn token rm`")]
+    NoSession,
+    /// There is no such identity provider.
+    #[error("there is no identity provider {name}; add it with `cairn idp add`")]
+    NoProvider {
+        /// Its name.
+        name: ProviderName,
+    },
     /// There is such a principal already.
     #[error("there is a principal {name} already")]
     PrincipalExists {
@@ -134,7 +207,9 @@ pub enum Error {
         id: GrantId,
     },
     /// Afterwards nobody could manage access any more.
-    #[error("this would leave no token that can manage access; create another admin's token first")]
+    #[error(
+        "this would leave no token or password that can manage access; make another admin first"
+    )]
     LastAdmin,
     /// A named bound was reached.
     #[error("{what}: there can be at most {max}; remove some first")]
@@ -196,6 +271,10 @@ impl Error {
             | Self::Mistyped
             | Self::Unknown
             | Self::Expired { .. }
+            | Self::WrongPassword
+            | Self::UnknownCertificate { .. }
+            | Self::ExpiredCertificate { .. }
+            | Self::Bearer { .. }
             | Self::Denied { .. } => ErrorKind::Denied,
             Self::Name(_)
             | Self::Reserved { .. }
@@ -207,14 +286,23 @@ impl Error {
             | Self::NoScope
             | Self::Lifetime
             | Self::AnonymousRole
+            | Self::Foreign { .. }
+            | Self::WeakPassword
+            | Self::PasswordHash
+            | Self::NoSession
+            | Self::Fingerprint
+            | Self::Provider { .. }
             | Self::LaterVersion { .. } => ErrorKind::Invalid,
             Self::NoPrincipal { .. }
             | Self::NoToken { .. }
+            | Self::NoProvider { .. }
             | Self::NoGrant { .. }
             | Self::NotInitialised => ErrorKind::NotFound,
             Self::PrincipalExists { .. } | Self::LastAdmin => ErrorKind::Conflict,
             Self::TooMany { .. } => ErrorKind::Exhausted,
-            Self::Contended { .. } => ErrorKind::Retry,
+            Self::Contended { .. } | Self::Throttled { .. } | Self::ProviderDown { .. } => {
+                ErrorKind::Retry
+            }
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Worker(_) => ErrorKind::Internal,
         }
@@ -230,6 +318,10 @@ impl Error {
             | Self::Malformed
             | Self::Mistyped
             | Self::Unknown
+            | Self::WrongPassword
+            | Self::UnknownCertificate { .. }
+            | Self::ExpiredCertificate { .. }
+            | Self::Bearer { .. }
             | Self::Expired { .. } => true,
             Self::Denied { reason, .. } => reason.asks_for_credential(),
             _ => false,

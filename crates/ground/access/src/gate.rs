@@ -3,26 +3,37 @@
 //! A door hands over what a request showed ([`Shown`]) and where it came from ([`Origin`]), and gets a
 //! [`Visit`]: the caller and the state of that moment. All that the request does is asked of its visit.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_base::{DatasetName, ProjectName};
+use cairn_env::Rng;
 
 use crate::access::Access;
-use crate::caller::Caller;
+use crate::caller::{Caller, Credential, Header};
+use crate::certificate::Fingerprint;
 use crate::error::Error;
-use crate::grant::{Action, GrantId};
+use crate::grant::{Action, GrantId, Scopes};
+use crate::password::{Password, Remembered, waste};
 use crate::pattern::Resource;
+use crate::principal::{GroupName, Label, Owner, PrincipalName};
+use crate::provider::{Provider, Vouched};
 use crate::snapshot::{Snapshot, WhoAmI};
+use crate::throttle::Throttle;
+use crate::token::{NewToken, Secret, TokenId, TokenKind, TokenSpec};
 
 /// The other side of a connection, as a listener saw it. Listeners put it into the extensions of every
 /// request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Its address.
     pub address: Option<IpAddr>,
-    /// The certificate whose key it proved to hold, in DER.
-    pub certificate: Option<Arc<[u8]>>,
+    /// The certificate whose key it proved to hold.
+    pub certificate: Option<Fingerprint>,
+    /// Whether it talks over TLS.
+    pub tls: bool,
 }
 
 /// Where a request came from.
@@ -36,11 +47,38 @@ pub struct Origin {
     pub peer: Peer,
 }
 
-/// What a request showed of who sends it.
+/// What a request showed of who sends it. The first of these that is there decides alone; after them
+/// comes the certificate of its connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shown<'a> {
     /// Its `Authorization` header.
     pub authorization: Option<&'a str>,
+    /// The token of a session, from its cookie.
+    pub session: Option<&'a str>,
+}
+
+/// Passwords are checked so many at a time: each takes 19 MiB.
+const CHECKS_MAX: usize = 4;
+/// So many more may wait for that.
+const CHECKS_WAIT_MAX: usize = 64;
+
+/// What slows down who guesses passwords.
+pub(crate) struct Guessing {
+    throttle: Throttle,
+    remembered: Arc<Remembered>,
+    checks: tokio::sync::Semaphore,
+    waiting: tokio::sync::Semaphore,
+}
+
+impl Guessing {
+    pub(crate) fn new(rng: &dyn Rng) -> Self {
+        Self {
+            throttle: Throttle::default(),
+            remembered: Arc::new(Remembered::new(rng)),
+            checks: tokio::sync::Semaphore::new(CHECKS_MAX),
+            waiting: tokio::sync::Semaphore::new(CHECKS_MAX + CHECKS_WAIT_MAX),
+        }
+    }
 }
 
 /// A request that was let in: who asks, and what may be done at this moment.
@@ -57,12 +95,131 @@ impl Access {
     /// visit.
     ///
     /// # Errors
-    /// As [`Access::snapshot`] and [`Snapshot::authenticate`]: a credential that does not hold lets
-    /// nobody in (ACCESS-2).
+    /// As [`Access::snapshot`]; a credential that does not hold lets nobody in (ACCESS-2):
+    /// [`Error::asks_for_credential`]; [`Error::Throttled`]; [`Error::ProviderDown`].
     pub async fn admit(&self, shown: Shown<'_>, origin: Origin) -> Result<Visit, Error> {
         let snapshot = self.snapshot().await?;
-        let caller = snapshot.authenticate(shown.authorization)?;
+        let caller = match (shown.authorization, shown.session, origin.peer.certificate) {
+            (Some(header), _, _) => match Header::read(header)? {
+                Header::Token(secret) => snapshot.check_token(&secret)?,
+                Header::Password(name, password) => {
+                    self.check_password(&snapshot, &name, password, origin.peer.address).await?
+                }
+                Header::Bearer(token) => self.check_bearer(&snapshot, &token).await?,
+            },
+            (None, Some(session), _) => {
+                snapshot.check_token(&Secret::parse(session.as_bytes())?)?
+            }
+            (None, None, Some(fingerprint)) => snapshot.check_certificate(fingerprint)?,
+            (None, None, None) => Caller::Anonymous,
+        };
         Ok(Visit { access: self.clone(), snapshot, caller, origin: Arc::new(origin) })
+    }
+
+    /// Whether a principal's password is this one, for who wants to change it.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassword`], [`Error::Throttled`], and as [`Access::snapshot`].
+    pub async fn check_own_password(
+        &self,
+        name: &PrincipalName,
+        password: Password,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
+        let snapshot = self.snapshot().await?;
+        self.check_password(&snapshot, name.as_str(), password, address).await
+    }
+
+    /// Who has this name and password. Both answers take as long, and wrong ones ever longer.
+    async fn check_password(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+        password: Password,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
+        let guessing = self.guessing();
+        let known = name.parse::<PrincipalName>().ok();
+        let hash = known.as_ref().and_then(|name| snapshot.state.principals.get(name));
+        let hash = hash.and_then(|account| account.password.clone());
+        let known = known.zip(hash);
+        if let Some((name, hash)) = &known
+            && guessing.remembered.knows(name, hash, &password)
+        {
+            return Ok(Caller::known(name.clone().into(), Credential::Password(hash.clone())));
+        }
+        let now = self.env().clock.monotonic();
+        if let Some(wait) = guessing.throttle.wait(name, address, now) {
+            return Err(Error::Throttled { seconds: wait.as_secs() + 1 });
+        }
+        let busy = || Error::Throttled { seconds: 1 };
+        let _waiting = guessing.waiting.try_acquire().map_err(|_| busy())?;
+        let _turn = guessing.checks.acquire().await.map_err(|_| busy())?;
+        let remembered = Arc::clone(&guessing.remembered);
+        let check = move || match known {
+            Some((name, hash)) if hash.is_of(&password) => {
+                remembered.keep(&name, &hash, &password);
+                Some(Caller::known(name.into(), Credential::Password(hash)))
+            }
+            Some(_) => None,
+            None => {
+                waste(&password);
+                None
+            }
+        };
+        match self.env().spawn.run(check).await? {
+            Some(caller) => {
+                guessing.throttle.succeeded(name, address);
+                Ok(caller)
+            }
+            None => {
+                guessing.throttle.failed(name, address, self.env().clock.monotonic());
+                Err(Error::WrongPassword)
+            }
+        }
+    }
+
+    /// Whom a provider's signed token is for.
+    async fn check_bearer(&self, snapshot: &Snapshot, token: &str) -> Result<Caller, Error> {
+        let providers: Vec<Provider> = snapshot.providers().cloned().collect();
+        let Some(bearers) = self.bearers().filter(|_| !providers.is_empty()) else {
+            return Err(Error::Malformed);
+        };
+        let vouched = bearers.verify(&providers, token).await?;
+        let provider = snapshot.provider(&vouched.provider)?.clone();
+        let Vouched { user, groups, expires_ms, .. } = vouched;
+        let credential = Credential::Bearer { provider, groups, expires_ms };
+        Ok(Caller::known(Owner::User(user), credential))
+    }
+
+    /// Makes a token for somebody who logged in, for `life`. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoPrincipal`] and [`Error::NoProvider`] when it went meanwhile, and as every change.
+    pub async fn open_session(
+        &self,
+        owner: Owner,
+        groups: BTreeSet<GroupName>,
+        life: Duration,
+    ) -> Result<NewToken, Error> {
+        let spec = TokenSpec {
+            principal: owner,
+            kind: TokenKind::Session,
+            groups,
+            label: Label::session(),
+            scopes: Scopes::All,
+            expires_in: Some(life),
+        };
+        self.create_token(spec).await
+    }
+
+    /// Ends the session by which somebody came. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoSession`] when it was no session but another credential; and as every change.
+    pub async fn close_session(&self, visit: &Visit) -> Result<(), Error> {
+        let Some(id) = visit.session() else { return Err(Error::NoSession) };
+        self.revoke_token(&id).await
     }
 }
 
@@ -97,6 +254,14 @@ impl Visit {
     #[must_use]
     pub fn may_read(&self, project: &ProjectName, name: &DatasetName) -> bool {
         self.snapshot.may_read(&self.caller, project, name)
+    }
+
+    /// The session's token, when it is by a session that the caller came.
+    fn session(&self) -> Option<TokenId> {
+        let Caller::Known(known) = &self.caller else { return None };
+        let Credential::Token(id) = &known.credential else { return None };
+        let token = self.snapshot.state.tokens.get(id)?;
+        (token.info.kind == TokenKind::Session).then(|| id.clone())
     }
 
     /// What the caller may know of itself.

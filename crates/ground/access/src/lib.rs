@@ -36,8 +36,8 @@
 //! # Absent on purpose
 //!
 //! When a token was last used: it would be a write per use, or a value that differs from node to
-//! node. Who made a grant or a token: that is for an audit log. A limit on failed attempts: a token
-//! is 256 random bits. Rights on who may hand out which rights: whoever may
+//! node. Who made a grant or a token: that is for an audit log. A limit on failed attempts with
+//! tokens: a token is 256 random bits. Rights on who may hand out which rights: whoever may
 //! [`Action::ManageAccess`] may all.
 
 #![forbid(unsafe_code)]
@@ -45,26 +45,41 @@
 mod access;
 mod base32;
 mod caller;
+mod certificate;
 mod decide;
 mod error;
 mod gate;
 mod grant;
+mod password;
 mod pattern;
 mod principal;
+mod provider;
 mod seal;
 mod snapshot;
 mod state;
+mod throttle;
 mod token;
 
 pub use access::{Access, CHANGE_ATTEMPTS_MAX, REFRESH_MAX, STATE_KEY, TOKEN_LIFE_MAX};
-pub use caller::{AUTHORIZATION_BYTES_MAX, Caller, TokenCaller};
+pub use caller::{AUTHORIZATION_BYTES_MAX, Caller, Known};
+pub use certificate::{CERTIFICATES_MAX, Certificate, Fingerprint};
 pub use decide::{Decision, Explanation, Reason, Verdict};
 pub use error::Error;
 pub use gate::{Origin, Peer, Shown, Visit};
 pub use grant::{Action, Grant, GrantId, Role, SCOPES_MAX, Scope, Scopes};
+pub use password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Password};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern, Resource};
-pub use principal::{ANONYMOUS, AUTHENTICATED, Label, Principal, PrincipalName, ROOT, Subject};
+pub use principal::{
+    ANONYMOUS, AUTHENTICATED, GroupName, Label, Owner, Principal, PrincipalName, ProviderName,
+    ROOT, Subject, UserName,
+};
+pub use provider::{Bearers, ClientSecret, GROUPS_MAX, Provider, Vouched};
 pub use seal::{Plain, Seal, SealError};
 pub use snapshot::{Snapshot, WhoAmI};
-pub use state::{GRANTS_MAX, GRANTS_PER_SUBJECT_MAX, PRINCIPALS_MAX, TOKENS_MAX};
-pub use token::{NewToken, PlainToken, TOKEN_CHARS, TOKEN_PREFIX, TokenId, TokenInfo, TokenSpec};
+pub use state::{
+    GRANTS_MAX, GRANTS_PER_SUBJECT_MAX, GROUPS_PER_PRINCIPAL_MAX, PRINCIPALS_MAX, PROVIDERS_MAX,
+    SESSIONS_PER_OWNER_MAX, TOKENS_MAX,
+};
+pub use token::{
+    NewToken, PlainToken, TOKEN_CHARS, TOKEN_PREFIX, TokenId, TokenInfo, TokenKind, TokenSpec,
+};

@@ -1,5 +1,16 @@
-//! Who can be given something: principals, and the two subjects that stand for many.
+//! Who can be given something: principals, users of identity providers, groups of both, and the two
+//! subjects that stand for many.
+//!
+//! | text | subject |
+//! |---|---|
+//! | `anonymous` | every caller |
+//! | `authenticated` | every caller with a credential that holds |
+//! | `NAME` | a principal of this bucket |
+//! | `PROVIDER/NAME` | a user of an identity provider, as its claim says |
+//! | `group:NAME` | principals of this bucket that are in a group |
+//! | `group:PROVIDER/NAME` | users of an identity provider that are in a group, as its claim says |
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +25,11 @@ pub const ANONYMOUS: &str = "anonymous";
 pub const AUTHENTICATED: &str = "authenticated";
 /// The principal that the first start makes.
 pub const ROOT: &str = "root";
+
+/// What the text of a group's subject begins with.
+const GROUP_PREFIX: &str = "group:";
+/// The longest name that a provider gives, in bytes, as it is kept.
+const FOREIGN_NAME_BYTES_MAX: usize = 255;
 
 /// The rules of `cairn_base::name`, with errors that say which name it is about.
 fn check(what: &'static str, text: &str) -> Result<(), name::Error> {
@@ -91,6 +107,167 @@ text_type!(
     |text| Ok(check("token name", text)?)
 );
 
+text_type!(
+    /// The name of an identity provider, by the rules of `cairn_base::name`.
+    ProviderName,
+    |text| Ok(check("provider name", text)?)
+);
+
+text_type!(
+    /// A user of an identity provider: `PROVIDER/NAME`.
+    UserName,
+    |text| match text.split_once('/') {
+        Some((provider, name)) => check_foreign("user name", provider, name),
+        None => Err(Error::Foreign { name: text.to_owned() }),
+    }
+);
+
+text_type!(
+    /// A group: `NAME`, of principals of this bucket, or `PROVIDER/NAME`.
+    GroupName,
+    |text| match text.split_once('/') {
+        Some((provider, name)) => check_foreign("group name", provider, name),
+        None => Ok(check("group name", text)?),
+    }
+);
+
+/// A name that a provider gave is kept in a form without spaces: what is not a letter, a digit or one
+/// of `._@+:/-` is percent-encoded.
+fn check_foreign(what: &'static str, provider: &str, name: &str) -> Result<(), Error> {
+    check("provider name", provider)?;
+    let kept = |byte: u8| byte.is_ascii_alphanumeric() || b"._@+:/-%".contains(&byte);
+    if name.is_empty() {
+        return Err(name::Error::Empty { what }.into());
+    }
+    if name.len() > FOREIGN_NAME_BYTES_MAX {
+        return Err(name::Error::Long { what, len: name.len() }.into());
+    }
+    if !name.bytes().all(kept) {
+        return Err(Error::Foreign { name: name.chars().take(64).collect() });
+    }
+    Ok(())
+}
+
+fn encode_foreign(provider: &ProviderName, name: &str) -> String {
+    let mut text = format!("{provider}/");
+    for byte in name.bytes() {
+        match byte {
+            byte if byte.is_ascii_alphanumeric() || b"._@+:/-".contains(&byte) => {
+                text.push(char::from(byte));
+            }
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+impl UserName {
+    /// The user that a provider calls `name`.
+    ///
+    /// # Errors
+    /// [`Error::Name`] when the name is empty or too long.
+    pub fn of(provider: &ProviderName, name: &str) -> Result<Self, Error> {
+        encode_foreign(provider, name).parse()
+    }
+
+    /// Whose user it is.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        self.0.split_once('/').map_or("", |(provider, _)| provider)
+    }
+}
+
+impl GroupName {
+    /// The group that a provider calls `name`.
+    ///
+    /// # Errors
+    /// [`Error::Name`] when the name is empty or too long.
+    pub fn of(provider: &ProviderName, name: &str) -> Result<Self, Error> {
+        encode_foreign(provider, name).parse()
+    }
+
+    /// Whether its members are principals of this bucket.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        !self.0.contains('/')
+    }
+}
+
+/// Who a credential stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Owner {
+    /// A principal of this bucket.
+    Principal(PrincipalName),
+    /// A user of an identity provider.
+    User(UserName),
+}
+
+impl Owner {
+    /// The principal, when it is one.
+    #[must_use]
+    pub fn principal(&self) -> Option<&PrincipalName> {
+        match self {
+            Self::Principal(name) => Some(name),
+            Self::User(_) => None,
+        }
+    }
+
+    /// Its name: `NAME` or `PROVIDER/NAME`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Principal(name) => name.as_str(),
+            Self::User(name) => name.as_str(),
+        }
+    }
+}
+
+impl FromStr for Owner {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.contains('/') {
+            true => text.parse().map(Self::User),
+            false => text.parse().map(Self::Principal),
+        }
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<Owner> for String {
+    fn from(owner: Owner) -> Self {
+        owner.as_str().to_owned()
+    }
+}
+
+impl From<PrincipalName> for Owner {
+    fn from(name: PrincipalName) -> Self {
+        Self::Principal(name)
+    }
+}
+
+impl From<&Owner> for Subject {
+    fn from(owner: &Owner) -> Self {
+        match owner {
+            Owner::Principal(name) => Self::Principal(name.clone()),
+            Owner::User(name) => Self::User(name.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl PrincipalName {
     /// The principal that the first start makes.
     #[must_use]
@@ -100,6 +277,10 @@ impl PrincipalName {
 }
 
 impl Label {
+    pub(crate) fn session() -> Self {
+        Self("session".to_owned())
+    }
+
     pub(crate) fn root() -> Self {
         Self(ROOT.to_owned())
     }
@@ -113,6 +294,17 @@ pub struct Principal {
     pub name: PrincipalName,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
+    /// The groups of this bucket that it is in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<GroupName>,
+}
+
+impl Principal {
+    /// One that is in no group.
+    #[must_use]
+    pub fn new(name: PrincipalName, created_ms: i64) -> Self {
+        Self { name, created_ms, groups: BTreeSet::new() }
+    }
 }
 
 /// Whom a grant is for.
@@ -125,18 +317,10 @@ pub enum Subject {
     Authenticated,
     /// One principal.
     Principal(PrincipalName),
-}
-
-impl Subject {
-    /// `anonymous`, `authenticated`, or the principal's name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Anonymous => ANONYMOUS,
-            Self::Authenticated => AUTHENTICATED,
-            Self::Principal(name) => name.as_str(),
-        }
-    }
+    /// One user of an identity provider.
+    User(UserName),
+    /// Everybody in a group.
+    Group(GroupName),
 }
 
 impl FromStr for Subject {
@@ -146,7 +330,11 @@ impl FromStr for Subject {
         match text {
             ANONYMOUS => Ok(Self::Anonymous),
             AUTHENTICATED => Ok(Self::Authenticated),
-            name => name.parse().map(Self::Principal),
+            text => match text.strip_prefix(GROUP_PREFIX) {
+                Some(group) => group.parse().map(Self::Group),
+                None if text.contains('/') => text.parse().map(Self::User),
+                None => text.parse().map(Self::Principal),
+            },
         }
     }
 }
@@ -160,13 +348,19 @@ impl TryFrom<String> for Subject {
 
 impl From<Subject> for String {
     fn from(subject: Subject) -> Self {
-        subject.as_str().to_owned()
+        subject.to_string()
     }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self {
+            Self::Anonymous => f.write_str(ANONYMOUS),
+            Self::Authenticated => f.write_str(AUTHENTICATED),
+            Self::Principal(name) => name.fmt(f),
+            Self::User(name) => name.fmt(f),
+            Self::Group(name) => write!(f, "{GROUP_PREFIX}{name}"),
+        }
     }
 }
 
@@ -182,7 +376,8 @@ mod tests {
         for bad in ["", "-a", "a b", "a/b", "a*", "a\u{1b}[31m", "é", &"a".repeat(129)] {
             assert!(matches!(bad.parse::<PrincipalName>(), Err(Error::Name(_))), "{bad:?}");
             assert!(matches!(bad.parse::<Label>(), Err(Error::Name(_))), "{bad:?}");
-            assert!(bad.parse::<Subject>().is_err(), "{bad:?}");
+            // A slash makes it another provider's user.
+            assert!(bad.contains('/') || bad.parse::<Subject>().is_err(), "{bad:?}");
         }
         let error = "a b".parse::<PrincipalName>().unwrap_err().to_string();
         assert!(error.starts_with("the principal name \"a b\" has ' ' at byte 1"), "{error}");
@@ -195,5 +390,35 @@ mod tests {
             assert!(matches!(reserved.parse::<PrincipalName>(), Err(Error::Reserved { .. })));
             assert!(!matches!(reserved.parse(), Ok(Subject::Principal(_))));
         }
+    }
+
+    /// Names that providers give are kept so that no two of them are one subject, and none is a
+    /// principal of this bucket.
+    #[test]
+    fn foreign_names_are_kept_apart() {
+        let corp: ProviderName = "corp".parse().unwrap();
+        for (given, kept) in [
+            ("alice@example.org", "corp/alice@example.org"),
+            ("Domain Users", "corp/Domain%20Users"),
+            ("a%20b", "corp/a%2520b"),
+            ("root", "corp/root"),
+            ("grüße", "corp/gr%C3%BC%C3%9Fe"),
+            ("\u{1b}[31m", "corp/%1B%5B31m"),
+            ("a/b", "corp/a/b"),
+        ] {
+            let user = UserName::of(&corp, given).unwrap();
+            assert_eq!((user.as_str(), user.provider()), (kept, "corp"));
+            assert_eq!(kept.parse::<Subject>().unwrap(), Subject::User(user));
+            let group = Subject::Group(GroupName::of(&corp, given).unwrap());
+            assert_eq!(group.to_string(), format!("group:{kept}"));
+            assert_eq!(group.to_string().parse::<Subject>().unwrap(), group);
+            assert!(matches!(kept.parse(), Ok(Owner::User(_))));
+        }
+        assert!(UserName::of(&corp, "").is_err());
+        assert!(UserName::of(&corp, &"a".repeat(256)).is_err());
+        for bad in ["group:", "group:a b", "corp/", "/a", "corp/a b", "co rp/a", "group:corp/"] {
+            assert!(bad.parse::<Subject>().is_err(), "{bad:?}");
+        }
+        assert!("staff".parse::<GroupName>().unwrap().is_local());
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Credential};
+use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::grant::Grant;
-use crate::principal::{Principal, PrincipalName};
+use crate::principal::{GroupName, Owner, Principal, ProviderName};
+use crate::provider::Provider;
 use crate::state::State;
 use crate::token::TokenInfo;
 
@@ -25,8 +27,12 @@ pub struct Snapshot {
 /// What a caller may know of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WhoAmI {
-    /// The principal; none for an anonymous caller.
-    pub principal: Option<PrincipalName>,
+    /// The principal, or the user of a provider; none for an anonymous caller.
+    pub principal: Option<Owner>,
+    /// What was shown: its kind and its public name.
+    pub credential: String,
+    /// The groups that it is in.
+    pub groups: Vec<GroupName>,
     /// The token that was shown.
     pub token: Option<TokenInfo>,
     /// The grants that bear on the caller, before the token's scopes.
@@ -36,7 +42,33 @@ pub struct WhoAmI {
 impl Snapshot {
     /// All principals, by name.
     pub fn principals(&self) -> impl Iterator<Item = &Principal> {
-        self.state.principals.values()
+        self.state.principals.values().map(|account| &account.info)
+    }
+
+    /// Whether the principal has a password.
+    #[must_use]
+    pub fn has_password(&self, principal: &Principal) -> bool {
+        let account = self.state.principals.get(&principal.name);
+        account.is_some_and(|account| account.password.is_some())
+    }
+
+    /// All certificates, by fingerprint.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.state.certificates.values()
+    }
+
+    /// All identity providers, by name.
+    pub fn providers(&self) -> impl Iterator<Item = &Provider> {
+        self.state.providers.values()
+    }
+
+    /// The identity provider of that name.
+    ///
+    /// # Errors
+    /// [`Error::NoProvider`].
+    pub fn provider(&self, name: &ProviderName) -> Result<&Provider, Error> {
+        let provider = self.state.providers.get(name);
+        provider.ok_or_else(|| Error::NoProvider { name: name.clone() })
     }
 
     /// All tokens, by id, without what they are (ACCESS-3).
@@ -54,17 +86,20 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Unknown`] and [`Error::Expired`], when the token no longer holds.
     pub fn whoami(&self, caller: &Caller) -> Result<WhoAmI, Error> {
+        self.stands(caller)?;
         let token = match caller {
-            Caller::Anonymous => None,
-            Caller::Token(caller) => match self.token_of(caller) {
-                Some(token) if token.expired(self.now_ms) => {
-                    return Err(Error::Expired { id: token.id.clone() });
-                }
-                Some(token) => Some(token.clone()),
-                None => return Err(Error::Unknown),
+            Caller::Known(known) => match &known.credential {
+                Credential::Token(id) => self.state.tokens.get(id).map(|token| token.info.clone()),
+                _ => None,
             },
+            Caller::Anonymous => None,
         };
-        let principal = caller.principal().cloned();
-        Ok(WhoAmI { grants: self.grants_for(principal.as_ref()), principal, token })
+        Ok(WhoAmI {
+            principal: caller.owner().cloned(),
+            credential: caller.credential(),
+            groups: self.groups_for(caller),
+            token,
+            grants: self.grants_for(caller),
+        })
     }
 }

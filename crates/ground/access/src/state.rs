@@ -3,13 +3,16 @@
 //! A change either does all it says or returns an error and leaves the state as it was. Changes are
 //! written to be repeated: the compare-and-swap loop applies them again to a newer state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::certificate::{CERTIFICATES_MAX, Certificate, Fingerprint};
 use crate::error::Error;
 use crate::grant::{Grant, GrantId, Role, SCOPES_MAX, Scopes};
+use crate::password::PasswordHash;
 use crate::pattern::{Pattern, Resource};
-use crate::principal::{Label, Principal, PrincipalName, Subject};
-use crate::token::{Secret, TokenHash, TokenId, TokenInfo};
+use crate::principal::{GroupName, Label, Owner, Principal, PrincipalName, ProviderName, Subject};
+use crate::provider::Provider;
+use crate::token::{Secret, TokenHash, TokenId, TokenInfo, TokenKind};
 
 mod format;
 
@@ -19,8 +22,14 @@ pub const PRINCIPALS_MAX: usize = 10_000;
 pub const TOKENS_MAX: usize = 10_000;
 /// The most grants.
 pub const GRANTS_MAX: usize = 10_000;
-/// The most grants of one subject, because every decision looks at all grants of three subjects.
+/// The most grants of one subject, because every decision looks at all grants of a few subjects.
 pub const GRANTS_PER_SUBJECT_MAX: usize = 1_000;
+/// The most identity providers.
+pub const PROVIDERS_MAX: usize = 32;
+/// The most groups of this bucket that one principal is in.
+pub const GROUPS_PER_PRINCIPAL_MAX: usize = 64;
+/// The most sessions of one person; one more ends the oldest.
+pub const SESSIONS_PER_OWNER_MAX: usize = 32;
 
 /// A token's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +38,22 @@ pub(crate) struct Token {
     pub(crate) hash: TokenHash,
 }
 
-/// Principals, tokens and grants. Within its bounds and closed: a token's principal and a grant's
-/// principal exist.
+/// A principal's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) info: Principal,
+    pub(crate) password: Option<PasswordHash>,
+}
+
+/// Who there is and what they may. Within its bounds and closed: the principals that tokens, grants
+/// and certificates name exist, and so do the providers of the users that tokens name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    pub(crate) principals: BTreeMap<PrincipalName, Principal>,
+    pub(crate) principals: BTreeMap<PrincipalName, Account>,
     pub(crate) tokens: BTreeMap<TokenId, Token>,
     pub(crate) grants: BTreeMap<Subject, BTreeMap<GrantId, Grant>>,
+    pub(crate) certificates: BTreeMap<Fingerprint, Certificate>,
+    pub(crate) providers: BTreeMap<ProviderName, Provider>,
 }
 
 impl State {
@@ -52,7 +70,7 @@ impl State {
     pub(crate) fn recover(&mut self, now_ms: i64, secret: &Secret) -> Result<TokenInfo, Error> {
         let name = PrincipalName::root();
         if !self.principals.contains_key(&name) {
-            self.add_principal(Principal { name: name.clone(), created_ms: now_ms })?;
+            self.add_principal(Principal::new(name.clone(), now_ms))?;
         }
         self.add_grant(Grant {
             subject: Subject::Principal(name.clone()),
@@ -62,7 +80,9 @@ impl State {
         let info = TokenInfo {
             id: secret.id(),
             label: Label::root(),
-            principal: name,
+            principal: name.into(),
+            kind: TokenKind::Api,
+            groups: BTreeSet::new(),
             scopes: Scopes::All,
             created_ms: now_ms,
             expires_ms: None,
@@ -76,11 +96,106 @@ impl State {
             return Err(Error::PrincipalExists { name: principal.name });
         }
         bound("principals", self.principals.len(), PRINCIPALS_MAX)?;
-        self.principals.insert(principal.name.clone(), principal);
+        let name = principal.name.clone();
+        self.principals.insert(name, Account { info: principal, password: None });
         Ok(())
     }
 
-    /// Removes a principal with its tokens and grants.
+    pub(crate) fn account(&mut self, name: &PrincipalName) -> Result<&mut Account, Error> {
+        self.principals.get_mut(name).ok_or_else(|| Error::NoPrincipal { name: name.clone() })
+    }
+
+    /// Sets a principal's password, or takes it away.
+    pub(crate) fn set_password(
+        &mut self,
+        now_ms: i64,
+        name: &PrincipalName,
+        password: Option<&PasswordHash>,
+    ) -> Result<(), Error> {
+        self.keep_an_admin(now_ms, |state| {
+            state.account(name)?.password = password.cloned();
+            // Whoever knew the old one is out.
+            let owner = Owner::Principal(name.clone());
+            state.tokens.retain(|_, token| {
+                token.info.kind != TokenKind::Session || token.info.principal != owner
+            });
+            Ok(())
+        })
+    }
+
+    /// Sets the groups of this bucket that a principal is in.
+    pub(crate) fn set_groups(
+        &mut self,
+        now_ms: i64,
+        name: &PrincipalName,
+        groups: &BTreeSet<GroupName>,
+    ) -> Result<(), Error> {
+        if let Some(group) = groups.iter().find(|group| !group.is_local()) {
+            return Err(Error::Foreign { name: group.to_string() });
+        }
+        if groups.len() > GROUPS_PER_PRINCIPAL_MAX {
+            return Err(Error::TooMany {
+                what: "groups of one principal",
+                max: GROUPS_PER_PRINCIPAL_MAX,
+            });
+        }
+        self.keep_an_admin(now_ms, |state| {
+            state.account(name)?.info.groups = groups.clone();
+            Ok(())
+        })
+    }
+
+    /// Registers a certificate; registering it again changes whose it is.
+    pub(crate) fn add_certificate(&mut self, certificate: Certificate) -> Result<(), Error> {
+        self.account(&certificate.principal)?;
+        if !self.certificates.contains_key(&certificate.fingerprint) {
+            bound("certificates", self.certificates.len(), CERTIFICATES_MAX)?;
+        }
+        self.certificates.insert(certificate.fingerprint, certificate);
+        Ok(())
+    }
+
+    pub(crate) fn remove_certificate(
+        &mut self,
+        now_ms: i64,
+        fingerprint: &Fingerprint,
+    ) -> Result<(), Error> {
+        self.keep_an_admin(now_ms, |state| match state.certificates.remove(fingerprint) {
+            Some(_) => Ok(()),
+            None => Err(Error::UnknownCertificate { fingerprint: *fingerprint }),
+        })
+    }
+
+    /// Adds a provider, or replaces the one of that name.
+    pub(crate) fn set_provider(&mut self, provider: Provider) -> Result<(), Error> {
+        provider.check()?;
+        if !self.providers.contains_key(&provider.name) {
+            bound("providers", self.providers.len(), PROVIDERS_MAX)?;
+        }
+        self.providers.insert(provider.name.clone(), provider);
+        Ok(())
+    }
+
+    /// Removes a provider and ends the sessions of its users. Their grants stay, for it may come
+    /// back.
+    pub(crate) fn remove_provider(
+        &mut self,
+        now_ms: i64,
+        name: &ProviderName,
+    ) -> Result<(), Error> {
+        self.keep_an_admin(now_ms, |state| {
+            if state.providers.remove(name).is_none() {
+                return Err(Error::NoProvider { name: name.clone() });
+            }
+            state.tokens.retain(|_, token| match &token.info.principal {
+                Owner::User(user) => user.provider() != name.as_str(),
+                Owner::Principal(_) => true,
+            });
+            Ok(())
+        })
+    }
+
+    /// Removes a principal with its tokens, certificates and grants.
     pub(crate) fn remove_principal(
         &mut self,
         now_ms: i64,
@@ -90,7 +205,8 @@ impl State {
             if state.principals.remove(name).is_none() {
                 return Err(Error::NoPrincipal { name: name.clone() });
             }
-            state.tokens.retain(|_, token| token.info.principal != *name);
+            state.tokens.retain(|_, token| token.info.principal.principal() != Some(name));
+            state.certificates.retain(|_, certificate| certificate.principal != *name);
             state.grants.remove(&Subject::Principal(name.clone()));
             Ok(())
         })
@@ -103,16 +219,42 @@ impl State {
             return Ok(());
         }
         assert!(!self.tokens.contains_key(&info.id), "80 random bits came twice");
-        if !self.principals.contains_key(&info.principal) {
-            return Err(Error::NoPrincipal { name: info.principal.clone() });
-        }
+        self.check_owner(&info.principal)?;
         check_scopes(&info.scopes)?;
         if self.tokens.len() >= TOKENS_MAX {
             self.tokens.retain(|_, token| !token.info.expired(now_ms));
         }
+        if info.kind == TokenKind::Session {
+            self.make_room_for_session(&info.principal);
+        }
         bound("tokens", self.tokens.len(), TOKENS_MAX)?;
         self.tokens.insert(info.id.clone(), token);
         Ok(())
+    }
+
+    fn check_owner(&self, owner: &Owner) -> Result<(), Error> {
+        match owner {
+            Owner::Principal(name) if !self.principals.contains_key(name) => {
+                Err(Error::NoPrincipal { name: name.clone() })
+            }
+            Owner::User(user) if !self.providers.keys().any(|p| p.as_str() == user.provider()) => {
+                Err(Error::NoProvider { name: user.provider().parse()? })
+            }
+            Owner::Principal(_) | Owner::User(_) => Ok(()),
+        }
+    }
+
+    fn make_room_for_session(&mut self, owner: &Owner) {
+        let sessions = self.tokens.values().map(|token| &token.info);
+        let mut sessions: Vec<_> = sessions
+            .filter(|info| info.kind == TokenKind::Session && info.principal == *owner)
+            .map(|info| (info.created_ms, info.id.clone()))
+            .collect();
+        sessions.sort_unstable();
+        let over = (sessions.len() + 1).saturating_sub(SESSIONS_PER_OWNER_MAX);
+        for (_, id) in &sessions[..over.min(sessions.len())] {
+            self.tokens.remove(id);
+        }
     }
 
     pub(crate) fn revoke_token(&mut self, now_ms: i64, id: &TokenId) -> Result<(), Error> {
@@ -159,11 +301,11 @@ impl State {
             Subject::Principal(name) if !self.principals.contains_key(name) => {
                 Err(Error::NoPrincipal { name: name.clone() })
             }
-            Subject::Anonymous | Subject::Authenticated | Subject::Principal(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    /// Makes `change`, unless it would take away the last token that can manage access.
+    /// Makes `change`, unless it would take away the last credential that can manage access.
     fn keep_an_admin(
         &mut self,
         now_ms: i64,
@@ -178,14 +320,22 @@ impl State {
         Ok(())
     }
 
-    /// Whether some token that holds at `now_ms` can manage access.
+    /// Whether some credential that holds at `now_ms` and that this bucket itself knows can manage
+    /// access: a token or a password. What a provider says tomorrow is not counted on.
     fn administered(&self, now_ms: i64) -> bool {
-        self.tokens.values().any(|token| {
-            !token.info.expired(now_ms)
-                && self
-                    .decide_token(&token.info, crate::Action::ManageAccess, &Resource::Cluster)
-                    .is_allowed()
-        })
+        let (action, everything) = (crate::Action::ManageAccess, &Resource::Cluster);
+        let tokens = self
+            .tokens
+            .values()
+            .map(|token| &token.info)
+            .filter(|info| info.kind == TokenKind::Api && !info.expired(now_ms));
+        let mut passwords = self.principals.values().filter(|account| account.password.is_some());
+        tokens.into_iter().any(|info| self.decide_token(info, action, everything).is_allowed())
+            || passwords.any(|account| {
+                let owner = Owner::Principal(account.info.name.clone());
+                let subjects = self.subjects(Some(&owner), &BTreeSet::new());
+                self.decide_for(&subjects, action, everything).is_allowed()
+            })
     }
 }
 

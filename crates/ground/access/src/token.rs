@@ -10,6 +10,7 @@
 //! token finds its record by a value that anybody may see, and the comparison that decides is the
 //! one of the whole hash, in constant time.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::base32;
 use crate::error::Error;
 use crate::grant::Scopes;
-use crate::principal::{Label, PrincipalName};
+use crate::principal::{GroupName, Label, Owner};
 
 /// What every token begins with.
 pub const TOKEN_PREFIX: &str = "cairn_";
@@ -191,17 +192,48 @@ impl fmt::Display for TokenId {
     }
 }
 
+/// What a token is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// For a program: made by an administrator.
+    #[default]
+    Api,
+    /// For somebody who logged in.
+    Session,
+}
+
 /// What a new token shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSpec {
     /// Whose token it is.
-    pub principal: PrincipalName,
+    pub principal: Owner,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// The groups that the provider says its user is in; none for a principal, whose groups are
+    /// looked up.
+    pub groups: BTreeSet<GroupName>,
     /// What a person calls it, for example the machine it is for. Need not be unique.
     pub label: Label,
     /// What of the principal's grants it may use.
     pub scopes: Scopes,
     /// How long it lives, rounded up to milliseconds; `None` until it is revoked.
     pub expires_in: Option<Duration>,
+}
+
+impl TokenSpec {
+    /// A token for a program, with all that its owner has, until it is revoked.
+    #[must_use]
+    pub fn api(principal: impl Into<Owner>, label: Label) -> Self {
+        Self {
+            principal: principal.into(),
+            kind: TokenKind::Api,
+            groups: BTreeSet::new(),
+            label,
+            scopes: Scopes::All,
+            expires_in: None,
+        }
+    }
 }
 
 /// What anybody who manages access may know of a token: all but the token.
@@ -212,7 +244,13 @@ pub struct TokenInfo {
     /// What a person calls it.
     pub label: Label,
     /// Whose it is.
-    pub principal: PrincipalName,
+    pub principal: Owner,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: TokenKind,
+    /// The groups that the provider said its user is in when it was made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<GroupName>,
     /// What of the principal's grants it may use.
     pub scopes: Scopes,
     /// When it was made, in milliseconds since 1970.

@@ -114,7 +114,7 @@ fn show_grant(context: &Context, named: &NamedGrant) -> anyhow::Result<()> {
     output::line(&format!("{:<20} {subject:<16} {role:<7} {pattern}", named.id))
 }
 
-fn removed(context: &Context, id: &str) -> anyhow::Result<()> {
+pub(crate) fn removed(context: &Context, id: &str) -> anyhow::Result<()> {
     if context.global.json {
         return output::json(&serde_json::json!({"removed": id}));
     }
@@ -126,7 +126,10 @@ pub(crate) async fn whoami(context: &Context) -> anyhow::Result<()> {
     if context.global.json {
         return output::json(&who);
     }
-    output::line(who.principal.as_deref().unwrap_or("anonymous"))?;
+    output::line(&shown(who.principal.as_deref().unwrap_or("anonymous")))?;
+    if !who.groups.is_empty() {
+        output::line(&format!("in {}", shown(&who.groups.join(" "))))?;
+    }
     if let Some(token) = &who.token {
         show_token(context, token)?;
     }
@@ -137,8 +140,8 @@ pub(crate) async fn whoami(context: &Context) -> anyhow::Result<()> {
 }
 
 /// Makes a principal when there is none of that name.
-async fn known(node: &Node, name: &str) -> anyhow::Result<()> {
-    if matches!(name, "anonymous" | "authenticated") {
+pub(crate) async fn known(node: &Node, name: &str) -> anyhow::Result<()> {
+    if matches!(name, "anonymous" | "authenticated") || name.contains(['/', ':']) {
         return Ok(());
     }
     let principals = node.principals().await?.principals;

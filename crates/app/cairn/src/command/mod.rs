@@ -2,7 +2,9 @@ mod access;
 mod browse;
 mod demo;
 mod doctor;
+mod login;
 mod maintain;
+mod people;
 mod pg;
 mod profile;
 mod transfer;
@@ -39,6 +41,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(args) => access::token(&context, &args).await?,
         Command::Grant(args) => access::grant(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
+        Command::Access(args) => people::access(&context, &args).await?,
+        Command::User(args) => people::user(&context, &args).await?,
+        Command::Cert(args) => people::cert(&context, &args).await?,
+        Command::Idp(args) => people::idp(&context, &args).await?,
+        Command::Login(args) => login::login(&context, &args).await?,
+        Command::Logout => login::logout(&context).await?,
+        Command::Cluster(args) => login::cluster(&context, &args).await?,
         Command::Pg(args) => return pg::pg(&context, args).await,
         Command::Doctor => return doctor::doctor(&context).await,
         Command::Profile(args) => profile::profile(&context, &args)?,

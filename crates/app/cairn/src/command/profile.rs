@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use crate::cli;
 use crate::context::Context;
 use crate::exit::Usage;
@@ -13,7 +15,12 @@ pub(crate) fn profile(context: &Context, args: &cli::Profile) -> anyhow::Result<
                 return Err(Usage("give --url or --bucket for the profile".to_owned()).into());
             }
             let token = context.given_token()?;
-            profiles.profile.insert(name.clone(), Profile { url, token, bucket });
+            let absolute =
+                |path: &Option<PathBuf>| path.as_ref().map(std::path::absolute).transpose();
+            let ca_file = absolute(&context.global.ca_file)?;
+            let client_cert = absolute(&context.global.client_cert)?;
+            let profile = Profile { url, token, bucket, ca_file, client_cert };
+            profiles.profile.insert(name.clone(), profile);
             profiles.default.get_or_insert_with(|| name.clone());
             profiles.save()
         }

@@ -10,6 +10,12 @@ pub struct PrincipalBody {
     pub name: String,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
+    /// The groups of this cluster that it is in.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Whether it can log in with a password.
+    #[serde(default)]
+    pub has_password: bool,
 }
 
 /// All principals.
@@ -57,8 +63,14 @@ pub struct TokenBody {
     pub id: String,
     /// What a person calls it.
     pub label: String,
-    /// Whose it is.
+    /// Whose it is: a principal, or `PROVIDER/NAME`.
     pub principal: String,
+    /// `api`, or `session` for somebody who logged in.
+    #[serde(default)]
+    pub kind: String,
+    /// The groups that the provider said its user is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// What of the principal's grants it may use.
     pub scopes: ScopesBody,
     /// When it was made, in milliseconds since 1970.
@@ -106,8 +118,13 @@ pub struct CreatedToken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantBody {
-    /// A principal, `authenticated` or `anonymous`.
-    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
+    /// A principal, `PROVIDER/NAME`, `group:NAME`, `group:PROVIDER/NAME`, `authenticated` or
+    /// `anonymous`.
+    #[schema(
+        pattern = "^(group:)?[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._@+:/%-]+)?$",
+        min_length = 1,
+        max_length = 400
+    )]
     pub subject: String,
     /// `reader`, `writer` or `admin`.
     #[schema(pattern = "^(reader|writer|admin)$")]
@@ -136,8 +153,14 @@ pub struct Grants {
 /// What a caller may know of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WhoAmIBody {
-    /// The principal.
+    /// The principal, or `PROVIDER/NAME`.
     pub principal: Option<String>,
+    /// What was shown: its kind and its public name.
+    #[serde(default)]
+    pub credential: String,
+    /// The groups that the caller is in.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// The token that was shown.
     pub token: Option<TokenBody>,
     /// The grants that bear on the caller, before the token's scopes.
@@ -148,8 +171,13 @@ pub struct WhoAmIBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Explain {
-    /// A principal, `authenticated` or `anonymous`.
-    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
+    /// A principal, `PROVIDER/NAME`, `group:NAME`, `group:PROVIDER/NAME`, `authenticated` or
+    /// `anonymous`.
+    #[schema(
+        pattern = "^(group:)?[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._@+:/%-]+)?$",
+        min_length = 1,
+        max_length = 400
+    )]
     pub subject: String,
     /// An action, such as `read_dataset`.
     #[schema(

@@ -175,7 +175,7 @@ impl Node {
         self.call(Method::POST, &path, question, Again::Yes).await
     }
 
-    async fn delete(&self, path: &[&str]) -> Result<(), Error> {
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Error> {
         self.send(Method::DELETE, path, &[], None, Again::Unsent).await?;
         Ok(())
     }

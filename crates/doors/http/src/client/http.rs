@@ -63,6 +63,42 @@ impl Wire {
     }
 }
 
+/// Whom a client trusts, and what it shows of itself.
+#[derive(Clone, Default)]
+pub struct Trust {
+    /// Certificates of authorities, PEM, trusted instead of the system's.
+    pub authority: Option<Vec<u8>>,
+    /// A client certificate and its private key, PEM.
+    pub identity: Option<Vec<u8>>,
+    /// Whether everybody is believed: only to fetch a certificate that is compared.
+    pub(super) blind: bool,
+}
+
+impl Trust {
+    /// Trust in these authorities (PEM) instead of the system's, and a client certificate with its key
+    /// (PEM) to show.
+    #[must_use]
+    pub fn new(authority: Option<Vec<u8>>, identity: Option<Vec<u8>>) -> Self {
+        Self { authority, identity, blind: false }
+    }
+
+    fn apply(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, String> {
+        let mut builder = builder.tls_danger_accept_invalid_certs(self.blind);
+        if let Some(pem) = &self.authority {
+            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| reasons(&e))?;
+            if roots.is_empty() {
+                return Err("the file of authorities holds no certificate".to_owned());
+            }
+            builder = builder.tls_certs_only(roots);
+        }
+        if let Some(pem) = &self.identity {
+            let refused = |_| "the client certificate's file needs a certificate and a key, PEM";
+            builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(refused)?);
+        }
+        Ok(builder)
+    }
+}
+
 /// A node over HTTP. Cheap to clone; all clones share connections and counters.
 #[derive(Clone)]
 pub struct Node {
@@ -94,6 +130,19 @@ impl Node {
     /// # Errors
     /// [`Error::Invalid`] for an address that is none.
     pub fn new(url: &str, token: Option<&str>, env: &Env) -> Result<Self, Error> {
+        Self::with_trust(url, token, &Trust::default(), env)
+    }
+
+    /// The same, with certificates of its own.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an address or a certificate that is none.
+    pub fn with_trust(
+        url: &str,
+        token: Option<&str>,
+        trust: &Trust,
+        env: &Env,
+    ) -> Result<Self, Error> {
         let bad = |why: String| Error::Invalid { detail: format!("{url:?} is no node: {why}") };
         let mut base = Url::parse(url).map_err(|error| bad(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
@@ -103,7 +152,8 @@ impl Node {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
-        let client = reqwest::Client::builder()
+        let builder = trust.apply(reqwest::Client::builder()).map_err(bad)?;
+        let client = builder
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX)
             .redirect(reqwest::redirect::Policy::none())

@@ -10,7 +10,9 @@
 
 mod admin;
 mod http;
+mod people;
 mod store;
 mod upload;
 
-pub use http::{Node, Wire};
+pub use http::{Node, Trust, Wire};
+pub use people::DevicePolled;

@@ -51,8 +51,7 @@ pub(super) async fn datasets(call: Call, location: Location) -> Result<Response,
     let all = call.door.datasets().list(&location.project).await?;
     let mut left = all.into_iter().filter(|summary| {
         let name = summary.name.parse::<DatasetName>();
-        summary.name > after
-            && name.is_ok_and(|name| visit.may_read(&location.project, &name))
+        summary.name > after && name.is_ok_and(|name| visit.may_read(&location.project, &name))
     });
     let datasets: Vec<_> = left.by_ref().take(limit).collect();
     let more = left.next().is_some();

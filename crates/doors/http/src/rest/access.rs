@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use cairn_access::{Decision, Grant, Resource, Scopes, TokenSpec};
+use cairn_access::{Decision, Grant, Principal, PrincipalName, Resource, Scopes, TokenSpec};
 
 use super::maintenance::told;
 use super::route;
@@ -115,8 +115,14 @@ fn what_routes() -> Vec<Route> {
 }
 
 async fn list_principals(call: Call) -> Result<Response, Error> {
-    let all: Vec<_> = call.snapshot()?.principals().cloned().collect();
-    json(StatusCode::OK, &Principals { principals: told(&all)? })
+    let snapshot = call.snapshot()?;
+    let body = |principal: &Principal| PrincipalBody {
+        name: principal.name.to_string(),
+        created_ms: principal.created_ms,
+        groups: principal.groups.iter().map(ToString::to_string).collect(),
+        has_password: snapshot.has_password(principal),
+    };
+    json(StatusCode::OK, &Principals { principals: snapshot.principals().map(body).collect() })
 }
 
 async fn create_principal(mut call: Call) -> Result<Response, Error> {
@@ -124,7 +130,9 @@ async fn create_principal(mut call: Call) -> Result<Response, Error> {
     let (access, name) = (call.door.access().clone(), asked.name.parse()?);
     let work = async move { access.create_principal(&name).await };
     let made = call.to_its_end(work).await??;
-    json(StatusCode::CREATED, &told::<_, PrincipalBody>(&made)?)
+    let (name, created_ms) = (made.name.to_string(), made.created_ms);
+    let body = PrincipalBody { name, created_ms, groups: Vec::new(), has_password: false };
+    json(StatusCode::CREATED, &body)
 }
 
 async fn remove_principal(call: Call) -> Result<Response, Error> {
@@ -144,12 +152,9 @@ async fn create_token(mut call: Call) -> Result<Response, Error> {
     let scopes: Scopes = serde_json::to_value(&scopes)
         .and_then(serde_json::from_value)
         .map_err(|error| Error::invalid(format!("the scopes are refused: {error}")))?;
-    let spec = TokenSpec {
-        principal: asked.principal.parse()?,
-        label: asked.label.parse()?,
-        scopes,
-        expires_in: asked.expires_in_seconds.map(Duration::from_secs),
-    };
+    let principal: PrincipalName = asked.principal.parse()?;
+    let expires_in = asked.expires_in_seconds.map(Duration::from_secs);
+    let spec = TokenSpec { scopes, expires_in, ..TokenSpec::api(principal, asked.label.parse()?) };
     let access = call.door.access().clone();
     let made = call.to_its_end(async move { access.create_token(spec).await }).await??;
     let made = CreatedToken { info: told(&made.info)?, token: made.token.expose().to_owned() };

@@ -101,8 +101,7 @@ async fn list(call: Call) -> Result<Response, Error> {
     let all = call.door.datasets().list(&project).await?;
     let mut left = all.into_iter().filter(|summary| {
         let name = summary.name.parse::<DatasetName>();
-        summary.name > after
-            && name.is_ok_and(|name| visit.may_read(&project, &name))
+        summary.name > after && name.is_ok_and(|name| visit.may_read(&project, &name))
     });
     let datasets: Vec<_> = left.by_ref().take(limit).collect();
     let more = left.next().is_some();

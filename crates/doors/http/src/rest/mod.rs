@@ -6,9 +6,11 @@
 
 mod access;
 mod chunks;
+mod cluster;
 mod datasets;
 mod maintenance;
 mod node;
+mod people;
 mod proofs;
 mod uploads;
 mod versions;
@@ -28,6 +30,8 @@ pub(crate) fn routes() -> Vec<Route> {
         uploads::routes(),
         maintenance::routes(),
         access::routes(),
+        people::routes(),
+        cluster::routes(),
     ]
     .into_iter()
     .flatten()

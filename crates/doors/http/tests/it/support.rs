@@ -129,7 +129,7 @@ impl Server {
         let serving = door.clone();
         env.spawn.task(Box::pin(async move {
             let shutdown = async move { stopped.await.unwrap_or_default() };
-            serving.serve(listener, shutdown).await.unwrap();
+            serving.serve(listener, cairn_http::Transport::Plain, shutdown).await.unwrap();
             end.send(()).unwrap_or_default();
         }));
         Self { url, door, datasets, access, env, root, stop: Some(stop), ended }

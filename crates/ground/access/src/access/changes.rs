@@ -1,9 +1,13 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Access;
+use crate::certificate::{Certificate, Fingerprint};
 use crate::error::Error;
 use crate::grant::{Grant, GrantId};
-use crate::principal::{Principal, PrincipalName};
+use crate::password::{Password, PasswordHash};
+use crate::principal::{GroupName, Principal, PrincipalName, ProviderName};
+use crate::provider::Provider;
 use crate::state::Token;
 use crate::token::{NewToken, Secret, TokenId, TokenInfo, TokenSpec};
 
@@ -18,9 +22,89 @@ impl Access {
     /// [`Error::PrincipalExists`], [`Error::TooMany`], and as every change: [`Error::Contended`],
     /// [`Error::Bucket`] (after which the change may have been made), and as [`Access::refresh`].
     pub async fn create_principal(&self, name: &PrincipalName) -> Result<Principal, Error> {
-        let principal = Principal { name: name.clone(), created_ms: self.now_ms() };
+        let principal = Principal::new(name.clone(), self.now_ms());
         self.change(|state| state.add_principal(principal.clone())).await?;
         Ok(principal)
+    }
+
+    /// Sets a principal's password, or takes it away, and ends its sessions. Durable when it
+    /// returns.
+    ///
+    /// # Errors
+    /// [`Error::NoPrincipal`], [`Error::LastAdmin`], and as every change.
+    pub async fn set_password(
+        &self,
+        name: &PrincipalName,
+        password: Option<Password>,
+    ) -> Result<(), Error> {
+        let now_ms = self.now_ms();
+        let hash = match password {
+            None => None,
+            Some(password) => {
+                let rng = std::sync::Arc::clone(&self.shared.env.rng);
+                let hash = move || PasswordHash::new(&password, &*rng);
+                Some(self.shared.env.spawn.run(hash).await??)
+            }
+        };
+        self.change(|state| state.set_password(now_ms, name, hash.as_ref())).await
+    }
+
+    /// Sets the groups of this bucket that a principal is in. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoPrincipal`], [`Error::Foreign`] for a group of a provider, [`Error::LastAdmin`],
+    /// [`Error::TooMany`], and as every change.
+    pub async fn set_groups(
+        &self,
+        name: &PrincipalName,
+        groups: &BTreeSet<GroupName>,
+    ) -> Result<(), Error> {
+        let now_ms = self.now_ms();
+        self.change(|state| state.set_groups(now_ms, name, groups)).await
+    }
+
+    /// Registers a client certificate; one that is there already gets the new owner. Durable when
+    /// it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoPrincipal`], [`Error::ExpiredCertificate`], [`Error::TooMany`], and as every
+    /// change.
+    pub async fn add_certificate(&self, certificate: Certificate) -> Result<Certificate, Error> {
+        let now_ms = self.now_ms();
+        if certificate.expires_ms <= now_ms {
+            return Err(Error::ExpiredCertificate { fingerprint: certificate.fingerprint });
+        }
+        let certificate = Certificate { created_ms: now_ms, ..certificate };
+        self.change(|state| state.add_certificate(certificate.clone())).await?;
+        Ok(certificate)
+    }
+
+    /// Takes a client certificate back (ACCESS-5).
+    ///
+    /// # Errors
+    /// [`Error::UnknownCertificate`], [`Error::LastAdmin`], and as every change.
+    pub async fn remove_certificate(&self, fingerprint: &Fingerprint) -> Result<(), Error> {
+        let now_ms = self.now_ms();
+        self.change(|state| state.remove_certificate(now_ms, fingerprint)).await
+    }
+
+    /// Adds an identity provider, or replaces the one of that name. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Provider`], [`Error::TooMany`], and as every change.
+    pub async fn set_provider(&self, provider: Provider) -> Result<Provider, Error> {
+        let provider = Provider { created_ms: self.now_ms(), ..provider };
+        self.change(|state| state.set_provider(provider.clone())).await?;
+        Ok(provider)
+    }
+
+    /// Removes an identity provider and ends the sessions of its users (ACCESS-5).
+    ///
+    /// # Errors
+    /// [`Error::NoProvider`], and as every change.
+    pub async fn remove_provider(&self, name: &ProviderName) -> Result<(), Error> {
+        let now_ms = self.now_ms();
+        self.change(|state| state.remove_provider(now_ms, name)).await
     }
 
     /// Removes a principal with its tokens and grants. Durable when it returns.
@@ -46,6 +130,8 @@ impl Access {
             id: secret.id(),
             label: spec.label,
             principal: spec.principal,
+            kind: spec.kind,
+            groups: spec.groups,
             scopes: spec.scopes,
             created_ms: now_ms,
             expires_ms,

@@ -33,7 +33,7 @@ fn bearer_and_basic_let_in() {
         basic(&format!("x:{token}")).replace("Basic", "bAsIc"),
     ] {
         let caller = snapshot.authenticate(Some(&header)).unwrap();
-        assert_eq!(caller.principal().map(PrincipalName::as_str), Some("root"), "{header}");
+        assert_eq!(caller.owner().map(Owner::as_str), Some("root"), "{header}");
     }
     assert_eq!(snapshot.authenticate(None).unwrap(), Caller::Anonymous);
 }

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::grant::Scope;
-use crate::principal::Principal;
+use crate::principal::{Principal, PrincipalName};
 use crate::state::Token;
-use crate::token::Secret;
+use crate::token::{Secret, TokenKind};
 
 const NOW_MS: i64 = 1_000_000;
 
@@ -16,7 +16,7 @@ const NOW_MS: i64 = 1_000_000;
 fn state(grants: &[&str]) -> State {
     let mut state = State::default();
     let name: PrincipalName = "p".parse().unwrap();
-    state.add_principal(Principal { name, created_ms: 0 }).unwrap();
+    state.add_principal(Principal::new(name, 0)).unwrap();
     for line in grants {
         state.add_grant(grant(line)).unwrap();
     }
@@ -41,6 +41,8 @@ fn signed_in(mut state: State, scopes: &[&str]) -> (Snapshot, Caller) {
     let scopes: Vec<Scope> = scopes.collect();
     let secret = Secret::random(&SeededRng::new(1));
     let info = TokenInfo {
+        kind: TokenKind::Api,
+        groups: BTreeSet::new(),
         id: secret.id(),
         label: "t".parse().unwrap(),
         principal: "p".parse().unwrap(),
@@ -440,7 +442,7 @@ fn model(grants: &[Grant], scopes: Option<&[Scope]>, action: Action, on: &Resour
     };
     grants.iter().any(|grant| {
         let fits = grant.role >= action.needs() && about(&grant.pattern);
-        let mine = grant.subject.as_str() == "p" || grant.subject == Subject::Authenticated;
+        let mine = grant.subject.to_string() == "p" || grant.subject == Subject::Authenticated;
         let scoped = scopes.is_none_or(|scopes| {
             scopes.iter().any(|scope| scope.role >= action.needs() && about(&scope.pattern))
         });
@@ -476,7 +478,7 @@ proptest! {
     ) {
         let mut state = state(&[]);
         let other: PrincipalName = "q".parse().unwrap();
-        state.add_principal(Principal { name: other, created_ms: 0 }).unwrap();
+        state.add_principal(Principal::new(other, 0)).unwrap();
         let grants: Vec<Grant> = grants.iter().map(|line| grant(line)).collect();
         for grant in &grants {
             state.add_grant(grant.clone()).unwrap();

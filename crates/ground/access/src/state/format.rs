@@ -3,27 +3,35 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 4 | `CRNA` |
-//! | 4 | 1 | version of this layout, 1 |
+//! | 4 | 1 | version: 1, or 2 when the text holds what version 1 does not know |
 //! | 5 | 3 | 0 |
 //! | 8 | 4 | n, the length of the JSON text |
 //! | 12 | n | JSON text, UTF-8 |
 //! | 12 + n | 32 | BLAKE3 of all before |
 //!
-//! The JSON text is an object of `version` (1), `principals`, `tokens` and `grants`, see
-//! [`Stored`]; other fields are refused. The checksum is looked at before anything else, so a
+//! The JSON text is an object of `version`, `principals`, `tokens` and `grants`, and in version 2 also
+//! passwords, groups, sessions, `certificates` and `providers`, see [`Stored`]; other fields are
+//! refused. What is left out is empty. The checksum is looked at before anything else, so a
 //! flipped bit is an error and never another permission. It is no signature: who can write to the
 //! bucket can write this.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{GRANTS_MAX, State, Token};
+use super::{Account, GRANTS_MAX, State, Token};
+use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::grant::{Grant, Scopes};
-use crate::principal::{Label, Principal, PrincipalName};
-use crate::token::{TokenHash, TokenId, TokenInfo};
+use crate::password::PasswordHash;
+use crate::principal::{GroupName, Label, Owner, Principal, PrincipalName, Subject};
+use crate::provider::Provider;
+use crate::token::{TokenHash, TokenId, TokenInfo, TokenKind};
 
 const MAGIC: &[u8; 4] = b"CRNA";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// What a state is written as that holds nothing newer, so that older programs go on reading it.
+const VERSION_FIRST: u8 = 1;
 const HEADER_BYTES: usize = 12;
 const HASH_BYTES: usize = 32;
 
@@ -34,9 +42,31 @@ const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[serde(deny_unknown_fields)]
 struct Stored {
     version: u32,
-    principals: Vec<Principal>,
+    principals: Vec<StoredPrincipal>,
     tokens: Vec<StoredToken>,
     grants: Vec<Grant>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<Certificate>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    providers: Vec<Provider>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPrincipal {
+    name: PrincipalName,
+    created_ms: i64,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    groups: BTreeSet<GroupName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password: Option<PasswordHash>,
+}
+
+impl From<&Account> for StoredPrincipal {
+    fn from(Account { info, password }: &Account) -> Self {
+        let Principal { name, created_ms, groups } = info.clone();
+        Self { name, created_ms, groups, password: password.clone() }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,11 +74,19 @@ struct Stored {
 struct StoredToken {
     id: TokenId,
     label: Label,
-    principal: PrincipalName,
+    principal: Owner,
+    #[serde(default, skip_serializing_if = "is_api")]
+    kind: TokenKind,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    groups: BTreeSet<GroupName>,
     scopes: Scopes,
     created_ms: i64,
     expires_ms: Option<i64>,
     hash: TokenHash,
+}
+
+fn is_api(kind: &TokenKind) -> bool {
+    *kind == TokenKind::Api
 }
 
 impl From<&Token> for StoredToken {
@@ -58,6 +96,8 @@ impl From<&Token> for StoredToken {
             id: info.id,
             label: info.label,
             principal: info.principal,
+            kind: info.kind,
+            groups: info.groups,
             scopes: info.scopes,
             created_ms: info.created_ms,
             expires_ms: info.expires_ms,
@@ -73,6 +113,8 @@ impl From<StoredToken> for Token {
                 id: stored.id,
                 label: stored.label,
                 principal: stored.principal,
+                kind: stored.kind,
+                groups: stored.groups,
                 scopes: stored.scopes,
                 created_ms: stored.created_ms,
                 expires_ms: stored.expires_ms,
@@ -94,14 +136,34 @@ impl State {
     /// # Errors
     /// [`Error::TooMany`] over [`STATE_BYTES_MAX`].
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let version = self.version();
         let stored = Stored {
-            version: u32::from(VERSION),
-            principals: self.principals.values().cloned().collect(),
+            version: u32::from(version),
+            principals: self.principals.values().map(StoredPrincipal::from).collect(),
             tokens: self.tokens.values().map(StoredToken::from).collect(),
             grants: self.grants.values().flat_map(|grants| grants.values().cloned()).collect(),
+            certificates: self.certificates.values().cloned().collect(),
+            providers: self.providers.values().cloned().collect(),
         };
         let json = serde_json::to_vec(&stored).expect("names and numbers are always JSON");
-        envelope(VERSION, &json)
+        envelope(version, &json)
+    }
+
+    /// The first version that knows all that this state holds.
+    fn version(&self) -> u8 {
+        let newer_account =
+            |account: &Account| account.password.is_some() || !account.info.groups.is_empty();
+        let newer_token = |token: &Token| {
+            token.info.kind != TokenKind::Api || token.info.principal.principal().is_none()
+        };
+        let newer_subject =
+            |subject: &Subject| matches!(subject, Subject::User(_) | Subject::Group(_));
+        let newer = !self.certificates.is_empty()
+            || !self.providers.is_empty()
+            || self.principals.values().any(newer_account)
+            || self.tokens.values().any(newer_token)
+            || self.grants.keys().any(newer_subject);
+        if newer { VERSION } else { VERSION_FIRST }
     }
 
     /// Reads what [`State::encode`] made.
@@ -124,8 +186,16 @@ impl State {
     /// Rebuilds the state through the functions that change one, so that it keeps all their rules.
     fn build(stored: Stored) -> Result<Self, Error> {
         let mut state = Self::default();
-        for principal in stored.principals {
-            state.add_principal(principal)?;
+        for StoredPrincipal { name, created_ms, groups, password } in stored.principals {
+            state.add_principal(Principal::new(name.clone(), created_ms))?;
+            state.set_groups(i64::MIN, &name, &groups)?;
+            state.account(&name)?.password = password;
+        }
+        for provider in stored.providers {
+            state.set_provider(provider)?;
+        }
+        for certificate in stored.certificates {
+            state.add_certificate(certificate)?;
         }
         for token in stored.tokens {
             let token = Token::from(token);

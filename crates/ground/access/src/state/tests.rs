@@ -12,6 +12,8 @@ fn secret(seed: u64) -> Secret {
 fn token(seed: u64, principal: &str, expires_ms: Option<i64>) -> Token {
     let secret = secret(seed);
     let info = TokenInfo {
+        kind: TokenKind::Api,
+        groups: BTreeSet::new(),
         id: secret.id(),
         label: "t".parse().unwrap(),
         principal: principal.parse().unwrap(),
@@ -29,7 +31,7 @@ fn grant(subject: &str, role: Role, pattern: &str) -> Grant {
 fn with_principal(name: &str) -> State {
     let mut state = State::first(NOW_MS, &secret(1));
     let name = name.parse().unwrap();
-    state.add_principal(Principal { name, created_ms: NOW_MS }).unwrap();
+    state.add_principal(Principal::new(name, NOW_MS)).unwrap();
     state
 }
 
@@ -86,7 +88,7 @@ fn what_refers_to_nobody_is_refused() {
     assert!(matches!(state.revoke_token(NOW_MS, &missing), Err(Error::NoToken { .. })));
     let missing = grant("ci", Role::Reader, "x").id();
     assert!(matches!(state.remove_grant(NOW_MS, &missing), Err(Error::NoGrant { .. })));
-    let twice = Principal { name: "ci".parse().unwrap(), created_ms: NOW_MS };
+    let twice = Principal::new("ci".parse().unwrap(), NOW_MS);
     assert!(matches!(state.add_principal(twice), Err(Error::PrincipalExists { .. })));
     assert_eq!(state, before);
 }
@@ -135,9 +137,9 @@ fn grants_and_principals_are_bounded() {
     let mut state = State::first(NOW_MS, &secret(1));
     for index in 1..PRINCIPALS_MAX {
         let name = format!("p{index}").parse().unwrap();
-        state.add_principal(Principal { name, created_ms: NOW_MS }).unwrap();
+        state.add_principal(Principal::new(name, NOW_MS)).unwrap();
     }
-    let more = Principal { name: "more".parse().unwrap(), created_ms: NOW_MS };
+    let more = Principal::new("more".parse().unwrap(), NOW_MS);
     assert!(matches!(state.add_principal(more), Err(Error::TooMany { .. })));
     for index in 0..GRANTS_PER_SUBJECT_MAX {
         state.add_grant(grant("p1", Role::Reader, &format!("n{index}"))).unwrap();
@@ -163,5 +165,5 @@ fn recovery_gives_root_back() {
     assert_eq!(state.tokens.len(), 2);
     state.revoke_token(NOW_MS, &first.id).unwrap();
     assert!(state.administered(NOW_MS));
-    assert_eq!(second.principal, PrincipalName::root());
+    assert_eq!(second.principal, PrincipalName::root().into());
 }

@@ -4,6 +4,7 @@
 
 mod agree;
 mod bootstrap;
+mod people;
 mod refresh;
 mod rough;
 mod sealed;
@@ -11,7 +12,7 @@ mod sealed;
 use std::sync::Arc;
 
 use cairn_access::{
-    Access, Action, Caller, Error, Grant, NewToken, Plain, Resource, Role, Scopes, TokenSpec,
+    Access, Action, Caller, Error, Grant, NewToken, Plain, PrincipalName, Resource, Role, TokenSpec,
 };
 use cairn_bucket::Bucket;
 use cairn_env::Env;
@@ -45,12 +46,8 @@ pub(crate) async fn show(access: &Access, token: &NewToken) -> Result<Caller, Er
 }
 
 pub(crate) fn spec(principal: &str) -> TokenSpec {
-    TokenSpec {
-        principal: principal.parse().unwrap(),
-        label: "test".parse().unwrap(),
-        scopes: Scopes::All,
-        expires_in: None,
-    }
+    let principal: PrincipalName = principal.parse().unwrap();
+    TokenSpec::api(principal, "test".parse().unwrap())
 }
 
 pub(crate) fn grant(subject: &str, role: Role, pattern: &str) -> Grant {
@@ -62,6 +59,6 @@ pub(crate) fn dataset(name: &str) -> Resource {
 }
 
 pub(crate) async fn may_read(access: &Access, caller: &Caller, name: &str) -> bool {
-    let decision = access.authorize(caller, Action::ReadDataset, &dataset(name)).await;
-    decision.unwrap().is_allowed()
+    let snapshot = access.snapshot().await.unwrap();
+    snapshot.authorize(caller, Action::ReadDataset, &dataset(name)).is_allowed()
 }

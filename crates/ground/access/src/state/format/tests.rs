@@ -10,12 +10,14 @@ use crate::token::Secret;
 fn sample() -> State {
     let mut state = State::first(1_000, &Secret::fixed(1));
     let name: PrincipalName = "ci".parse().unwrap();
-    state.add_principal(Principal { name: name.clone(), created_ms: 2_000 }).unwrap();
+    state.add_principal(Principal::new(name.clone(), 2_000)).unwrap();
     let secret = Secret::fixed(2);
     let info = TokenInfo {
+        kind: TokenKind::Api,
+        groups: BTreeSet::new(),
         id: secret.id(),
         label: "laptop".parse().unwrap(),
-        principal: name.clone(),
+        principal: name.clone().into(),
         scopes: Scopes::Only(vec![Scope {
             role: Role::Reader,
             pattern: "@lab/raw-*".parse().unwrap(),
@@ -113,9 +115,75 @@ fn golden_state_of_version_1() {
     .assert_eq(&serde_json::to_string_pretty(&json).unwrap());
 }
 
+/// A state with something of everything that version 2 brought.
+fn sample_2() -> State {
+    let mut state = sample();
+    let name: PrincipalName = "ci".parse().unwrap();
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$\
+                3EKiWQIk5Fsu7ZIVd7VwPMcwdQ5VfZ2QwcBQb9LzYzA";
+    let hash = PasswordHash::try_from(hash.to_owned()).unwrap();
+    state.set_password(0, &name, Some(&hash)).unwrap();
+    state.set_groups(0, &name, &["staff".parse().unwrap()].into()).unwrap();
+    let provider = Provider {
+        name: "corp".parse().unwrap(),
+        issuer: "https://id.example.org".to_owned(),
+        client_id: "cairn".to_owned(),
+        client_secret: Some(crate::ClientSecret::new("shared".to_owned())),
+        scopes: vec!["openid".to_owned(), "email".to_owned()],
+        user_claim: "email".to_owned(),
+        groups_claim: "groups".to_owned(),
+        audiences: vec!["api".to_owned()],
+        created_ms: 5_000,
+    };
+    state.set_provider(provider).unwrap();
+    let certificate = Certificate {
+        fingerprint: crate::Fingerprint([3; 32]),
+        principal: name,
+        label: "robot".parse().unwrap(),
+        created_ms: 6_000,
+        expires_ms: 7_000,
+    };
+    state.add_certificate(certificate).unwrap();
+    let secret = Secret::fixed(3);
+    let info = TokenInfo {
+        id: secret.id(),
+        label: Label::session(),
+        principal: "corp/alice@example.org".parse().unwrap(),
+        kind: TokenKind::Session,
+        groups: ["corp/Domain%20Users".parse().unwrap()].into(),
+        scopes: Scopes::All,
+        created_ms: 8_000,
+        expires_ms: Some(9_000),
+    };
+    state.add_token(8_000, Token { info, hash: secret.hash() }).unwrap();
+    for (subject, role, pattern) in [
+        ("corp/alice@example.org", Role::Writer, "@lab/*"),
+        ("group:staff", Role::Reader, "@lab/*"),
+        ("group:corp/Domain%20Users", Role::Reader, "@lab/*"),
+    ] {
+        let (subject, pattern) = (subject.parse().unwrap(), pattern.parse().unwrap());
+        state.add_grant(Grant { subject, role, pattern }).unwrap();
+    }
+    state
+}
+
+/// Version 2, for ever.
+#[test]
+fn golden_state_of_version_2() {
+    let bytes = sample_2().encode().unwrap();
+    let golden = include_bytes!("golden_2.bin");
+    assert_eq!(State::decode(golden).unwrap(), sample_2());
+    assert!(bytes == golden, "the bytes that are written have changed");
+    assert_eq!(bytes[4], 2);
+    let json = std::str::from_utf8(open(golden).unwrap()).unwrap();
+    for secret in ["cairn_", "correct horse"] {
+        assert!(!json.contains(secret), "ACCESS-3");
+    }
+}
+
 #[test]
 fn what_is_written_is_read() {
-    for state in [State::default(), sample()] {
+    for state in [State::default(), sample(), sample_2()] {
         assert_eq!(State::decode(&state.encode().unwrap()).unwrap(), state);
     }
 }
@@ -159,8 +227,8 @@ fn what_does_not_belong_is_refused() {
         expect!["corrupt at 12: not the JSON that belongs here, at line 1 column 22"],
     );
     check(
-        &format!(r#"{{"version":2,"principals":[],{rest},"more":1}}"#),
-        expect!["access/state has format version 2, this program reads up to 1; update cairn"],
+        &format!(r#"{{"version":3,"principals":[],{rest},"more":1}}"#),
+        expect!["access/state has format version 3, this program reads up to 2; update cairn"],
     );
     check(
         &format!(r#"{{"version":0,"principals":[],{rest}}}"#),
@@ -218,8 +286,8 @@ fn what_breaks_the_rules_is_refused() {
 
 #[test]
 fn a_later_layout_is_told_from_damage() {
-    let later = envelope(2, b"{}").unwrap();
-    assert!(matches!(State::decode(&later), Err(Error::LaterVersion { found: 2, known: 1 })));
+    let later = envelope(3, b"{}").unwrap();
+    assert!(matches!(State::decode(&later), Err(Error::LaterVersion { found: 3, known: 2 })));
 }
 
 #[test]

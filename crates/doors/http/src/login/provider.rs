@@ -1,0 +1,110 @@
+//! Logins by an identity provider: a browser goes there and comes back, or a program shows a code.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use cairn_access::{Provider, ProviderName};
+use cairn_oidc::Polled;
+
+use super::page::{leads_to, next_of};
+use super::session::{SESSION_LIFE, open_vouched, opened};
+use super::{Here, cookie};
+use crate::api::{DeviceAsked, DeviceBegun, DeviceWaits};
+use crate::call::{Call, json};
+use crate::door::Inner;
+use crate::error::Error;
+
+/// The provider that the path names.
+async fn provider(door: &Inner, id: &str) -> Result<Provider, Error> {
+    let name: ProviderName = id.parse()?;
+    Ok(door.access().snapshot().await?.provider(&name)?.clone())
+}
+
+/// Where a provider sends browsers back to.
+fn redirect_address(call: &Call) -> Result<String, Error> {
+    if let Some(url) = &call.door.options().public_url {
+        return Ok(format!("{}/auth/callback", url.trim_end_matches('/')));
+    }
+    let host = call.uri.authority().map(|authority| authority.as_str().to_owned());
+    let host = host.or_else(|| {
+        let host = call.headers.get(header::HOST)?.to_str().ok()?;
+        Some(host.to_owned())
+    });
+    let host = host.ok_or_else(|| Error::invalid("the request names no host"))?;
+    let scheme = if cookie::over_tls(&Here::of(call)) { "https" } else { "http" };
+    Ok(format!("{scheme}://{host}/auth/callback"))
+}
+
+pub(super) async fn start(call: Call) -> Result<Response, Error> {
+    let provider = provider(&call.door.clone(), &call.args.id()?.to_owned()).await?;
+    let next = next_of(call.query("next")?.as_deref());
+    let begun = call.door.oidc().begin(&provider, &redirect_address(&call)?, &next).await?;
+    let kept = cookie::keep_pending(&Here::of(&call), &begun.pending)?;
+    let mut response = leads_to(&begun.url)?;
+    response.headers_mut().append(header::SET_COOKIE, kept);
+    Ok(response)
+}
+
+pub(super) async fn callback(call: Call) -> Result<Response, Error> {
+    let pending = cookie::pending_of(&call.headers)?;
+    if let Some(error) = call.query("error")? {
+        let shown: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
+        let reason = format!("the provider says: {shown}");
+        return Err(cairn_access::Error::Bearer { reason }.into());
+    }
+    let (code, state) = (asked(&call, "code")?, asked(&call, "state")?);
+    let name: ProviderName = pending.provider.parse()?;
+    let provider = call.door.access().snapshot().await?.provider(&name)?.clone();
+    let vouched = call.door.oidc().finish(&provider, &pending, &state, &code).await?;
+    let here = Here::of(&call);
+    let session = open_vouched(&here, vouched).await?;
+    let mut response = leads_to(&next_of(Some(&pending.next)))?;
+    let kept = cookie::keep_session(&here, session.token.expose(), SESSION_LIFE.as_secs());
+    let headers = response.headers_mut();
+    headers.append(header::SET_COOKIE, kept);
+    headers.append(header::SET_COOKIE, cookie::forget_pending(&here));
+    Ok(response)
+}
+
+fn asked(call: &Call, name: &str) -> Result<String, Error> {
+    let value = call.query(name)?;
+    value.ok_or_else(|| Error::invalid(format!("?{name}= is missing; begin again")))
+}
+
+pub(super) async fn begin_device(call: Call) -> Result<Response, Error> {
+    let begun = call
+        .door
+        .oidc()
+        .begin_device(&provider(&call.door.clone(), &call.args.id()?.to_owned()).await?)
+        .await?;
+    let body = DeviceBegun {
+        device_code: begun.device_code,
+        user_code: begun.user_code,
+        verification_uri: begun.verification_uri,
+        verification_uri_complete: begun.verification_uri_complete,
+        expires_in_seconds: begun.expires_in_s,
+        interval_seconds: begun.interval_s,
+    };
+    json(StatusCode::CREATED, &body)
+}
+
+pub(super) async fn poll_device(mut call: Call) -> Result<Response, Error> {
+    let asked: DeviceAsked = call.json().await?;
+    let provider = provider(&call.door.clone(), &call.args.id()?.to_owned()).await?;
+    let slow_down = match call.door.oidc().poll_device(&provider, &asked.device_code).await? {
+        Polled::Done(vouched) => return opened(&open_vouched(&Here::of(&call), vouched).await?),
+        Polled::Pending => false,
+        Polled::SlowDown => true,
+    };
+    json(StatusCode::ACCEPTED, &DeviceWaits { slow_down })
+}
+
+/// An answer that leads elsewhere, by a GET.
+pub(crate) fn see_other(address: HeaderValue) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, address);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
