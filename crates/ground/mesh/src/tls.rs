@@ -25,7 +25,7 @@ use crate::certificate;
 use crate::error::Error;
 
 /// How often files are looked at, and how often a certificate's age.
-pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The largest file of certificates or keys, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 

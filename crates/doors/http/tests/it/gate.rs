@@ -64,6 +64,29 @@ const CLASSES: &[(&str, &str)] = &[
     ("POST /api/v1/access/grants", "admin"),
     ("DELETE /api/v1/access/grants/{id}", "admin"),
     ("POST /api/v1/access/explain", "admin"),
+    ("PUT /api/v1/access/principals/{id}/password", "admin"),
+    ("PUT /api/v1/access/principals/{id}/groups", "admin"),
+    ("PUT /api/v1/access/password", "signed_in"),
+    ("GET /api/v1/access/certificates", "admin"),
+    ("POST /api/v1/access/certificates", "admin"),
+    ("DELETE /api/v1/access/certificates/{id}", "admin"),
+    ("GET /api/v1/access/providers", "admin"),
+    ("PUT /api/v1/access/providers/{id}", "admin"),
+    ("DELETE /api/v1/access/providers/{id}", "admin"),
+    ("GET /auth/login", "login"),
+    ("POST /auth/login", "login"),
+    ("GET /auth/start/{id}", "login"),
+    ("GET /auth/callback", "login"),
+    ("POST /auth/logout", "login"),
+    ("GET /api/v1/login", "login"),
+    ("POST /api/v1/login/password", "login"),
+    ("POST /api/v1/login/device/{id}", "login"),
+    ("POST /api/v1/login/device/{id}/poll", "login"),
+    ("DELETE /api/v1/login", "signed_in"),
+    ("GET /api/v1/cluster/authority", "login"),
+    ("POST /api/v1/cluster/join", "login"),
+    ("POST /api/v1/cluster/join-tokens", "admin"),
+    ("GET /api/v1/cluster/nodes", "admin"),
 ];
 
 /// The callers, in the order of the columns below.
@@ -75,6 +98,8 @@ fn expected(class: &str) -> [u16; 7] {
         "public" => [0, 0, 0, 0, 0, 0, 0],
         // Nobody has to say who asks; who does, must be right (ACCESS-2).
         "description" => [0, 401, 401, 0, 0, 0, 0],
+        // What logs in looks at no credential: whoever shows an old one may log in again.
+        "login" => [0, 0, 0, 0, 0, 0, 0],
         "signed_in" => [401, 401, 401, 0, 0, 0, 0],
         "look" | "read" => [401, 401, 401, 403, 0, 0, 0],
         "write" => [401, 401, 401, 403, 403, 0, 0],

@@ -103,7 +103,7 @@ async fn somebody_elses_upload_is_none() {
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
     // A grant that went away takes the upload along.
     let grants: Vec<_> = server.access.snapshot().await.unwrap().grants().cloned().collect();
-    let grant = grants.iter().find(|grant| grant.subject.as_str() == "ci").unwrap();
+    let grant = grants.iter().find(|grant| grant.subject.to_string() == "ci").unwrap();
     server.access.remove_grant(&grant.id()).await.unwrap();
     let url = format!("{}/claim", upload.base);
     assert_eq!(post(&server, &token, &url, Bytes::new()).await.0, StatusCode::FORBIDDEN);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cairn_access::{Access, Grant, PrincipalName, Scopes, Seal, SealError, TokenSpec};
+use cairn_access::{Access, Grant, PrincipalName, Seal, SealError, TokenSpec};
 use cairn_blocks::{EnvelopeKind, Sealer};
 use cairn_bucket::Bucket;
 use cairn_datasets::{
@@ -166,12 +166,9 @@ impl Server {
     }
 
     pub(crate) async fn token(&self, name: &str, expires_in: Option<Duration>) -> String {
-        let spec = TokenSpec {
-            principal: name.parse().unwrap(),
-            label: "test".parse().unwrap(),
-            scopes: Scopes::All,
-            expires_in,
-        };
+        let principal: PrincipalName = name.parse().unwrap();
+        let spec = TokenSpec::api(principal, "test".parse().unwrap());
+        let spec = TokenSpec { expires_in, ..spec };
         self.access.create_token(spec).await.unwrap().token.expose().to_owned()
     }
 
