@@ -100,6 +100,9 @@ pub(crate) struct Global {
     /// The key file of an encrypted bucket
     #[arg(long, global = true, env = "CAIRN_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// A file with settings, instead of cairn.toml and the user's config.toml
+    #[arg(long, global = true, env = "CAIRN_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -176,6 +179,9 @@ pub(crate) enum Command {
     /// Keep addresses and tokens under names
     #[command(subcommand)]
     Profile(Profile),
+    /// The settings of a node
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -183,6 +189,21 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting and its value
+    #[command(
+        after_help = "The strongest first: what is typed, CAIRN__SECTION__KEY in the environment,\n\
+        cairn.toml in the working directory, config.toml in the user's configuration directory, the\n\
+        default. --config FILE stands for both files."
+    )]
+    Show {
+        /// Show where each comes from too
+        #[arg(long)]
+        origin: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -196,8 +217,8 @@ pub(crate) enum Command {
     `cairn cluster ca`.\n\
     At its first start a node prints one token for `root`. It is stored as a hash only.")]
 pub(crate) struct Up {
-    /// Where to listen; repeat for several addresses
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400")]
+    /// Where to listen; repeat for several addresses. 127.0.0.1:7400 when nothing is said
+    #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<std::net::SocketAddr>,
     /// A certificate chain (PEM) for TLS on every address; read again when the file changes
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "CAIRN_TLS_CERT")]

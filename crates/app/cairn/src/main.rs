@@ -7,6 +7,7 @@
 
 mod cli;
 mod command;
+mod config;
 mod context;
 mod exit;
 mod output;
@@ -17,6 +18,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use crate::cli::Cli;
+use crate::config::LogFormat;
 use crate::exit::Usage;
 
 fn main() -> ExitCode {
@@ -24,7 +26,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::report(&error.into(), false),
     };
-    if let Err(error) = start_logging(cli.global.verbose) {
+    let loaded = match config::Loaded::load(cli.global.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(error) => return exit::report(&error, cli.global.json),
+    };
+    if let Err(error) = start_logging(cli.global.verbose, &loaded.config.log) {
         return exit::report(&error.into(), cli.global.json);
     }
     raise_file_limit();
@@ -38,7 +44,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::report(&error.into(), cli.global.json),
     };
     let json = cli.global.json;
-    let done = runtime.block_on(Box::pin(command::run(cli)));
+    let done = runtime.block_on(Box::pin(command::run(cli, loaded)));
     runtime.shutdown_background();
     match done {
         Ok(code) => code,
@@ -46,21 +52,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_logging(verbose: u8) -> Result<(), Usage> {
+fn start_logging(verbose: u8, log: &config::Log) -> Result<(), Usage> {
     let text = match verbose {
         0 => std::env::var("CAIRN_LOG").ok().filter(|text| !text.is_empty()),
         1 => Some("info".to_owned()),
         _ => Some("debug".to_owned()),
     };
-    let text = text.as_deref().unwrap_or("warn");
+    let text = text.as_deref().unwrap_or(&log.filter);
     let filter = tracing_subscriber::EnvFilter::try_new(text)
-        .map_err(|error| Usage(format!("CAIRN_LOG={text:?} is no filter: {error}")))?;
+        .map_err(|error| Usage(format!("{text:?} is no filter for the log: {error}")))?;
     let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(!plain && std::io::stderr().is_terminal())
-        .init();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.with_ansi(!plain && std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
     Ok(())
 }
 

@@ -14,13 +14,15 @@ use crate::exit::Usage;
 
 /// The file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Profiles {
     /// The profile that is used when none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) default: Option<String>,
     #[serde(default)]
     pub(crate) profile: BTreeMap<String, Profile>,
+    /// The settings of a node, which are in the same file.
+    #[serde(flatten)]
+    settings: toml::Table,
 }
 
 /// One of them: a node, or a bucket.

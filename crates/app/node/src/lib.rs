@@ -37,6 +37,8 @@ pub struct NodeOptions {
     pub listen: Vec<SocketAddr>,
     /// How listeners speak.
     pub tls: Tls,
+    /// What the door is set to.
+    pub door: cairn_http::Options,
     /// Whether the node collects in the background.
     pub collect: bool,
 }
@@ -132,7 +134,7 @@ impl Node {
         let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let server = options.tls.server(&addresses, &authority, &access, env)?;
         let door = DoorBuilder::new(datasets.clone(), uploads, access);
-        let door = door.authority(authority.clone()).build()?;
+        let door = door.authority(authority.clone()).options(options.door).build()?;
         let (stop, stopped) = watch::channel(false);
         let mut served = Vec::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {

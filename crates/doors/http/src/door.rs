@@ -29,6 +29,8 @@ use crate::route::{Permission, Route, RouteInfo};
 pub struct Options {
     /// Requests that are worked on at a time.
     pub requests_max: usize,
+    /// Connections at a time; more wait to be accepted.
+    pub connections_max: usize,
     /// The version that `/api/v1/version` tells.
     pub version: String,
     /// How long clients are waited for.
@@ -65,7 +67,13 @@ impl Default for Options {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let waits = Waits::default();
-        Self { requests_max: REQUESTS_MAX, version, waits, public_url: None }
+        Self {
+            requests_max: REQUESTS_MAX,
+            connections_max: CONNECTIONS_MAX,
+            version,
+            waits,
+            public_url: None,
+        }
     }
 }
 
@@ -239,7 +247,7 @@ impl DoorBuilder {
             oidc: self.oidc.map_or_else(|| crate::login::client(&env), Ok)?,
             metrics: Metrics::default(),
             requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
-            connections: Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX)),
+            connections: Arc::new(tokio::sync::Semaphore::new(self.options.connections_max)),
             chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),
             options: self.options,
             routes: infos,
@@ -285,7 +293,8 @@ impl Door {
     /// Connections that are open, while [`Door::serve`] listens.
     #[must_use]
     pub fn connections(&self) -> usize {
-        (CONNECTIONS_MAX - self.inner.connections().available_permits()).saturating_sub(1)
+        let max = self.inner.options().connections_max;
+        max.saturating_sub(self.inner.connections().available_permits()).saturating_sub(1)
     }
 
     /// The OpenAPI document, as JSON.

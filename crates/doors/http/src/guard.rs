@@ -23,7 +23,7 @@ use crate::call::{Call, pieces};
 use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
-use crate::limits::{JSON_BYTES_MAX, REQUESTS_MAX, URI_BYTES_MAX};
+use crate::limits::{JSON_BYTES_MAX, URI_BYTES_MAX};
 use crate::login::{login_address, see_other, session_of};
 use crate::route::{Permission, Route, Rule, Scope};
 
@@ -229,7 +229,7 @@ async fn let_through(
     }
     let permit = Arc::clone(door.requests())
         .try_acquire_owned()
-        .map_err(|_| Error::Busy { max: door.options().requests_max.min(REQUESTS_MAX) })?;
+        .map_err(|_| Error::Busy { max: door.options().requests_max })?;
     let permit = Arc::new(permit);
     let origin = place.origin(&request);
     let shown = request.headers().contains_key(header::AUTHORIZATION);

@@ -1,5 +1,6 @@
 mod access;
 mod browse;
+mod config;
 mod demo;
 mod doctor;
 mod login;
@@ -15,16 +16,17 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
+use crate::config::Loaded;
 use crate::context::Context;
 use crate::output;
 
 /// Does what was typed.
-pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
     let context = Context::new(cli.global);
     let json = context.global.json;
     match cli.command {
-        Command::Up(args) => Box::pin(up::up(&context, &args)).await?,
+        Command::Up(args) => Box::pin(up::up(&context, &args, &loaded.config)).await?,
         Command::Init(args) => maintain::init(&context, &args).await?,
         Command::Push(args) => return transfer::push(&context, &args).await,
         Command::Pull(args) => transfer::pull(&context, &args).await?,
@@ -56,6 +58,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "cairn", &mut script);
             output::data(&script)?;
+        }
+        Command::Config(cli::ConfigCommand::Show { origin }) => {
+            config::show(&context, &loaded, origin)?;
         }
         Command::Version => version(json)?,
     }

@@ -5,11 +5,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
 use crate::command::demo;
+use crate::config::{Config, TlsConfig};
 use crate::context::{Context, bucket_url, data_dir};
 use crate::exit::Usage;
 use crate::output;
 
-pub(crate) async fn up(context: &Context, args: &cli::Up) -> anyhow::Result<()> {
+pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> anyhow::Result<()> {
     let bucket = match &context.global.bucket {
         Some(url) => bucket_url(url)?,
         None => local_bucket(args.data_dir.clone())?,
@@ -17,9 +18,13 @@ pub(crate) async fn up(context: &Context, args: &cli::Up) -> anyhow::Result<()> 
     let options = NodeOptions {
         bucket: bucket.clone(),
         secret: context.secret()?,
-        listen: args.listen.clone(),
-        tls: tls(args),
-        collect: !args.no_gc,
+        listen: match args.listen.as_slice() {
+            [] => config.node.listen.clone(),
+            typed => typed.to_vec(),
+        },
+        tls: tls(args, &config.tls),
+        door: config.options(),
+        collect: config.node.collect && !args.no_gc,
     };
     let mut stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut node = Node::start(options, &context.env).await?;
@@ -42,14 +47,20 @@ pub(crate) async fn up(context: &Context, args: &cli::Up) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn tls(args: &cli::Up) -> Tls {
-    match (&args.tls_cert, &args.tls_key) {
-        (Some(certificate), Some(key)) => {
-            Tls::Files { certificate: certificate.clone(), key: key.clone() }
-        }
-        _ if args.plain_http => Tls::Off,
-        _ if args.tls_name.is_empty() => Tls::Cluster,
-        _ => Tls::ClusterFor(args.tls_name.clone()),
+/// What was typed wins as a whole over what is set.
+fn tls(args: &cli::Up, config: &TlsConfig) -> Tls {
+    let typed = TlsConfig {
+        cert: args.tls_cert.clone(),
+        key: args.tls_key.clone(),
+        names: args.tls_name.clone(),
+        plain_http: args.plain_http,
+    };
+    let used = if typed == TlsConfig::default() { config.clone() } else { typed };
+    match (used.cert, used.key) {
+        (Some(certificate), Some(key)) => Tls::Files { certificate, key },
+        _ if used.plain_http => Tls::Off,
+        _ if used.names.is_empty() => Tls::Cluster,
+        _ => Tls::ClusterFor(used.names),
     }
 }
 
