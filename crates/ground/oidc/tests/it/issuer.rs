@@ -143,6 +143,11 @@ impl Signer {
     }
 
     pub(crate) fn jwk(&self) -> Jwk {
+        if self.algorithm == Algorithm::EdDSA {
+            let x = base64(self.pair.public_key_raw());
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": self.id});
+            return serde_json::from_value(jwk).unwrap();
+        }
         let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
         jwk.common.key_id = Some(self.id.clone());
         jwk
