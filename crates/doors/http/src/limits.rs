@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use cairn_env::PACE_BYTES_MIN;
+
 /// Requests that are worked on at a time; more get 503 with `Retry-After`.
 pub const REQUESTS_MAX: usize = 512;
 /// Connections at a time; more wait to be accepted.
@@ -21,9 +23,6 @@ pub const HEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a client may read nothing of a response before the connection is closed.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(60);
-/// Bytes a second that a client sends or takes at least; one that is slower is waited for as one that
-/// stands still.
-pub const PACE_BYTES_MIN: u64 = 2048;
 /// How long requests may go on after a shutdown was asked for.
 pub const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(20);
 

@@ -12,7 +12,7 @@ use crate::refs::{Refs, by_dataset};
 use crate::store::{Published, Store, Upload};
 
 /// The longest message of a publication, in bytes.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;
+pub const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// The datasets of one bucket. Cheap to clone.
 #[derive(Clone, Debug)]
