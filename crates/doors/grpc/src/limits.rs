@@ -5,7 +5,7 @@ use std::time::Duration;
 use cairn_blocks::frame::{FRAME_BYTES_MAX, FRAME_CHUNKS_MAX};
 
 /// One message from a client.
-pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
 /// How long a client may stand still while it sends.
 pub const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -44,4 +44,5 @@ pub const ASK_EVERY: Duration = Duration::from_millis(200);
 pub const HEALTH_EVERY: Duration = Duration::from_secs(5);
 
 // A frame fits a message, with its table of chunks: 32 bytes of id, a length, and what tells them apart.
-const _: () = assert!(FRAME_BYTES_MAX * 2 + FRAME_CHUNKS_MAX * 48 < MESSAGE_BYTES_MAX);
+const _: () =
+    assert!(FRAME_BYTES_MAX + FRAME_BYTES_MAX / 64 + FRAME_CHUNKS_MAX * 48 < MESSAGE_BYTES_MAX);

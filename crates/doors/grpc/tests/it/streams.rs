@@ -60,6 +60,7 @@ async fn grpc_3_a_push_that_breaks_off_publishes_nothing() {
     let pushing = Box::pin(gone.push(messages));
     drop(futures::future::select(pushing, began).await);
     drop(gone);
+    server.pushes_have_ended().await;
     let missing = LookupRequest { target: Some(target("data:v1")) };
     let found = client.lookup(missing).await.unwrap_err();
     assert_eq!(found.code(), Code::NotFound);
@@ -155,8 +156,10 @@ async fn grpc_4_a_revoked_token_ends_its_push() {
         access.revoke_token(&token).await.unwrap();
         last
     });
-    let refused = client.push(futures::stream::iter(messages).chain(end.boxed())).await.unwrap_err();
+    let refused =
+        client.push(futures::stream::iter(messages).chain(end.boxed())).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    server.pushes_have_ended().await;
     let mut root = server.datasets_as(Some(&server.root)).await;
     let asked = LookupRequest { target: Some(target("data:v1")) };
     assert_eq!(root.lookup(asked).await.unwrap_err().code(), Code::NotFound);

@@ -107,6 +107,16 @@ impl Server {
         BlockApiClient::with_interceptor(self.channel().await, shows)
     }
 
+    /// Waits until nobody writes to the bucket, also those whose callers are gone.
+    pub(crate) async fn pushes_have_ended(&self) {
+        let blocks = self.datasets.blocks();
+        blocks.refresh().await.unwrap();
+        while blocks.usage().sessions > 0 {
+            tokio::task::yield_now().await;
+            blocks.refresh().await.unwrap();
+        }
+    }
+
     /// Pushes files as a tar, as root.
     pub(crate) async fn fill(&self, to: &str, files: &[(&str, &[u8])]) -> PushResponse {
         let mut client = self.datasets_as(Some(&self.root)).await;
@@ -150,7 +160,12 @@ pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
         header.set_size(content.len() as u64);
         header.set_mode(0o640);
         header.set_mtime(1_700_000_000);
-        builder.append_data(&mut header, name, *content).unwrap();
+        header.set_uid(1000);
+        header.set_gid(1000);
+        // By hand, for a builder does not write a path that climbs.
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        builder.append(&header, *content).unwrap();
     }
     builder.into_inner().unwrap()
 }
