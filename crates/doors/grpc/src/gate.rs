@@ -19,6 +19,7 @@ use futures::channel::oneshot;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status};
+use tracing::Instrument as _;
 
 use crate::error::Error;
 use crate::limits::{MESSAGE_BYTES_MAX, OPEN_MAX};
@@ -186,8 +187,9 @@ async fn decided(
         env: gate.env.clone(),
         decided: Arc::clone(&decided),
     };
+    let span = tracing::info_span!("call", rpc = rpc.path, id = entered.visit.origin().request);
     request.extensions_mut().insert(entered);
-    let response = next.run(request).await;
+    let response = next.run(request).instrument(span).await;
     let refused = Status::from_header_map(response.headers()).is_some();
     if refused || decided.load(Ordering::Acquire) {
         return response;

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Server, data, tar};
+use crate::support::{Server, data, soon, tar};
 
 const LOOKUP: &str = "/cairn.dataset.v1.DatasetAPI/Lookup";
 
@@ -53,7 +53,7 @@ async fn call(server: &Server, head: http::request::Builder, body: &[Bytes], end
             break;
         }
     }
-    let answer = answer.await.unwrap();
+    let answer = soon(answer).await.unwrap();
     assert_eq!(answer.status(), 200);
     if let Some(status) = Status::from_header_map(answer.headers()) {
         return status;

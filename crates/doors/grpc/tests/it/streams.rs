@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use futures::channel::mpsc;
 use tonic::Code;
 
-use crate::support::{Server, data, header, noise, push_messages, tar, target};
+use crate::support::{Server, data, header, noise, push_messages, soon, tar, target};
 
 /// A tar as bytes, packed in every way that is taken.
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,7 @@ async fn a_tag_is_followed() {
     // A node that stops tells its followers, so that they go elsewhere.
     server.stop.send_replace(true);
     for stream in [&mut stream, &mut late] {
-        assert_eq!(stream.message().await.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(soon(stream.message()).await.unwrap_err().code(), Code::Unavailable);
     }
 }
 
@@ -135,7 +135,7 @@ async fn grpc_4_a_revoked_token_ends_its_streams() {
     for ((mut stream, _client), code) in
         streams.into_iter().zip([Code::Unauthenticated, Code::PermissionDenied])
     {
-        let ended = stream.message().await.unwrap_err();
+        let ended = soon(stream.message()).await.unwrap_err();
         assert_eq!(ended.code(), code, "{ended}");
     }
     // A second is what is promised; a machine that is busy may take a few.

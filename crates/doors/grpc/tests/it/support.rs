@@ -125,6 +125,12 @@ impl Server {
     }
 }
 
+/// What must come by itself; a test that would wait for ever fails instead.
+pub(crate) async fn soon<T>(comes: impl Future<Output = T>) -> T {
+    let wait = Duration::from_secs(60);
+    tokio::time::timeout(wait, Box::pin(comes)).await.expect("it does not come")
+}
+
 pub(crate) fn target(text: &str) -> Target {
     let reference: cairn_base::Reference = text.parse().unwrap();
     Target {
