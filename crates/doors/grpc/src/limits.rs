@@ -15,9 +15,9 @@ pub const PAGE_MAX: usize = 1000;
 pub const TOKEN_CHARS_MAX: usize = 4096;
 
 /// Targets of one upload or push.
-pub const TARGETS_MAX: usize = 64;
+pub const TARGETS_MAX: usize = cairn_datasets::UPLOAD_TARGETS_MAX;
 /// Chunks in one request for chunks, and of one claim.
-pub const IDS_MAX: usize = 4096;
+pub const IDS_MAX: usize = cairn_datasets::CHUNKS_AT_ONCE_MAX;
 /// The longest path inside a version, in bytes.
 pub const PATH_BYTES_MAX: usize = 16 * 1024;
 /// Names of such a path.

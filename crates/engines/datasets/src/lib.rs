@@ -58,4 +58,6 @@ pub use push::{
 pub use refs::HISTORY_MAX;
 pub use stat::{Performance, stat};
 pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
-pub use uploads::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UploadId, Uploads};
+pub use uploads::{
+    CHUNKS_AT_ONCE_MAX, UPLOAD_IDLE_MAX, UPLOAD_TARGETS_MAX, UPLOADS_MAX, UploadId, Uploads,
+};
