@@ -116,7 +116,9 @@ impl Error {
             // The call is well formed; what it needs is not there yet.
             Self::Datasets(Datasets::Incomplete { .. }) => Code::FailedPrecondition,
             Self::Range { .. } => Code::OutOfRange,
-            Self::Busy { .. } => Code::ResourceExhausted,
+            Self::Busy { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {
+                Code::ResourceExhausted
+            }
             Self::Stalled { .. } => Code::DeadlineExceeded,
             other => code_of(other.kind()),
         }

@@ -77,7 +77,9 @@ impl Gate {
 
     async fn admit(&self, asker: Asker) -> Result<Visit, Error> {
         let authorization = authorization(&asker.headers)?;
-        Ok(self.access.admit(Shown { authorization }, asker.origin).await?)
+        // A session's cookie is a browser's, and no browser calls here.
+        let shown = Shown { authorization, ..Shown::default() };
+        Ok(self.access.admit(shown, asker.origin).await?)
     }
 }
 
@@ -256,11 +258,11 @@ impl Call {
 
     /// What an upload of the caller will change. Somebody without a name has none.
     fn targets_of(&self, upload: &str) -> Result<Vec<Resource>, Error> {
-        let Some(principal) = self.entered.visit.caller().principal() else {
+        let Some(owner) = self.entered.visit.caller().owner() else {
             return Ok(vec![Resource::Cluster]);
         };
         let id = crate::names::upload(upload)?;
-        let targets = self.entered.uploads.targets(id, principal.as_str())?;
+        let targets = self.entered.uploads.targets(id, owner.as_str())?;
         let about = targets.into_iter().map(|target| target.dataset);
         Ok(about.map(|dataset| Resource::Dataset(dataset.project, dataset.name)).collect())
     }
@@ -279,10 +281,10 @@ impl Call {
         &self.entered.visit
     }
 
-    /// The principal, for what is written in somebody's name.
+    /// Who asks, for what is written in somebody's name.
     pub(crate) fn by(&self) -> Result<String, Error> {
-        let principal = self.entered.visit.caller().principal();
-        let name = principal.map(ToString::to_string);
+        let owner = self.entered.visit.caller().owner();
+        let name = owner.map(ToString::to_string);
         name.ok_or_else(|| Error::Internal { detail: "an anonymous caller writes".to_owned() })
     }
 

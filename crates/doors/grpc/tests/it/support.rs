@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_access::{Access, Grant, Plain, PrincipalName, Scopes, TokenId, TokenSpec};
+use cairn_access::{Access, Grant, Plain, PrincipalName, TokenId, TokenSpec};
 use cairn_bucket::Bucket;
 use cairn_datasets::{Datasets, Uploads};
 use cairn_env::Env;
@@ -82,12 +82,7 @@ impl Server {
             let grant = Grant { subject, role, pattern: pattern.parse().unwrap() };
             self.access.add_grant(&grant).await.unwrap();
         }
-        let spec = TokenSpec {
-            principal,
-            label: "test".parse().unwrap(),
-            scopes: Scopes::All,
-            expires_in: None,
-        };
+        let spec = TokenSpec::api(principal, "test".parse().unwrap());
         let made = self.access.create_token(spec).await.unwrap();
         (made.info.id.clone(), made.token.expose().to_owned())
     }
