@@ -4,7 +4,8 @@
 //! one shell, one empty directory and one home, from the first to the last, so later blocks see
 //! the variables and files of earlier ones. `sh test fresh` begins anew. A non-zero exit fails.
 //! A comment line `# => TEXT` expects TEXT in what the block printed, after what the one before it
-//! matched. Servers started with `&` are stopped at the end.
+//! matched. Servers started with `&` are stopped at the end. `proto/` is there as in a checkout, and
+//! programs that `cargo xtask setup` installs are found.
 
 mod blocks;
 
@@ -17,7 +18,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::args::Args;
 use crate::command;
-use crate::repo::Repo;
+use crate::repo::{self, Repo};
 use blocks::{Block, parse, unmet};
 
 /// Seconds one walk-through may take.
@@ -50,7 +51,7 @@ pub(crate) fn run(repo: &Repo, files: &[PathBuf]) -> Result<String> {
     let programs = build(repo)?;
     let mut failures = Vec::new();
     for (name, blocks) in &walks {
-        if let Err(error) = walk(name, blocks, &programs) {
+        if let Err(error) = walk(name, blocks, &programs, Some(&repo.path("proto"))) {
             eprintln!("docs: {error:#}");
             failures.push(format!("{error:#}").lines().next().unwrap_or_default().to_string());
         }
@@ -97,7 +98,7 @@ fn build(repo: &Repo) -> Result<PathBuf> {
 }
 
 /// Runs one walk-through in a directory of its own.
-fn walk(name: &str, blocks: &[Block], programs: &Path) -> Result<()> {
+fn walk(name: &str, blocks: &[Block], programs: &Path, proto: Option<&Path>) -> Result<()> {
     let room = tempfile::tempdir().context("cannot make a directory to run in")?;
     let inside = |part: &str| room.path().join(part);
     for part in ["bin", "home", "run", "tmp", "here"] {
@@ -108,15 +109,18 @@ fn walk(name: &str, blocks: &[Block], programs: &Path) -> Result<()> {
     if program.is_file() {
         std::os::unix::fs::symlink(&program, inside("bin/cairn")).context("cannot link cairn")?;
     }
+    if let Some(proto) = proto {
+        std::os::unix::fs::symlink(proto, inside("here/proto")).context("cannot link proto")?;
+    }
     std::fs::write(inside("script"), script(blocks)).context("cannot write the script")?;
     // A file, not a pipe: a server that outlives its shell would hold a pipe open.
     let output = File::create(inside("output")).context("cannot write the output")?;
-    let path = std::env::var("PATH").unwrap_or_default();
+    let path = repo::path_with_tools()?;
     let home = inside("home");
     let mut bash = Command::new("timeout");
     bash.args(["--kill-after=5", SECONDS_MAX, "bash"]).arg(inside("script"));
     bash.current_dir(inside("here")).env_clear();
-    bash.env("PATH", format!("{}:{path}", inside("bin").display()));
+    bash.env("PATH", format!("{}:{}", inside("bin").display(), path.to_string_lossy()));
     bash.env("HOME", &home).env("TMPDIR", inside("tmp")).env("XDG_RUNTIME_DIR", inside("run"));
     for (variable, part) in [("CONFIG", ".config"), ("DATA", ".local/share"), ("CACHE", ".cache")] {
         bash.env(format!("XDG_{variable}_HOME"), home.join(part));

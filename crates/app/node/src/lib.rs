@@ -61,6 +61,9 @@ pub enum Error {
     /// The door.
     #[error(transparent)]
     Door(#[from] cairn_http::Error),
+    /// The gRPC door.
+    #[error(transparent)]
+    Grpc(#[from] cairn_grpc::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; choose another with --listen")]
     Listen {
@@ -81,6 +84,7 @@ impl Error {
             Self::Access(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
             Self::Door(error) => error.kind(),
+            Self::Grpc(error) => error.kind(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => ErrorKind::Conflict,
                 std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
@@ -133,9 +137,15 @@ impl Node {
         let uploads = Uploads::new(datasets.clone());
         let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let server = options.tls.server(&addresses, &authority, &access, env)?;
-        let door = DoorBuilder::new(datasets.clone(), uploads, access);
-        let door = door.authority(authority.clone()).options(options.door).build()?;
         let (stop, stopped) = watch::channel(false);
+        let lasting = cairn_grpc::Options { stopped: Some(stopped.clone()), ..Default::default() };
+        let grpc =
+            cairn_grpc::Door::new(datasets.clone(), uploads.clone(), access.clone(), lasting)?;
+        let mut door = DoorBuilder::new(datasets.clone(), uploads, access);
+        for pattern in cairn_grpc::PATTERNS {
+            door = door.mount("grpc", pattern, grpc.router());
+        }
+        let door = door.authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             let transport = tls::transport(&options.tls, server.as_ref(), address);

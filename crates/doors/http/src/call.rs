@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use cairn_access::{Caller, Origin, Snapshot, Visit};
 use cairn_datasets::Browser;
-use cairn_env::Clock;
+use cairn_env::{Clock, Patience};
 use futures::channel::oneshot;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
@@ -21,7 +21,6 @@ use crate::args::Args;
 use crate::door::Inner;
 use crate::error::Error;
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
-use crate::pace::Patience;
 
 /// Pieces of a request body.
 pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;

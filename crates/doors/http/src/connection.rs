@@ -17,7 +17,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use bytes::Bytes;
 use cairn_access::Peer;
-use cairn_env::Clock;
+use cairn_env::{Clock, earned};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -27,7 +27,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::door::Waits;
-use crate::pace::earned;
 use crate::socket::Socket;
 
 /// What connections are answered with.

@@ -33,7 +33,6 @@ pub mod limits;
 mod login;
 mod metrics;
 pub mod openapi;
-mod pace;
 mod rest;
 pub mod route;
 mod serve;

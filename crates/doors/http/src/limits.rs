@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use cairn_env::PACE_BYTES_MIN;
+
 /// Requests that are worked on at a time; more get 503 with `Retry-After`.
 pub const REQUESTS_MAX: usize = 512;
 /// Connections at a time; more wait to be accepted.
@@ -21,16 +23,13 @@ pub const HEADERS_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a client may read nothing of a response before the connection is closed.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(60);
-/// Bytes a second that a client sends or takes at least; one that is slower is waited for as one that
-/// stands still.
-pub const PACE_BYTES_MIN: u64 = 2048;
 /// How long requests may go on after a shutdown was asked for.
 pub const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A JSON body.
 pub const JSON_BYTES_MAX: usize = 256 * 1024;
 /// Chunks in one request for chunks and in one claim.
-pub const CHUNKS_PER_REQUEST_MAX: usize = 4096;
+pub const CHUNKS_PER_REQUEST_MAX: usize = cairn_datasets::CHUNKS_AT_ONCE_MAX;
 /// The body of such a request.
 pub const IDS_BYTES_MAX: usize = CHUNKS_PER_REQUEST_MAX * cairn_chunk::ID_BYTES;
 /// The body of one request with frames.
@@ -38,7 +37,7 @@ pub const FRAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Content of chunks that is read from the bucket at a time while a response streams.
 pub const READ_BYTES: u64 = 4 * 1024 * 1024;
 /// Targets of one upload.
-pub const TARGETS_MAX: usize = 64;
+pub const TARGETS_MAX: usize = cairn_datasets::UPLOAD_TARGETS_MAX;
 
 /// Entries of a page when the request does not say.
 pub const PAGE_DEFAULT: usize = 1000;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cairn_env::Clock;
+use cairn_env::{Clock, Patience};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::door::Waits;
-use crate::pace::Patience;
 
 /// What an HTTP/2 connection begins with. Until it is clear which protocol is spoken, hyper has no
 /// timer of its own.

@@ -23,6 +23,7 @@
 mod browse;
 mod content;
 mod error;
+mod follow;
 mod local;
 mod maintain;
 mod meter;
@@ -42,15 +43,21 @@ pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
 pub use content::ContentStream;
 pub use error::Error;
-pub use local::Datasets;
+pub use follow::Follow;
+pub use local::{Datasets, MESSAGE_BYTES_MAX};
 pub use maintain::{Collected, Verified};
 pub use meter::{Counter, Meter};
 pub use model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
 pub use pages::{Browser, Entries};
 pub use proof::Proof;
 pub use pull::{PullOptions, Pulled, pull, pull_switch};
-pub use push::{PushOptions, Pushed, Skipped, Source, push};
+pub use push::{
+    ArchiveFeed, ArchiveStream, FeedClosed, PushOptions, Pushed, Skipped, Source, archive_feed,
+    push,
+};
 pub use refs::HISTORY_MAX;
 pub use stat::{Performance, stat};
 pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
-pub use uploads::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UploadId, Uploads};
+pub use uploads::{
+    CHUNKS_AT_ONCE_MAX, UPLOAD_IDLE_MAX, UPLOAD_TARGETS_MAX, UPLOADS_MAX, UploadId, Uploads,
+};

@@ -12,7 +12,7 @@ use crate::refs::{Refs, by_dataset};
 use crate::store::{Published, Store, Upload};
 
 /// The longest message of a publication, in bytes.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;
+pub const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// The datasets of one bucket. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -247,7 +247,8 @@ impl Upload for LocalUpload {
         version.stored_bytes = stored.stored_bytes;
         let unproven = (!self.trusted).then_some(self.base.as_slice());
         if !self.trusted {
-            let totals = self.datasets.root_totals(&self.project, publication.root).await?;
+            let totals = self.datasets.root_totals(&self.project, publication.root).await;
+            let totals = totals.map_err(not_uploaded)?;
             (version.files, version.bytes) = (totals.files, totals.bytes);
         }
         self.datasets
@@ -337,6 +338,16 @@ impl Store for Datasets {
     async fn set_rules(&self, dataset: &Dataset, rules: &Rules) -> Result<(), Error> {
         self.refs.tags(dataset).await?;
         self.refs.set_rules(dataset, rules).await
+    }
+}
+
+/// A root of a client that is not stored is what the client left out, not a loss.
+fn not_uploaded(error: Error) -> Error {
+    match error {
+        Error::Blocks(cairn_blocks::Error::MissingChunk { id }) => {
+            Error::Incomplete { count: 1, first: id.to_string() }
+        }
+        other => other,
     }
 }
 

@@ -145,6 +145,33 @@ impl Browser {
         }
     }
 
+    /// At most `limit` entries of the directory with this top page, those after the name `after`, and
+    /// whether there are more. Pages before it are not read.
+    ///
+    /// # Errors
+    /// As [`Browser::root`].
+    pub async fn children(
+        &self,
+        page: Option<ChunkId>,
+        limit: usize,
+        after: Option<&[u8]>,
+    ) -> Result<(Vec<Entry>, bool), Error> {
+        let mut entries = self.entries(page);
+        let mut found = Vec::new();
+        if let Some(after) = after {
+            let first = entries.seek(after).await?;
+            found.extend(first.filter(|first| first.name != after));
+        }
+        while found.len() <= limit {
+            match entries.next().await? {
+                Some(entry) => found.push(entry),
+                None => return Ok((found, false)),
+            }
+        }
+        found.truncate(limit);
+        Ok((found, true))
+    }
+
     /// Finds one name in a directory: a page per level.
     ///
     /// # Errors

@@ -15,6 +15,10 @@ use crate::store::{Published, Upload as _};
 
 /// The most uploads at a time; each holds one unfinished pack of 16 MiB.
 pub const UPLOADS_MAX: usize = 64;
+/// The most targets of an upload.
+pub const UPLOAD_TARGETS_MAX: usize = 64;
+/// The most chunks that a client names at a time, to claim or to read them.
+pub const CHUNKS_AT_ONCE_MAX: usize = 4096;
 /// An upload without a request for so long is forgotten.
 pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 

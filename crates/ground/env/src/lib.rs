@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod pace;
 mod rng;
 mod spawn;
 
 use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock, TokioClock};
+pub use pace::{PACE_BYTES_MIN, Patience, earned};
 pub use rng::{OsRng, Rng, SeededRng};
 pub use spawn::{InPlace, Lost, Pool, Spawn, Task, Work};
 

@@ -3,7 +3,7 @@ use super::*;
 fn check(markdown: &str) -> Result<()> {
     let programs = tempfile::tempdir().unwrap();
     let walks = split(parse(markdown).unwrap());
-    walks.iter().try_for_each(|blocks| walk("A.md", blocks, programs.path()))
+    walks.iter().try_for_each(|blocks| walk("A.md", blocks, programs.path(), None))
 }
 
 fn complaint(markdown: &str) -> String {

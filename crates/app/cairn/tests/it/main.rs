@@ -10,6 +10,7 @@
 mod contract;
 mod documented;
 mod full;
+mod grpc;
 mod help;
 mod json;
 mod kill;

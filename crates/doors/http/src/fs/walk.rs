@@ -49,20 +49,8 @@ pub(crate) async fn children(
     limit: usize,
     after: Option<&[u8]>,
 ) -> Result<(Vec<Entry>, Option<String>), Error> {
-    let mut entries = browser.entries(page);
-    let mut found = Vec::new();
-    if let Some(after) = after {
-        let first = entries.seek(after).await?;
-        found.extend(first.filter(|first| first.name != after));
-    }
-    while found.len() <= limit {
-        match entries.next().await? {
-            Some(entry) => found.push(entry),
-            None => return Ok((found, None)),
-        }
-    }
-    found.truncate(limit);
-    let next = found.last().map(|last| encoded(&last.name));
+    let (found, more) = browser.children(page, limit, after).await?;
+    let next = found.last().filter(|_| more).map(|last| encoded(&last.name));
     Ok((found, next))
 }
 

@@ -5,6 +5,7 @@
 //! with the tree. The order of chunks in frames is the order of paths, whatever the workers do.
 
 mod archive;
+mod feed;
 mod file;
 mod read;
 mod scan;
@@ -13,7 +14,7 @@ mod tree;
 mod unpack;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_base::ErrorKind;
@@ -26,6 +27,7 @@ use crate::meter::Meter;
 use crate::model::{Publication, Target, Version};
 use crate::store::{Store, UPLOAD_KEEP_EVERY, Upload};
 
+pub use feed::{ArchiveFeed, ArchiveStream, FeedClosed, archive_feed};
 pub(crate) use file::TREE_BYTES_MIN;
 pub(crate) use scan::Stamp;
 
@@ -41,6 +43,19 @@ pub enum Source {
     Stdin(String),
     /// The members of a tar (plain, gzip or zstd) or zip as files. `-` is standard input, for a tar.
     Unpack(PathBuf),
+    /// The members of a tar (plain, gzip or zstd) that comes in while it is pushed.
+    Stream(ArchiveStream),
+}
+
+impl Source {
+    /// Whether it can be read only once, so that a push cannot start again.
+    fn is_read_once(&self) -> bool {
+        match self {
+            Self::Path(_) => false,
+            Self::Unpack(path) => path == Path::new("-"),
+            Self::Stdin(_) | Self::Stream(_) => true,
+        }
+    }
 }
 
 /// How a push goes about it.
@@ -117,7 +132,7 @@ pub async fn push(
     for attempt in 1.. {
         match push_once(store, source, targets, options).await {
             Err(error) if is_lost_race(&error) && attempt < PUSH_ATTEMPTS_MAX => {
-                if matches!(source, Source::Stdin(_)) {
+                if source.is_read_once() {
                     return Err(error);
                 }
                 tracing::info!(%error, "pushing again");

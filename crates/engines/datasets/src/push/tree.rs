@@ -18,6 +18,7 @@ use super::file::{End, Part, TREE_BYTES_MIN};
 use super::read::{self, Done, Piece, READS_MAX, Read};
 use super::scan::{FileEvent, Scan};
 use super::sink::Sink;
+use super::unpack::Archive;
 use super::{Loaded, PushOptions, Skipped, Source, unpack};
 use crate::error::Error;
 use crate::model::{Project, Target};
@@ -99,7 +100,10 @@ pub(crate) async fn build(
     match source {
         Source::Path(path) => tree.path(store, path, targets, project).await?,
         Source::Stdin(name) => tree.stdin(name).await?,
-        Source::Unpack(path) => unpack::unpack(&mut tree, path).await?,
+        Source::Unpack(path) => unpack::unpack(&mut tree, Archive::File(path.clone())).await?,
+        Source::Stream(stream) => {
+            unpack::unpack(&mut tree, Archive::Stream(stream.clone())).await?;
+        }
     }
     tree.finish().await
 }

@@ -1,28 +1,60 @@
 //! Pushing the members of a tar or zip as files. Members arrive in the archive's order: contents go
 //! to the store at once, names are kept until the end, when the tree is built in its own order.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use cairn_chunk::ChunkKey;
 use cairn_env::Env;
 use cairn_tree::{Kind, Meta, Time, Xattrs};
 use tokio::sync::mpsc;
 
-use super::Skipped;
+use super::feed::ArchiveStream;
 use super::file::read_full;
 use super::read::{Piece, read_stream};
 use super::tree::Tree;
+use super::{Skipped, Stamp};
 use crate::error::Error;
 use crate::pages::default_directory_meta;
 
 /// The most members: their names are held in memory until the end.
 const MEMBERS_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of their names and attributes that are held, with [`MEMBER_BYTES`] for each.
+const HELD_BYTES_MAX: usize = 1024 * 1024 * 1024;
+const MEMBER_BYTES: usize = 256;
+/// Bytes of a tar between the contents of two members: long names, attributes and padding.
+const BETWEEN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The length of a sparse member: its holes cost nothing in the tar, and time here.
+const SPARSE_BYTES_MAX: u64 = 1024 * 1024 * 1024 * 1024;
 const EVENTS_AHEAD: usize = 4;
 
 type PathNames = Vec<Vec<u8>>;
+
+/// Where an archive is read from.
+#[derive(Clone)]
+pub(crate) enum Archive {
+    /// A file, or standard input for `-`.
+    File(PathBuf),
+    /// What comes in.
+    Stream(ArchiveStream),
+}
+
+impl Archive {
+    /// What is wrong with the archive, or with reading it.
+    fn error(&self, error: io::Error) -> Error {
+        match (error.downcast::<Error>(), self) {
+            (Ok(inner), _) => inner,
+            (Err(error), Self::File(path)) => Error::local("unpack", path, error),
+            (Err(error), Self::Stream(_)) => {
+                Error::invalid(format!("the archive is refused: {error}"))
+            }
+        }
+    }
+}
 
 enum Event {
     File { path: PathNames, meta: Meta, pieces: mpsc::Receiver<Piece> },
@@ -31,26 +63,52 @@ enum Event {
     Failed(io::Error),
 }
 
+impl Event {
+    /// About what is held of it to the end, in bytes.
+    fn held_bytes(&self) -> usize {
+        let names = |path: &PathNames| path.iter().map(|name| name.len() + 24).sum::<usize>();
+        let pairs = |meta: &Meta| {
+            meta.xattrs.pairs().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        };
+        MEMBER_BYTES
+            + match self {
+                Self::File { path, meta, .. } => names(path) + pairs(meta),
+                Self::Other { path, meta, kind } => {
+                    let target = match kind {
+                        Some(Kind::Symlink { target } | Kind::Hardlink { target }) => target.len(),
+                        _ => 0,
+                    };
+                    names(path) + pairs(meta) + target
+                }
+                Self::Skipped { path, why } => path.len() + why.len(),
+                Self::Failed(_) => 0,
+            }
+    }
+}
+
 /// Unpacks an archive into the tree.
-pub(crate) async fn unpack(tree: &mut Tree<'_>, path: &Path) -> Result<(), Error> {
-    let mut events = start(&tree.env, path, tree.sink.key());
+pub(crate) async fn unpack(tree: &mut Tree<'_>, archive: Archive) -> Result<(), Error> {
+    let mut events = start(&tree.env, &archive, tree.sink.key())?;
     let mut members: BTreeMap<PathNames, (Meta, Option<Kind>)> = BTreeMap::new();
+    let (mut count, mut held) = (0, 0);
     while let Some(event) = events.recv().await {
-        if members.len() >= MEMBERS_MAX {
+        (count, held) = (count + 1, held + event.held_bytes());
+        if count > MEMBERS_MAX {
             let max = MEMBERS_MAX as u64;
             return Err(Error::TooMany { what: "number of members of an archive", max });
         }
+        if held > HELD_BYTES_MAX {
+            let (what, max) = ("length of an archive's names", HELD_BYTES_MAX as u64);
+            return Err(Error::TooMany { what, max });
+        }
         match event {
-            Event::Failed(error) => return Err(Error::local("unpack", path, error)),
+            Event::Failed(error) => return Err(archive.error(error)),
             Event::Skipped { path, why } => tree.skipped.push(Skipped { path, why }),
             Event::Other { path, meta, kind } => {
                 members.insert(path, (meta, kind));
             }
             Event::File { path: member, meta, pieces } => {
-                let whole = tree.content(pieces).await.map_err(|error| match error.downcast() {
-                    Ok(inner) => inner,
-                    Err(error) => Error::local("unpack", path, error),
-                })?;
+                let whole = tree.content(pieces).await.map_err(|error| archive.error(error))?;
                 tree.files_read += 1;
                 members.insert(member, (meta, Some(Kind::File { content: whole.content })));
             }
@@ -106,16 +164,27 @@ fn shown(path: &[Vec<u8>]) -> String {
     String::from_utf8_lossy(&path.join(&b'/')).into_owned()
 }
 
-fn start(env: &Env, path: &Path, key: &ChunkKey) -> mpsc::Receiver<Event> {
+fn start(env: &Env, archive: &Archive, key: &ChunkKey) -> Result<mpsc::Receiver<Event>, Error> {
     let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
-    let (path, key) = (path.to_path_buf(), key.clone());
-    env.spawn.work(Box::new(move || {
-        if let Err(error) = unpack_file(&path, &key, &sender) {
+    let (source, key) = (archive.clone(), key.clone());
+    let work = move || {
+        let unpacked = match &source {
+            Archive::File(path) => unpack_file(path, &key, &sender),
+            Archive::Stream(stream) => {
+                stream.take().and_then(|input| unpack_stream(input, &key, &sender))
+            }
+        };
+        if let Err(error) = unpacked {
             // Nobody listens when the push has ended.
             drop(sender.blocking_send(Event::Failed(error)));
         }
-    }));
-    receiver
+    };
+    match archive {
+        Archive::File(_) => env.spawn.work(Box::new(work)),
+        // It waits for whoever sends.
+        Archive::Stream(_) => env.spawn.thread(Box::new(work))?,
+    }
+    Ok(receiver)
 }
 
 fn unpack_file(path: &Path, key: &ChunkKey, to: &mpsc::Sender<Event>) -> io::Result<()> {
@@ -140,17 +209,47 @@ fn unpack_stream(
     let mut head = vec![0; 4];
     let read = read_full(&mut input, &mut head)?;
     head.truncate(read);
+    if head.starts_with(b"PK\x03\x04") {
+        return Err(refused("a zip cannot be read as a stream; send a tar"));
+    }
     let gzip = head.starts_with(&[0x1f, 0x8b]);
     let zstd = head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
-    let whole = io::Cursor::new(head).chain(input);
-    let plain: Box<dyn Read> = if gzip {
-        Box::new(flate2::read::MultiGzDecoder::new(whole))
+    let mut whole = io::Cursor::new(head).chain(input);
+    let mut plain: Box<dyn Read + '_> = if gzip {
+        Box::new(flate2::read::MultiGzDecoder::new(&mut whole))
     } else if zstd {
-        Box::new(zstd::stream::read::Decoder::new(whole)?)
+        Box::new(zstd::stream::read::Decoder::new(&mut whole)?)
     } else {
-        Box::new(whole)
+        Box::new(&mut whole)
     };
-    unpack_tar(plain, key, to)
+    unpack_tar(&mut plain, key, to)?;
+    drop(plain);
+    // What follows the archive is nothing to us, but a stream that breaks off there did not come whole.
+    io::copy(&mut whole, &mut io::sink()).map(drop)
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// Reads, and fails when more comes between two members than may be there.
+struct Between<'a> {
+    input: &'a mut dyn Read,
+    /// Bytes that may still come; none within a member.
+    left: Rc<Cell<Option<u64>>>,
+}
+
+impl Read for Between<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let Some(left) = self.left.get() else { return self.input.read(out) };
+        if left == 0 && !out.is_empty() {
+            return Err(refused("the names or attributes of a member are too long"));
+        }
+        let len = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let read = self.input.read(&mut out[..len])?;
+        self.left.set(Some(left - read as u64));
+        Ok(read)
+    }
 }
 
 /// The names of a member's path, or why it has none. Leading `/` and `./` go; `..` is refused.
@@ -180,49 +279,75 @@ fn send_file(
 ) -> io::Result<()> {
     let (sender, pieces) = mpsc::channel(2);
     send(to, Event::File { path, meta, pieces })?;
-    let end = read_stream(input, key, &mut |part| sender.blocking_send(Piece::Part(part)).is_ok())?;
-    let Some(end) = end else { return Err(io::ErrorKind::BrokenPipe.into()) };
+    let read = read_stream(input, key, &mut |part| sender.blocking_send(Piece::Part(part)).is_ok());
+    let end = match read {
+        Ok(Some(end)) => end,
+        Ok(None) => return Err(io::ErrorKind::BrokenPipe.into()),
+        Err(error) => {
+            // Who waits for this file learns why it does not come.
+            drop(sender.blocking_send(Piece::Failed(error)));
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+    };
     let none = Time::default();
-    let stamp = super::Stamp { inode: 0, size: end.len, mtime: none, ctime: none };
+    let stamp = Stamp { inode: 0, size: end.len, mtime: none, ctime: none };
     let (meta, changed, warning) = (Meta::default(), false, None);
     let last = Piece::End { end, meta, stamp, changed, warning };
     sender.blocking_send(last).map_err(|_| io::ErrorKind::BrokenPipe.into())
 }
 
-fn unpack_tar(input: Box<dyn Read>, key: &ChunkKey, to: &mpsc::Sender<Event>) -> io::Result<()> {
-    let mut archive = tar::Archive::new(input);
+fn unpack_tar(input: &mut dyn Read, key: &ChunkKey, to: &mpsc::Sender<Event>) -> io::Result<()> {
+    let left = Rc::new(Cell::new(Some(BETWEEN_BYTES_MAX)));
+    let mut archive = tar::Archive::new(Between { input, left: Rc::clone(&left) });
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let raw = entry.path_bytes().into_owned();
-        let path = match names(&raw) {
-            Ok(path) => path,
-            Err(why) => {
-                let path = String::from_utf8_lossy(&raw).into_owned();
-                send(to, Event::Skipped { path, why })?;
-                continue;
-            }
-        };
-        let meta = tar_meta(&mut entry)?;
-        let kind = entry.header().entry_type();
-        let target = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
-        if kind.is_dir() {
-            send(to, Event::Other { path, meta, kind: None })?;
-        } else if path.is_empty() {
-            continue;
-        } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-            send_file(path, meta, &mut entry, key, to)?;
-        } else if let (true, Some(target)) = (kind.is_symlink(), &target) {
-            let kind = Some(Kind::Symlink { target: target.clone() });
-            send(to, Event::Other { path, meta, kind })?;
-        } else if let (true, Some(Ok(target))) = (kind.is_hard_link(), target.map(|t| names(&t))) {
-            let kind = Some(Kind::Hardlink { target: target.join(&b'/') });
-            send(to, Event::Other { path, meta, kind })?;
-        } else {
-            let why = format!("a member of the type {kind:?} is not stored");
-            send(to, Event::Skipped { path: shown(&path), why })?;
+        left.set(None);
+        if entry.header().entry_type().is_gnu_sparse() && entry.size() > SPARSE_BYTES_MAX {
+            return Err(refused("a sparse member is longer than 1 TiB"));
         }
+        unpack_member(&mut entry, key, to)?;
+        // What was not read is passed over here, so that what comes next is what is between.
+        io::copy(&mut entry, &mut io::sink())?;
+        left.set(Some(BETWEEN_BYTES_MAX));
     }
     Ok(())
+}
+
+fn unpack_member<R: Read>(
+    entry: &mut tar::Entry<'_, R>,
+    key: &ChunkKey,
+    to: &mpsc::Sender<Event>,
+) -> io::Result<()> {
+    let raw = entry.path_bytes().into_owned();
+    let path = match names(&raw) {
+        Ok(path) => path,
+        Err(why) => {
+            let path = String::from_utf8_lossy(&raw).into_owned();
+            return send(to, Event::Skipped { path, why });
+        }
+    };
+    let meta = tar_meta(entry)?;
+    let kind = entry.header().entry_type();
+    let target = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
+    if kind.is_dir() {
+        return send(to, Event::Other { path, meta, kind: None });
+    }
+    if path.is_empty() {
+        return Ok(());
+    }
+    if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+        return send_file(path, meta, entry, key, to);
+    }
+    if let (true, Some(target)) = (kind.is_symlink(), &target) {
+        let kind = Some(Kind::Symlink { target: target.clone() });
+        return send(to, Event::Other { path, meta, kind });
+    }
+    if let (true, Some(Ok(target))) = (kind.is_hard_link(), target.map(|t| names(&t))) {
+        let kind = Some(Kind::Hardlink { target: target.join(&b'/') });
+        return send(to, Event::Other { path, meta, kind });
+    }
+    let why = format!("a member of the type {kind:?} is not stored");
+    send(to, Event::Skipped { path: shown(&path), why })
 }
 
 fn tar_meta<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Meta> {

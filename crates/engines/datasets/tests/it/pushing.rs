@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn_base::ErrorKind;
 use cairn_bucket::faulty::Kind;
-use cairn_datasets::{PushOptions, Source, push};
+use cairn_datasets::{Error, PushOptions, Pushed, Source, archive_feed, push};
 
 use super::support::{World, noise, polled, raw, same, target, touch, walk, write};
 
@@ -294,4 +294,74 @@ async fn members_of_an_archive_become_files() {
     assert_eq!((found["/d/a"].mode, found["/d/a"].mtime), (0o640, (1000, 0)));
     assert_eq!(std::fs::read(to.join("d/e/b")).unwrap(), noise(1, 100_000));
     assert_eq!(std::fs::read(to.join(raw(b"d/a"))).unwrap(), b"first");
+}
+
+/// Feeds an archive in pieces, and ends it or not.
+async fn fed(world: &World, archive: Vec<u8>, end: bool) -> Result<Pushed, Error> {
+    let (feed, stream) = archive_feed();
+    let feeding = async move {
+        for piece in archive.chunks(7000) {
+            if feed.send(piece.to_vec().into()).await.is_err() {
+                return;
+            }
+        }
+        if end {
+            feed.end().await.unwrap_or_default();
+        }
+    };
+    let (from, options) = (Source::Stream(stream), world.push_options());
+    let targets = [target("data")];
+    let pushing = push(&world.store, &from, &targets, &options);
+    futures::future::join(Box::pin(pushing), feeding).await.0
+}
+
+fn member(name: &str, bytes: &[u8], kind: tar::EntryType) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    header.set_mtime(1000);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_entry_type(kind);
+    header.set_path(name).unwrap();
+    header.set_cksum();
+    let mut whole = header.as_bytes().to_vec();
+    whole.extend_from_slice(bytes);
+    whole.resize(whole.len().next_multiple_of(512), 0);
+    whole
+}
+
+/// BAD-1: an archive that comes in is a version when all of it came and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_comes_in_is_whole_or_nothing() {
+    use tar::EntryType;
+    let world = World::new().await;
+    let file = member("d/a", &noise(1, 100_000), EntryType::Regular);
+    let whole = [file.clone(), member("b", b"b", EntryType::Regular), vec![0; 1024]].concat();
+    let long = |kind| [member("long", &vec![b'x'; 5 << 20], kind), whole.clone()].concat();
+    let gzip = |plain: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(plain).unwrap();
+        packed.finish().unwrap()
+    };
+    for (what, archive, end, says) in [
+        ("it did not end", whole.clone(), false, "broke off"),
+        ("cut in a file", whole[..50_000].to_vec(), true, "refused"),
+        ("cut in a header", whole[..100].to_vec(), true, "refused"),
+        ("packed and cut", gzip(&whole)[..60_000].to_vec(), true, "refused"),
+        ("a long name", long(EntryType::GNULongName), true, "too long"),
+        ("a long target", long(EntryType::GNULongLink), true, "too long"),
+        ("long attributes", long(EntryType::XHeader), true, "too long"),
+        ("a zip", b"PK\x03\x04".to_vec(), true, "send a tar"),
+    ] {
+        let refused = fed(&world, archive, end).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{what}: {refused}");
+        assert!(refused.to_string().contains(says), "{what}: {refused}");
+    }
+    let missing = world.store.tags(&target("data").dataset).await;
+    assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+    let pushed = fed(&world, whole.clone(), true).await.unwrap();
+    assert_eq!((pushed.version.files, pushed.version.bytes), (2, 100_001));
+    let again = fed(&world, gzip(&whole), true).await.unwrap();
+    assert_eq!(again.version.root, pushed.version.root);
 }

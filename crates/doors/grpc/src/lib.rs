@@ -1,0 +1,45 @@
+//! The gRPC door: DatasetAPI and BlockAPI, health and reflection, on the port of the HTTP door.
+//!
+//! [`Door`] makes a router of the engine's handles, which a node mounts at [`PATTERNS`]. The messages
+//! and services are published in `proto/`; [`proto`] is what is generated from them.
+//!
+//! The door owns nothing: datasets are in the bucket, uploads in the engine's `Uploads`, and who may
+//! do what in `Access`. It translates, and holds no rules of its own. When an answer says that
+//! something was published, it was durable in the bucket before.
+//!
+//! Invariants:
+//!
+//! - ACCESS-1 Every RPC has its permission in [`RPCS`], or the door is not built; every call but those
+//!   of health and reflection is authenticated, and decided by what its message names before anything
+//!   is done for it.
+//! - GRPC-1 What a client sends is bounded before it is held, and a client that stands still is not
+//!   waited for.
+//! - GRPC-2 The pages of a list have every entry once; a page token is good for its own list alone.
+//! - GRPC-3 A push or an upload that breaks off publishes nothing.
+//! - GRPC-4 A stream that lasts ends when its caller may not have it any more, within
+//!   [`cairn_access::REFRESH_MAX`] and [`limits::ASK_EVERY`].
+
+#![forbid(unsafe_code)]
+
+mod blocks;
+pub mod codec;
+mod datasets;
+mod door;
+mod download;
+mod error;
+mod follow;
+mod gate;
+mod health;
+pub mod limits;
+mod names;
+mod pace;
+mod page;
+pub mod proto;
+mod publish;
+mod rpc;
+mod stream;
+mod upload;
+
+pub use door::{Door, Options, PATTERNS};
+pub use error::Error;
+pub use rpc::{Permission, RPCS, Rpc, Rule, Scope, described_paths};
