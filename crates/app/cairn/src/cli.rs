@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
 pub(crate) use self::people::{AccessCommand, Cert, Cluster, Idp, Login, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 use crate::exit::Usage;
 
+mod audit;
 mod people;
 mod pg;
 
@@ -171,6 +173,8 @@ pub(crate) enum Command {
     /// The cluster's certificate authority, and the nodes that join
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Show who did what, when, from where; check that nobody changed the log
+    Audit(Audit),
     /// Read PostgreSQL's log: check it, look into it, start a server at any moment of it
     #[command(subcommand)]
     Pg(Pg),

@@ -54,6 +54,9 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         if let Some(error) = cause.downcast_ref::<cairn_bucket::Error>() {
             return error.kind();
         }
+        if let Some(error) = cause.downcast_ref::<cairn_audit::Error>() {
+            return error.kind();
+        }
         if let Some(error) = cause.downcast_ref::<cairn_node::Error>() {
             return error.kind();
         }

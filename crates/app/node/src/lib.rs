@@ -11,10 +11,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_access::{Access, NewToken, PlainToken};
+use cairn_access::{Access, Action, NewToken, PlainToken};
+use cairn_audit::{Log, Outcome};
 use cairn_base::ErrorKind;
 use cairn_bucket::Bucket;
-use cairn_datasets::{CollectOptions, Datasets, Secret, Uploads};
+use cairn_datasets::{CollectOptions, Collected, Datasets, Secret, Uploads};
 use cairn_env::Env;
 use cairn_http::{Door, DoorBuilder, Transport};
 use cairn_mesh::Authority;
@@ -106,6 +107,7 @@ pub struct Node {
     pub first_token: Option<PlainToken>,
     /// The engine, for whoever shares the process.
     pub datasets: Datasets,
+    access: Access,
     stop: watch::Sender<bool>,
     served: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -134,6 +136,10 @@ impl Node {
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) = Access::bootstrap(bucket, env.clone(), seal).await?;
+        // A token is shown once it is in the audit log that it was made.
+        if token.is_some() {
+            access.audit().commit().await.map_err(cairn_access::Error::Unrecorded)?;
+        }
         let uploads = Uploads::new(datasets.clone());
         let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let server = options.tls.server(&addresses, &authority, &access, env)?;
@@ -141,7 +147,7 @@ impl Node {
         let lasting = cairn_grpc::Options { stopped: Some(stopped.clone()), ..Default::default() };
         let grpc =
             cairn_grpc::Door::new(datasets.clone(), uploads.clone(), access.clone(), lasting)?;
-        let mut door = DoorBuilder::new(datasets.clone(), uploads, access);
+        let mut door = DoorBuilder::new(datasets.clone(), uploads, access.clone());
         for pattern in cairn_grpc::PATTERNS {
             door = door.mount("grpc", pattern, grpc.router());
         }
@@ -157,19 +163,22 @@ impl Node {
         let scheme = |address| if options.tls.covers(address) { "https" } else { "http" };
         let urls = addresses.iter().map(|at| format!("{}://{at}", scheme(at))).collect();
         if options.collect {
-            tokio::spawn(collect(datasets.clone(), stopped));
+            tokio::spawn(collect(datasets.clone(), access.clone(), stopped));
         }
         let first_token = token.map(|token| token.token);
-        Ok(Self { addresses, urls, authority, first_token, datasets, stop, served })
+        Ok(Self { addresses, urls, authority, first_token, datasets, access, stop, served })
     }
 
-    /// Stops taking requests and waits for those under way.
+    /// Stops taking requests, waits for those under way, and writes what is left of the audit log.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for served in self.served {
             if let Err(error) = served.await {
                 tracing::warn!(%error, "a door did not end well");
             }
+        }
+        if let Err(error) = self.access.audit().commit().await {
+            tracing::error!(%error, "the end of the audit log was not written");
         }
     }
 }
@@ -184,6 +193,14 @@ pub async fn recover(datasets: &Datasets, env: &Env) -> Result<NewToken, Error> 
     let seal = Arc::new(seal::BucketSeal { sealer, env: env.clone() });
     let bucket = datasets.blocks().bucket().clone();
     Ok(Access::open(bucket, env.clone(), seal).await?.recover().await?)
+}
+
+/// The audit log of an open bucket, to read. Asks for no credential, as [`recover`].
+#[must_use]
+pub fn audit_log(datasets: &Datasets, env: &Env) -> Log {
+    let sealer = datasets.blocks().sealer().clone();
+    let seal = Arc::new(seal::BucketSeal { sealer, env: env.clone() });
+    Log::new(datasets.blocks().bucket().clone(), env.clone(), seal)
 }
 
 async fn keep_fresh(server: cairn_mesh::tls::ServerTls, mut stopped: watch::Receiver<bool>) {
@@ -212,15 +229,34 @@ async fn serve(
 }
 
 /// Collects now and then. What fails is said and tried again the next time.
-async fn collect(datasets: Datasets, mut stopped: watch::Receiver<bool>) {
+async fn collect(datasets: Datasets, access: Access, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
             () = tokio::time::sleep(COLLECT_EVERY) => {}
         }
-        match datasets.collect(CollectOptions::default()).await {
+        match collect_recorded(&datasets, &access).await {
             Ok(collected) => tracing::info!(?collected, "collected"),
             Err(error) => tracing::error!(%error, "the collection failed"),
         }
     }
+}
+
+/// Collects as a node does by itself: in the audit log before and after.
+async fn collect_recorded(datasets: &Datasets, access: &Access) -> Result<Collected, Error> {
+    let record = |outcome, what: &str| access.record("node", Action::Maintain, outcome, what);
+    record(Outcome::Allowed, "to collect, as every few hours")?;
+    access.audit().commit().await.map_err(cairn_access::Error::Audit)?;
+    let collected = datasets.collect(CollectOptions::default()).await;
+    match &collected {
+        Ok(done) => record(
+            Outcome::Changed,
+            &format!(
+                "removed {} tags, {} versions, {} packs",
+                done.tags_removed, done.versions_removed, done.blocks.packs_deleted
+            ),
+        )?,
+        Err(error) => record(Outcome::Failed, &error.to_string())?,
+    }
+    Ok(collected?)
 }

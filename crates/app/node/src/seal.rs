@@ -2,7 +2,7 @@ use cairn_access::{Seal, SealError};
 use cairn_blocks::{EnvelopeKind, Sealer};
 use cairn_env::Env;
 
-/// The access state in an envelope of the bucket: sealed where the bucket is.
+/// The access state and the audit log in envelopes of the bucket: sealed where the bucket is.
 pub(crate) struct BucketSeal {
     pub(crate) sealer: Sealer,
     pub(crate) env: Env,
@@ -10,27 +10,34 @@ pub(crate) struct BucketSeal {
 
 impl Seal for BucketSeal {
     fn seal(&self, name: &str, plain: &[u8]) -> Vec<u8> {
-        self.sealer.wrap(EnvelopeKind::Access, name, plain, self.env.rng.as_ref())
+        self.sealer.wrap(kind(name), name, plain, self.env.rng.as_ref())
     }
 
     fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         self.sealer
-            .unwrap(EnvelopeKind::Access, name, sealed)
+            .unwrap(kind(name), name, sealed)
             .map_err(|error| SealError { kind: error.kind(), detail: error.to_string() })
     }
+}
+
+fn kind(name: &str) -> EnvelopeKind {
+    let in_log = name.strip_prefix(cairn_audit::PREFIX).is_some_and(|rest| rest.starts_with('/'));
+    if in_log { EnvelopeKind::Audit } else { EnvelopeKind::Access }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use cairn_access::Access;
+    use cairn_access::{Access, Action, Origin, Resource, Shown};
+    use cairn_audit::{Filter, Log};
     use cairn_blocks::{Blocks, Options, Secret};
     use cairn_bucket::Bucket;
+    use futures::TryStreamExt as _;
 
     use super::*;
 
-    /// ACCESS-3: in an encrypted bucket not even the names of principals can be read.
+    /// ACCESS-3: in an encrypted bucket not even the names of principals can be read, nor who did what.
     #[tokio::test]
     async fn access_3_the_state_is_sealed_with_the_bucket() {
         let env = Env::real();
@@ -46,6 +53,16 @@ mod tests {
         let access = Access::open(bucket.clone(), env.clone(), seal()).await.unwrap();
         let header = format!("Bearer {}", token.token.expose());
         assert!(access.authenticate(Some(&header)).await.is_ok());
+        let visit = access
+            .admit(Shown { authorization: Some(&header), ..Shown::default() }, Origin::default());
+        visit.await.unwrap().authorize(Action::Maintain, &Resource::Cluster).unwrap();
+        access.audit().commit().await.unwrap();
+        let log = Log::new(bucket.clone(), env.clone(), seal());
+        let read: Vec<_> =
+            log.read(0, Filter::default()).await.unwrap().try_collect().await.unwrap();
+        assert!(format!("{read:?}").contains("maintain"));
+        let segment = bucket.get("audit/0000000000000/001").await.unwrap().bytes;
+        assert!(!segment.windows(4).any(|window| window == b"CRNL"), "not even its mark is seen");
         let mut flipped = state.to_vec();
         let middle = flipped.len() / 2;
         flipped[middle] ^= 1;

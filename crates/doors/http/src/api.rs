@@ -140,11 +140,13 @@ pub struct Removed {
 pub mod schema;
 
 pub use access::*;
+pub use audit::*;
 pub use cluster::*;
 pub use operate::*;
 pub use people::*;
 
 mod access;
+mod audit;
 mod cluster;
 mod operate;
 mod people;

@@ -166,6 +166,16 @@ where
     receiver.map(|answer| answer.map_err(|_| cairn_env::Lost.into()))
 }
 
+/// What a change changed, in an answer's extensions: for the audit log.
+#[derive(Clone)]
+pub(crate) struct Changed(pub(crate) String);
+
+/// The answer to a change, which says to the audit log what it changed.
+pub(crate) fn changed(mut response: Response, what: impl Into<String>) -> Response {
+    response.extensions_mut().insert(Changed(what.into()));
+    response
+}
+
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body)
         .map_err(|error| Error::invalid(format!("the JSON body is refused: {error}")))

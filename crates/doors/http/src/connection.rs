@@ -32,7 +32,7 @@ use crate::socket::Socket;
 /// What connections are answered with.
 pub(crate) type Server = auto::Builder<TokioExecutor>;
 
-/// Answers the requests of one connection, until it ends, its client is not worth waiting for, or
+/// Answers the requests of one connection from `peer`, until it ends, its client is not worth waiting for, or
 /// `shutdown` changes and the requests under way are answered.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     server: &Server,

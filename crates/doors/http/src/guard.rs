@@ -1,5 +1,5 @@
 //! What every request goes through: a number, a place among those worked on, who asks, whether that
-//! one may (ACCESS-1), the handler, and one shape of errors.
+//! one may (ACCESS-1), the record of a change (ACCESS-6), the handler, and one shape of errors.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use bytes::Bytes;
-use cairn_access::{Action, Origin, Peer, Reason, Resource, Shown, Visit};
+use cairn_access::{Action, Origin, Peer, Resource, Shown, Visit};
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,13 @@ use tower::ServiceExt as _;
 use utoipa::ToSchema;
 
 use crate::args::Args;
-use crate::call::{Call, pieces};
+use crate::call::{Call, Changed, pieces, to_its_end};
 use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
 use crate::limits::{JSON_BYTES_MAX, URI_BYTES_MAX};
 use crate::login::{login_address, see_other, session_of};
-use crate::route::{Permission, Route, Rule, Scope};
+use crate::route::{Effect, Permission, Route, Rule, Scope};
 
 /// The one shape of errors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -257,13 +257,33 @@ async fn let_through(
         place: Some(Arc::clone(&permit)),
     };
     authorize(&mut call, permission).await?;
-    let response = (route.handler)(call).await?;
+    let response = match route.effect {
+        Effect::Nothing => (route.handler)(call).await?,
+        Effect::Change => change(route, call).await?,
+    };
     Ok(finish(door, response, place.method == Method::HEAD, permit))
+}
+
+/// Runs a handler that changes something, recorded before and after (ACCESS-6). It ends also when its
+/// client is gone: what was begun is told to the log.
+async fn change(route: &Route, call: Call) -> Result<Response, Error> {
+    let (door, place, handler) = (call.door.clone(), call.place.clone(), route.handler);
+    let visit = call.visit()?.clone();
+    let asked = format!("{} {}", call.method, call.uri.path());
+    let what = move |answer: &Response| match answer.extensions().get::<Changed>() {
+        Some(Changed(what)) => what.clone(),
+        None => asked,
+    };
+    let work = async move { visit.change(handler(call), what).await };
+    to_its_end(&door, place, work).await?
 }
 
 async fn admit(door: &Inner, headers: &HeaderMap, origin: Origin) -> Result<Visit, Error> {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
-    let unreadable = |detail| Error::Access(cairn_access::Error::Header { detail });
+    let unreadable = |detail| {
+        let error = cairn_access::Error::Header { detail };
+        Error::Access(door.access().refuse(&origin, error))
+    };
     let first = shown.next();
     if shown.next().is_some() {
         return Err(unreadable("there are two of them"));
@@ -278,18 +298,10 @@ async fn admit(door: &Inner, headers: &HeaderMap, origin: Origin) -> Result<Visi
 
 /// Every rule of the permission, on the visit of this request (ACCESS-1).
 async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error> {
-    let denied = |action, resource: &Resource| {
-        let reason = Reason::Anonymous;
-        Error::from(cairn_access::Error::Denied { action, resource: resource.clone(), reason })
-    };
     let rules = match permission {
         Permission::Public | Permission::Description | Permission::Login => return Ok(()),
         Permission::SignedIn => {
-            call.visit()?.whoami()?;
-            if call.caller().owner().is_none() {
-                return Err(denied(Action::ListDatasets, &Resource::Cluster));
-            }
-            return Ok(());
+            return Ok(call.visit()?.sign_in()?);
         }
         Permission::Needs(rules) => rules,
     };

@@ -82,6 +82,15 @@ pub enum Permission {
     Needs(&'static [Rule]),
 }
 
+/// What a route does to what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It changes something: that is in the audit log before it is done, and before it is acknowledged.
+    Change,
+    /// Nothing that lasts or is seen: it reads, or prepares what a change makes visible.
+    Nothing,
+}
+
 /// One method on one path.
 #[derive(Clone)]
 pub struct Route {
@@ -90,21 +99,34 @@ pub struct Route {
     pub(crate) permission: Option<Permission>,
     pub(crate) handler: Handler,
     pub(crate) body_max: usize,
+    pub(crate) effect: Effect,
     pub(crate) doc: Doc,
 }
 
 impl Route {
-    /// A route that nobody may use yet. A GET answers HEAD too.
+    /// A route that nobody may use yet. A GET answers HEAD too. What is no safe method, as RFC 9110 and
+    /// RFC 4918 call them, is taken for a change until [`Route::changes_nothing`].
     #[must_use]
     pub fn new(method: Method, pattern: &'static str, handler: Handler) -> Self {
-        let doc = Doc::default();
-        Self { method, pattern, permission: None, handler, body_max: JSON_BYTES_MAX, doc }
+        let reads = method.is_safe() || method.as_str() == "PROPFIND";
+        let effect = if reads { Effect::Nothing } else { Effect::Change };
+        let (permission, body_max, doc) = (None, JSON_BYTES_MAX, Doc::default());
+        Self { method, pattern, permission, handler, body_max, effect, doc }
+    }
+
+    /// Says that it changes nothing, whatever its method.
+    #[must_use]
+    pub fn changes_nothing(self) -> Self {
+        Self { effect: Effect::Nothing, ..self }
     }
 
     /// Says what it takes to use it.
     #[must_use]
     pub fn permission(self, permission: Permission) -> Self {
-        Self { permission: Some(permission), ..self }
+        // Who logs in is not known yet: what comes of it `Access` records itself.
+        let login = matches!(permission, Permission::Login);
+        let effect = if login { Effect::Nothing } else { self.effect };
+        Self { permission: Some(permission), effect, ..self }
     }
 
     /// Takes bodies of this many bytes instead of [`JSON_BYTES_MAX`].
@@ -139,6 +161,11 @@ impl Route {
                 let reason = "its list of rules is empty";
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
+            // A change has somebody who makes it.
+            Some(Permission::Public | Permission::Description) if self.effect == Effect::Change => {
+                let reason = "it changes something, and nobody is asked who";
+                Err(Error::Route { method, pattern: self.pattern, reason })
+            }
             Some(permission) => Ok(permission),
         }
     }
@@ -154,6 +181,8 @@ pub struct RouteInfo {
     /// What it takes, in words: `public`, `description`, `login`, `signed_in`, or `action on scope` joined by
     /// ` and `.
     pub permission: String,
+    /// Whether it changes something.
+    pub changes: bool,
 }
 
 impl Route {
@@ -161,7 +190,8 @@ impl Route {
     #[must_use]
     pub fn info(&self) -> RouteInfo {
         let permission = self.permission.map_or_else(|| "none".to_owned(), |p| p.to_string());
-        RouteInfo { method: self.method.to_string(), pattern: self.pattern, permission }
+        let changes = self.effect == Effect::Change;
+        RouteInfo { method: self.method.to_string(), pattern: self.pattern, permission, changes }
     }
 }
 
@@ -230,4 +260,6 @@ rules! {
     MAINTAIN = Maintain Cluster;
     /// To manage access.
     ACCESS = ManageAccess Cluster;
+    /// To read the audit log.
+    AUDIT = ReadAudit Cluster;
 }

@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_bucket::{Bucket, Version};
+use cairn_audit::{Audit, Outcome};
+use cairn_bucket::{Bucket, Seal, Version};
 use cairn_env::Env;
 
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::gate::{Guessing, Origin, Shown};
+use crate::grant::Action;
 use crate::provider::Bearers;
-use crate::seal::Seal;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::token::{NewToken, Secret};
@@ -45,6 +46,8 @@ struct Shared {
     bucket: Bucket,
     env: Env,
     seal: Arc<dyn Seal>,
+    /// What is decided here is recorded there.
+    audit: Audit,
     held: Mutex<Option<Held>>,
     /// Counts our own changes: what was read before the last one is not used after it.
     changes: AtomicU64,
@@ -71,7 +74,8 @@ struct Held {
 impl Access {
     /// Opens the access state of a bucket, and makes it where there is none: the principal `root`,
     /// admin of everything, with one token, which is returned to exactly one starter on one bucket,
-    /// once. Show it to whoever starts the node and forget it. Everybody else gets `None`.
+    /// once. Commit [`Access::audit`], show it to whoever starts the node and forget it. Everybody
+    /// else gets `None`.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::LaterVersion`] and [`Error::Seal`] when there is a state that
@@ -99,6 +103,10 @@ impl Access {
             Err(error) => return Err(error.into()),
         };
         let first = state.tokens.into_values().next().filter(|_| won);
+        if let Some(token) = &first {
+            let what = format!("made the first token of root, {}", token.info.id);
+            access.record("bucket", Action::ManageAccess, Outcome::Changed, &what)?;
+        }
         let first = first.map(|token| NewToken { info: token.info, token: secret.plain() });
         Ok((access, first))
     }
@@ -126,10 +134,12 @@ impl Access {
 
     fn new(bucket: Bucket, env: Env, seal: Arc<dyn Seal>) -> Self {
         let guessing = Guessing::new(&*env.rng);
+        let audit = Audit::new(bucket.clone(), env.clone(), Arc::clone(&seal));
         let shared = Shared {
             bucket,
             env,
             seal,
+            audit,
             held: Mutex::default(),
             changes: AtomicU64::new(0),
             reading: tokio::sync::Mutex::default(),
@@ -187,6 +197,12 @@ impl Access {
 
     pub(crate) fn bearers(&self) -> Option<&Arc<dyn Bearers>> {
         self.shared.bearers.as_ref()
+    }
+
+    /// The log of what is decided here.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.shared.audit
     }
 
     fn now_ms(&self) -> i64 {

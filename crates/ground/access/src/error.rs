@@ -1,4 +1,5 @@
 use cairn_base::{ErrorKind, name};
+use cairn_bucket::SealError;
 
 use crate::certificate::Fingerprint;
 use crate::decide::Reason;
@@ -6,7 +7,6 @@ use crate::grant::{Action, GrantId};
 use crate::password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::pattern::{PATTERN_BYTES_MAX, Resource};
 use crate::principal::{PrincipalName, ProviderName};
-use crate::seal::SealError;
 use crate::token::TokenId;
 
 /// What went wrong with access. No variant ever holds a credential, or a part of one.
@@ -253,6 +253,15 @@ pub enum Error {
     /// A worker died.
     #[error("reading access/state failed: {0}")]
     Worker(#[from] cairn_env::Lost),
+    /// It cannot be recorded, so it is not done.
+    #[error(transparent)]
+    Audit(#[from] cairn_audit::Error),
+    /// A change was made, and its record did not come into the audit log.
+    #[error(
+        "it was done, but could not be recorded: {0}; \
+         the audit log says only that it was allowed; look before you try again"
+    )]
+    Unrecorded(cairn_audit::Error),
     /// The state could not be unsealed.
     #[error("access/state cannot be opened: {0}")]
     Seal(#[from] SealError),
@@ -304,7 +313,9 @@ impl Error {
                 ErrorKind::Retry
             }
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Worker(_) => ErrorKind::Internal,
+            Self::Audit(error) => error.kind(),
+            // Not to be tried again without looking.
+            Self::Worker(_) | Self::Unrecorded(_) => ErrorKind::Internal,
         }
     }
 

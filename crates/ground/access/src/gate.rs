@@ -1,21 +1,24 @@
 //! The gate: what every door asks, in one place (ACCESS-1).
 //!
 //! A door hands over what a request showed ([`Shown`]) and where it came from ([`Origin`]), and gets a
-//! [`Visit`]: the caller and the state of that moment. All that the request does is asked of its visit.
+//! [`Visit`]: the caller and the state of that moment. All that the request does is asked of its visit,
+//! which records what was decided (ACCESS-6).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cairn_audit::{Outcome, Record};
 use cairn_base::{DatasetName, ProjectName};
 use cairn_env::Rng;
 
 use crate::access::Access;
 use crate::caller::{Caller, Credential, Header};
 use crate::certificate::Fingerprint;
+use crate::decide::{Decision, Reason};
 use crate::error::Error;
-use crate::grant::{Action, GrantId, Scopes};
+use crate::grant::{Action, GrantId, Role, Scopes};
 use crate::password::{Password, Remembered, waste};
 use crate::pattern::Resource;
 use crate::principal::{GroupName, Label, Owner, PrincipalName};
@@ -88,7 +91,13 @@ pub struct Visit {
     snapshot: Snapshot,
     caller: Caller,
     origin: Arc<Origin>,
+    /// What was allowed to this request, and by which grant.
+    allowed: Arc<Mutex<Vec<(Action, Resource, GrantId)>>>,
 }
+
+/// What a visit remembers of what was allowed, so that a stream that asks again and again is recorded
+/// once.
+const ALLOWED_MAX: usize = 64;
 
 impl Access {
     /// Lets a request in, as somebody or as nobody in particular. What it may do is asked of the
@@ -99,21 +108,53 @@ impl Access {
     /// [`Error::asks_for_credential`]; [`Error::Throttled`]; [`Error::ProviderDown`].
     pub async fn admit(&self, shown: Shown<'_>, origin: Origin) -> Result<Visit, Error> {
         let snapshot = self.snapshot().await?;
-        let caller = match (shown.authorization, shown.session, origin.peer.certificate) {
+        let caller = match self.recognise(&snapshot, shown, &origin.peer).await {
+            Ok(caller) => caller,
+            Err(error) => return Err(self.refuse(&origin, error)),
+        };
+        let (origin, allowed) = (Arc::new(origin), Arc::default());
+        Ok(Visit { access: self.clone(), snapshot, caller, origin, allowed })
+    }
+
+    /// Whom what was shown stands for.
+    async fn recognise(
+        &self,
+        snapshot: &Snapshot,
+        shown: Shown<'_>,
+        peer: &Peer,
+    ) -> Result<Caller, Error> {
+        Ok(match (shown.authorization, shown.session, peer.certificate) {
             (Some(header), _, _) => match Header::read(header)? {
                 Header::Token(secret) => snapshot.check_token(&secret)?,
                 Header::Password(name, password) => {
-                    self.check_password(&snapshot, &name, password, origin.peer.address).await?
+                    self.check_password(snapshot, &name, password, peer.address).await?
                 }
-                Header::Bearer(token) => self.check_bearer(&snapshot, &token).await?,
+                Header::Bearer(token) => self.check_bearer(snapshot, &token).await?,
             },
             (None, Some(session), _) => {
                 snapshot.check_token(&Secret::parse(session.as_bytes())?)?
             }
             (None, None, Some(fingerprint)) => snapshot.check_certificate(fingerprint)?,
             (None, None, None) => Caller::Anonymous,
+        })
+    }
+
+    /// Records that a credential did not hold, also one that a door found wrong by itself. Returns
+    /// what to answer.
+    pub fn refuse(&self, origin: &Origin, error: Error) -> Error {
+        let credential = match &error {
+            Error::Expired { id } => format!("token {id}"),
+            _ => String::new(),
         };
-        Ok(Visit { access: self.clone(), snapshot, caller, origin: Arc::new(origin) })
+        let record = Record {
+            credential: credential.as_str().into(),
+            detail: error.to_string().as_str().into(),
+            ..origin.record("authenticate", "", Outcome::Refused)
+        };
+        match self.audit().record(record) {
+            Ok(()) => error,
+            Err(full) => full.into(),
+        }
     }
 
     /// Whether a principal's password is this one, for who wants to change it.
@@ -127,7 +168,13 @@ impl Access {
         address: Option<IpAddr>,
     ) -> Result<Caller, Error> {
         let snapshot = self.snapshot().await?;
-        self.check_password(&snapshot, name.as_str(), password, address).await
+        match self.check_password(&snapshot, name.as_str(), password, address).await {
+            Ok(caller) => Ok(caller),
+            Err(error) => {
+                let peer = Peer { address, ..Peer::default() };
+                Err(self.refuse(&Origin { door: "login", peer, ..Origin::default() }, error))
+            }
+        }
     }
 
     /// Who has this name and password. Both answers take as long, and wrong ones ever longer.
@@ -210,7 +257,19 @@ impl Access {
             scopes: Scopes::All,
             expires_in: Some(life),
         };
-        self.create_token(spec).await
+        let who = spec.principal.as_str().to_owned();
+        self.record_login(&who, Outcome::Allowed, "")?;
+        self.audit().commit().await?;
+        let made = self.create_token(spec).await?;
+        self.record_login(&who, Outcome::Changed, &format!("opened session {}", made.info.id))?;
+        self.audit().commit().await.map_err(Error::Unrecorded)?;
+        Ok(made)
+    }
+
+    fn record_login(&self, who: &str, outcome: Outcome, detail: &str) -> Result<(), Error> {
+        let origin = Origin { door: "login", ..Origin::default() };
+        let record = origin.record("log_in", "", outcome);
+        Ok(self.audit().record(Record { caller: who.into(), detail: detail.into(), ..record })?)
     }
 
     /// Ends the session by which somebody came. Durable when it returns.
@@ -219,7 +278,46 @@ impl Access {
     /// [`Error::NoSession`] when it was no session but another credential; and as every change.
     pub async fn close_session(&self, visit: &Visit) -> Result<(), Error> {
         let Some(id) = visit.session() else { return Err(Error::NoSession) };
-        self.revoke_token(&id).await
+        let who = visit.caller().name();
+        self.record_login(who, Outcome::Allowed, "to log out")?;
+        self.audit().commit().await?;
+        self.revoke_token(&id).await?;
+        self.record_login(who, Outcome::Changed, &format!("closed session {id}"))?;
+        self.audit().commit().await.map_err(Error::Unrecorded)
+    }
+}
+
+impl Access {
+    /// Records what is done at no door and asked of no visit: by a node by itself (`node`), or by who
+    /// holds the bucket (`bucket`).
+    ///
+    /// # Errors
+    /// [`Error::Audit`]: it was not recorded, and must not be done.
+    pub fn record(
+        &self,
+        door: &'static str,
+        action: Action,
+        outcome: Outcome,
+        detail: &str,
+    ) -> Result<(), Error> {
+        let origin = Origin { door, ..Origin::default() };
+        let about = Resource::Cluster.to_string();
+        let record = origin.record(action.as_str(), &about, outcome);
+        Ok(self.audit().record(Record { detail: detail.into(), ..record })?)
+    }
+}
+
+impl Origin {
+    fn record(&self, action: &str, resource: &str, outcome: Outcome) -> Record {
+        let peer = self.peer.address.map(|address| address.to_string()).unwrap_or_default();
+        Record {
+            request: self.request.as_str().into(),
+            door: self.door.into(),
+            peer: peer.as_str().into(),
+            action: action.into(),
+            resource: resource.into(),
+            ..Record::new(outcome)
+        }
     }
 }
 
@@ -242,12 +340,115 @@ impl Visit {
         &self.origin
     }
 
-    /// Whether the caller may do this, as an error when it may not.
+    /// Whether the caller may do this, as an error when it may not. Recorded before it is answered.
     ///
     /// # Errors
-    /// [`Error::Denied`].
+    /// [`Error::Denied`]; [`Error::Audit`] when it cannot be recorded, whatever was decided.
     pub fn authorize(&self, action: Action, resource: &Resource) -> Result<GrantId, Error> {
-        self.snapshot.authorize(&self.caller, action, resource).into_result(action, resource)
+        let decision = self.snapshot.authorize(&self.caller, action, resource);
+        let (action_word, about) = (action.as_str(), resource.to_string());
+        match &decision {
+            Decision::Denied { reason } => {
+                self.record(action_word, &about, Outcome::Denied, &reason.to_string())?;
+            }
+            Decision::Allowed { by } => {
+                let decided = (action, resource.clone(), by.clone());
+                if !self.allowed().contains(&decided) {
+                    self.record(action_word, &about, Outcome::Allowed, by.as_str())?;
+                    let mut allowed = self.allowed();
+                    if allowed.len() < ALLOWED_MAX {
+                        allowed.push(decided);
+                    }
+                }
+            }
+        }
+        decision.into_result(action, resource)
+    }
+
+    /// Whether somebody asks whose credential holds, as an error when it is nobody in particular.
+    /// Recorded as `sign_in`.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], as [`Snapshot::whoami`], and [`Error::Audit`].
+    pub fn sign_in(&self) -> Result<(), Error> {
+        self.whoami()?;
+        if self.caller.owner().is_some() {
+            return self.record("sign_in", "", Outcome::Allowed, "");
+        }
+        let (action, resource, reason) =
+            (Action::ListDatasets, Resource::Cluster, Reason::Anonymous);
+        self.record("sign_in", "", Outcome::Denied, &reason.to_string())?;
+        Err(Error::Denied { action, resource, reason })
+    }
+
+    /// Makes a change: writes to the audit log that it was allowed, does the work, and writes what came
+    /// of it before it answers (ACCESS-6). `detail` says what was changed. Ask [`Visit::authorize`]
+    /// before. Run it where it is not dropped half way when its client goes.
+    ///
+    /// # Errors
+    /// Those of the work; [`Error::Audit`]: the log cannot be written and nothing was done;
+    /// [`Error::Unrecorded`]: it was done, and the log does not have it.
+    pub async fn change<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+        detail: impl FnOnce(&T) -> String,
+    ) -> Result<T, E>
+    where
+        E: From<Error> + ToString,
+    {
+        let audit = self.access.audit();
+        audit.commit().await.map_err(Error::Audit)?;
+        let done = work.await;
+        let (outcome, told) = match &done {
+            Ok(done) => (Outcome::Changed, detail(done)),
+            Err(error) => (Outcome::Failed, error.to_string()),
+        };
+        // What only was read on the way is no change.
+        let changing: Vec<_> = self
+            .allowed()
+            .iter()
+            .filter(|(action, ..)| action.needs() != Role::Reader)
+            .map(|(action, resource, _)| (action.as_str(), resource.to_string()))
+            .collect();
+        let own = [("own_account", String::new())];
+        // Without a rule, it is what belongs to whoever asks.
+        let changing = if changing.is_empty() { &own[..] } else { &changing[..] };
+        let recorded = changing
+            .iter()
+            .try_for_each(|(action, about)| self.record(action, about, outcome, &told));
+        // Who asked knows that it failed, and the log that it was tried.
+        let done = done?;
+        let committed = match recorded {
+            Ok(()) => audit.commit().await,
+            Err(Error::Audit(error)) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        committed.map_err(Error::Unrecorded)?;
+        Ok(done)
+    }
+
+    fn record(
+        &self,
+        action: &str,
+        resource: &str,
+        outcome: Outcome,
+        detail: &str,
+    ) -> Result<(), Error> {
+        let credential = match self.caller {
+            Caller::Anonymous => String::new(),
+            Caller::Known(_) => self.caller.credential(),
+        };
+        let record = Record {
+            caller: self.caller.name().into(),
+            credential: credential.as_str().into(),
+            detail: detail.into(),
+            ..self.origin.record(action, resource, outcome)
+        };
+        Ok(self.access.audit().record(record)?)
+    }
+
+    fn allowed(&self) -> MutexGuard<'_, Vec<(Action, Resource, GrantId)>> {
+        self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether lists show the dataset to the caller.

@@ -80,6 +80,8 @@ pub enum Action {
     Maintain,
     /// Read and change principals, tokens and grants.
     ManageAccess,
+    /// Read and verify the audit log.
+    ReadAudit,
 }
 
 /// How much of the resource a grant's pattern must hold.
@@ -95,7 +97,7 @@ pub(crate) enum Reach {
 }
 
 /// The one table: each action, its word, the least role that allows it, and where.
-const ACTIONS: [(Action, &str, Role, Reach); 8] = [
+const ACTIONS: [(Action, &str, Role, Reach); 9] = [
     (Action::ListDatasets, "list_datasets", Role::Reader, Reach::Part),
     (Action::ReadDataset, "read_dataset", Role::Reader, Reach::Whole),
     (Action::WriteDataset, "write_dataset", Role::Writer, Reach::Whole),
@@ -104,6 +106,7 @@ const ACTIONS: [(Action, &str, Role, Reach); 8] = [
     (Action::ReadMetrics, "read_metrics", Role::Reader, Reach::Cluster),
     (Action::Maintain, "maintain", Role::Admin, Reach::Cluster),
     (Action::ManageAccess, "manage_access", Role::Admin, Reach::Cluster),
+    (Action::ReadAudit, "read_audit", Role::Admin, Reach::Cluster),
 ];
 
 impl Action {
@@ -260,7 +263,8 @@ mod tests {
             | Action::SetRetention
             | Action::ReadMetrics
             | Action::Maintain
-            | Action::ManageAccess => 8,
+            | Action::ManageAccess
+            | Action::ReadAudit => 9,
         };
         let mut all: Vec<_> = Action::all().collect();
         assert!(all.iter().all(|action| every(*action) == ACTIONS.len()));

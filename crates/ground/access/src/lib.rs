@@ -23,6 +23,8 @@
 //! - ACCESS-4 Nothing is allowed without a grant that says so. There are no default credentials.
 //! - ACCESS-5 A revoked or expired token stops working everywhere within [`REFRESH_MAX`]; when the
 //!   bucket does not answer, nothing is decided on older knowledge.
+//! - ACCESS-6 Every decision of the gate is recorded before anybody acts on it, a change again before
+//!   it is acknowledged; what cannot be recorded is refused ([`cairn_audit`]).
 //!
 //! # Who owns the state, what is durable when, what survives a crash
 //!
@@ -36,7 +38,7 @@
 //! # Absent on purpose
 //!
 //! When a token was last used: it would be a write per use, or a value that differs from node to
-//! node. Who made a grant or a token: that is for an audit log. A limit on failed attempts with
+//! node. Who made a grant or a token: that is in the audit log. A limit on failed attempts with
 //! tokens: a token is 256 random bits. Rights on who may hand out which rights: whoever may
 //! [`Action::ManageAccess`] may all.
 
@@ -54,13 +56,13 @@ mod password;
 mod pattern;
 mod principal;
 mod provider;
-mod seal;
 mod snapshot;
 mod state;
 mod throttle;
 mod token;
 
 pub use access::{Access, CHANGE_ATTEMPTS_MAX, REFRESH_MAX, STATE_KEY, TOKEN_LIFE_MAX};
+pub use cairn_bucket::{Plain, Seal, SealError};
 pub use caller::{AUTHORIZATION_BYTES_MAX, Caller, Known};
 pub use certificate::{CERTIFICATES_MAX, Certificate, Fingerprint};
 pub use decide::{Decision, Explanation, Reason, Verdict};
@@ -74,7 +76,6 @@ pub use principal::{
     ROOT, Subject, UserName,
 };
 pub use provider::{Bearers, ClientSecret, GROUPS_MAX, Provider, Vouched};
-pub use seal::{Plain, Seal, SealError};
 pub use snapshot::{Snapshot, WhoAmI};
 pub use state::{
     GRANTS_MAX, GRANTS_PER_SUBJECT_MAX, GROUPS_PER_PRINCIPAL_MAX, PRINCIPALS_MAX, PROVIDERS_MAX,

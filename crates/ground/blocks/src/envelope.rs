@@ -1,11 +1,11 @@
-//! The wrapping of every small object that changes (catalog, refs, access state): a kind, a version,
+//! The wrapping of every small object (catalog, refs, access state, audit log): a kind, a version,
 //! a checksum, and encryption when the bucket has it.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 4 | `CRNE` |
 //! | 4 | 1 | version, 1 |
-//! | 5 | 1 | kind: 1 catalog, 2 ref, 3 access, 4 dataset settings |
+//! | 5 | 1 | kind: 1 catalog, 2 ref, 3 access, 4 dataset settings, 5 segment of the audit log |
 //! | 6 | 1 | 0 plain, 1 sealed |
 //! | 7 | 1 | 0 |
 //! | 8 | 4 | payload length, little endian |
@@ -37,6 +37,8 @@ pub enum EnvelopeKind {
     Access = 3,
     /// Settings of a dataset.
     Settings = 4,
+    /// A segment of the audit log.
+    Audit = 5,
 }
 
 /// Wraps and unwraps small objects under a bucket's master secret.

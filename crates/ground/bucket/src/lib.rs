@@ -37,6 +37,7 @@ mod probe;
 #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
 mod remote;
 mod retry;
+mod seal;
 mod settings;
 
 pub use bucket::{Bucket, Head, Object, Version};
@@ -46,6 +47,7 @@ pub use faulty::Faulty;
 pub use key::{KEY_BYTES_MAX, PART_BYTES_MAX, RESERVED};
 pub use local::Engine;
 pub use memory::Memory;
+pub use seal::{Plain, Seal, SealError};
 pub use settings::Settings;
 
 use std::time::Duration;

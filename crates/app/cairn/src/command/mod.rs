@@ -1,4 +1,5 @@
 mod access;
+mod audit;
 mod browse;
 mod config;
 mod demo;
@@ -50,6 +51,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Login(args) => login::login(&context, &args).await?,
         Command::Logout => login::logout(&context).await?,
         Command::Cluster(args) => login::cluster(&context, &args).await?,
+        Command::Audit(args) => return audit::audit(&context, &args).await,
         Command::Pg(args) => return pg::pg(&context, args).await,
         Command::Doctor => return doctor::doctor(&context).await,
         Command::Profile(args) => profile::profile(&context, &args)?,

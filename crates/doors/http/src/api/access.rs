@@ -181,7 +181,7 @@ pub struct Explain {
     pub subject: String,
     /// An action, such as `read_dataset`.
     #[schema(
-        pattern = "^(list_datasets|read_dataset|write_dataset|delete_dataset|set_retention|read_metrics|maintain|manage_access)$"
+        pattern = "^(list_datasets|read_dataset|write_dataset|delete_dataset|set_retention|read_metrics|maintain|manage_access|read_audit)$"
     )]
     pub action: String,
     /// `@PROJECT/NAME`, `@PROJECT/*` or `@*/*`.

@@ -3,15 +3,16 @@
 use bytes::BytesMut;
 use cairn_base::ErrorKind;
 use cairn_datasets::{Dataset, Error};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 
 use super::http::{Again, Node, strange};
 use super::store::dataset_path;
 use crate::api::{
-    Collect, Collected, CreatePrincipal, CreateToken, CreatedToken, Explain, Explained, GrantBody,
-    Grants, NamedGrant, NodeVersion, PrincipalBody, Principals, Removed, Tokens, Usage, Verified,
-    VerifyLine, WhoAmIBody,
+    AuditLine, AuditVerified, AuditVerify, AuditVerifyLine, Collect, Collected, CreatePrincipal,
+    CreateToken, CreatedToken, Explain, Explained, GrantBody, Grants, NamedGrant, NodeVersion,
+    PrincipalBody, Principals, Removed, Tokens, Usage, Verified, VerifyLine, WhoAmIBody,
 };
 
 /// The longest line of an answer.
@@ -50,28 +51,85 @@ impl Node {
     pub async fn verify(&self, progress: impl Fn(u64) + Send) -> Result<Verified, Error> {
         let path = ["api", "v1", "maintenance", "verify"];
         let response = self.send(Method::POST, &path, &[], None, Again::Unsent).await?;
-        let mut pieces = Box::pin(self.pieces(response));
-        let mut held = BytesMut::new();
-        while let Some(piece) = pieces.next().await {
-            held.extend_from_slice(&piece?);
-            while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
-                let line = held.split_to(end + 1);
-                let line = serde_json::from_slice(&line)
-                    .map_err(|error| strange(&format!("a line of its answer: {error}")))?;
-                match line {
-                    VerifyLine::Progress { bytes } => progress(bytes),
-                    VerifyLine::Result(verified) => return Ok(verified),
-                    VerifyLine::Error { kind, message } => {
-                        let kind = ErrorKind::parse(&kind).unwrap_or(ErrorKind::Internal);
-                        return Err(Error::Remote { kind, message });
-                    }
-                }
-            }
-            if held.len() > LINE_BYTES_MAX {
-                return Err(strange("a line of its answer is too long"));
+        let mut lines = Box::pin(self.lines(response));
+        while let Some(line) = lines.next().await {
+            match line? {
+                VerifyLine::Progress { bytes } => progress(bytes),
+                VerifyLine::Result(verified) => return Ok(verified),
+                VerifyLine::Error { kind, message } => return Err(told(&kind, message)),
             }
         }
         Err(strange("the verification ended without a result"))
+    }
+
+    /// Reads the audit log: parameters as of `GET /api/v1/audit`.
+    ///
+    /// # Errors
+    /// [`Error::Remote`], also as an item, after which there is no other.
+    pub async fn audit(
+        &self,
+        query: &[(&str, &str)],
+    ) -> Result<impl Stream<Item = Result<AuditLine, Error>> + Send + use<>, Error> {
+        let path = ["api", "v1", "audit"];
+        let response = self.send(Method::GET, &path, query, None, Again::Yes).await?;
+        Ok(self.lines(response))
+    }
+
+    /// Verifies the audit log, and tells which segment was looked at.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn audit_verify(
+        &self,
+        what: &AuditVerify,
+        progress: impl Fn(u64) + Send,
+    ) -> Result<AuditVerified, Error> {
+        let path = ["api", "v1", "audit", "verify"];
+        let body = serde_json::to_vec(what)
+            .map_err(|error| Error::Invalid { detail: format!("a request is no JSON: {error}") })?;
+        let body = Some(("application/json", body.into()));
+        let response = self.send(Method::POST, &path, &[], body, Again::Yes).await?;
+        let mut lines = Box::pin(self.lines(response));
+        while let Some(line) = lines.next().await {
+            match line? {
+                AuditVerifyLine::Progress { seq } => progress(seq),
+                AuditVerifyLine::Result(verified) => return Ok(verified),
+                AuditVerifyLine::Error { kind, message } => return Err(told(&kind, message)),
+            }
+        }
+        Err(strange("the verification ended without a result"))
+    }
+
+    /// An answer as lines of JSON; empty ones say nothing.
+    fn lines<T: DeserializeOwned + Send + 'static>(
+        &self,
+        response: reqwest::Response,
+    ) -> impl Stream<Item = Result<T, Error>> + Send + use<T> {
+        let state = (Box::pin(self.pieces(response)), BytesMut::new(), 0);
+        futures::stream::try_unfold(state, |(mut pieces, mut held, mut seen)| async move {
+            loop {
+                let end = held[seen..].iter().position(|byte| *byte == b'\n');
+                if let Some(end) = end {
+                    let line = held.split_to(seen + end + 1);
+                    seen = 0;
+                    if line.trim_ascii().is_empty() {
+                        continue;
+                    }
+                    let line = serde_json::from_slice(&line)
+                        .map_err(|error| strange(&format!("a line of its answer: {error}")))?;
+                    return Ok(Some((line, (pieces, held, seen))));
+                }
+                seen = held.len();
+                if seen > LINE_BYTES_MAX {
+                    return Err(strange("a line of its answer is too long"));
+                }
+                match pieces.next().await.transpose()? {
+                    Some(piece) => held.extend_from_slice(&piece),
+                    None if held.is_empty() => return Ok(None),
+                    None => return Err(strange("its answer ended within a line")),
+                }
+            }
+        })
     }
 
     /// Removes all tags of a dataset.
@@ -180,8 +238,12 @@ impl Node {
         Ok(())
     }
 
-    async fn delete_for<T: serde::de::DeserializeOwned>(&self, path: &[&str]) -> Result<T, Error> {
+    async fn delete_for<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Error> {
         let response = self.send(Method::DELETE, path, &[], None, Again::Unsent).await?;
         self.json(response).await
     }
+}
+
+fn told(kind: &str, message: String) -> Error {
+    Error::Remote { kind: ErrorKind::parse(kind).unwrap_or(ErrorKind::Internal), message }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use cairn_access::{Decision, Grant, Principal, PrincipalName, Resource, Scopes, TokenSpec};
+use cairn_access::{
+    Decision, Grant, GrantId, Principal, PrincipalName, Resource, Scopes, TokenId, TokenSpec,
+};
 
 use super::maintenance::told;
 use super::route;
@@ -12,7 +14,7 @@ use crate::api::{
     CreatePrincipal, CreateToken, CreatedToken, Explain, Explained, GrantBody, Grants, JudgedGrant,
     NamedGrant, PrincipalBody, Principals, ScopesBody, Tokens, WhoAmIBody,
 };
-use crate::call::{Call, json, no_content};
+use crate::call::{Call, changed, json, no_content};
 use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, shape};
 use crate::route::{self, Permission, Route};
@@ -103,7 +105,7 @@ fn what_routes() -> Vec<Route> {
             Doc { summary: "Removes a grant.", status: 204, ..doc },
         ),
         manage(
-            route!(POST "/api/v1/access/explain", explain),
+            route!(POST "/api/v1/access/explain", explain).changes_nothing(),
             Doc {
                 summary: "What would be decided, and why.",
                 takes: BodyDoc::Json(shape::<Explain>),
@@ -131,14 +133,16 @@ async fn create_principal(mut call: Call) -> Result<Response, Error> {
     let work = async move { access.create_principal(&name).await };
     let made = call.to_its_end(work).await??;
     let (name, created_ms) = (made.name.to_string(), made.created_ms);
+    let what = format!("made principal {name}");
     let body = PrincipalBody { name, created_ms, groups: Vec::new(), has_password: false };
-    json(StatusCode::CREATED, &body)
+    Ok(changed(json(StatusCode::CREATED, &body)?, what))
 }
 
 async fn remove_principal(call: Call) -> Result<Response, Error> {
     let (access, name) = (call.door.access().clone(), call.args.id()?.parse()?);
+    let what = format!("removed principal {name} with its tokens and grants");
     call.to_its_end(async move { access.remove_principal(&name).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }
 
 async fn list_tokens(call: Call) -> Result<Response, Error> {
@@ -158,13 +162,19 @@ async fn create_token(mut call: Call) -> Result<Response, Error> {
     let access = call.door.access().clone();
     let made = call.to_its_end(async move { access.create_token(spec).await }).await??;
     let made = CreatedToken { info: told(&made.info)?, token: made.token.expose().to_owned() };
-    json(StatusCode::CREATED, &made)
+    let until = match made.info.expires_ms {
+        Some(at) => format!(", until {at} ms after 1970"),
+        None => String::new(),
+    };
+    let what = format!("made token {} of {}{until}", made.info.id, made.info.principal);
+    Ok(changed(json(StatusCode::CREATED, &made)?, what))
 }
 
 async fn revoke_token(call: Call) -> Result<Response, Error> {
-    let (access, id) = (call.door.access().clone(), call.args.id()?.parse()?);
+    let (access, id): (_, TokenId) = (call.door.access().clone(), call.args.id()?.parse()?);
+    let what = format!("revoked token {id}");
     call.to_its_end(async move { access.revoke_token(&id).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }
 
 async fn list_grants(call: Call) -> Result<Response, Error> {
@@ -184,13 +194,16 @@ async fn add_grant(mut call: Call) -> Result<Response, Error> {
     };
     let (access, adding) = (call.door.access().clone(), grant.clone());
     let id = call.to_its_end(async move { access.add_grant(&adding).await }).await??;
-    json(StatusCode::CREATED, &NamedGrant { id: id.to_string(), grant: told(&grant)? })
+    let named = NamedGrant { id: id.to_string(), grant: told(&grant)? };
+    Ok(changed(json(StatusCode::CREATED, &named)?, format!("granted {id}: {grant}")))
 }
 
 async fn remove_grant(call: Call) -> Result<Response, Error> {
-    let (access, id) = (call.door.access().clone(), call.args.id()?.parse()?);
+    let (access, id): (_, GrantId) = (call.door.access().clone(), call.args.id()?.parse()?);
+    let grant = call.snapshot()?.grants().find(|grant| grant.id() == id).map(Grant::to_string);
+    let what = format!("removed grant {id}: {}", grant.unwrap_or_default());
     call.to_its_end(async move { access.remove_grant(&id).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }
 
 async fn whoami(call: Call) -> Result<Response, Error> {

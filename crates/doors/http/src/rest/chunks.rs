@@ -24,7 +24,8 @@ const PARTS_AHEAD: usize = 2;
 
 pub(super) fn routes() -> Vec<Route> {
     let pattern = "/api/v1/projects/{project}/datasets/{name}/chunks";
-    vec![route!(POST pattern, chunks).permission(route::READ).body_max(IDS_BYTES_MAX).doc(Doc {
+    let route = route!(POST pattern, chunks).permission(route::READ).changes_nothing();
+    vec![route.body_max(IDS_BYTES_MAX).doc(Doc {
         group: "transfer",
         summary: "Chunks by id, as a stream of frames. A chunk's id is a capability: it \
                           cannot be guessed without its content.",

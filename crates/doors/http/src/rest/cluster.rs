@@ -5,6 +5,9 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use cairn_access::Action;
+use cairn_audit::Outcome;
+
 use super::maintenance::told;
 use super::route;
 use crate::api::{ClusterNode, ClusterNodes, Join, JoinToken, JoinedNode, MakeJoinToken};
@@ -66,7 +69,20 @@ async fn make_token(mut call: Call) -> Result<Response, Error> {
 async fn join(mut call: Call) -> Result<Response, Error> {
     let asked: Join = call.json().await?;
     let authority = call.door.authority()?.clone();
-    let work = async move { authority.join(&asked.token, &asked.name, &asked.request).await };
+    let access = call.door.access().clone();
+    let work = async move {
+        let record =
+            |outcome, what: &str| access.record("rest", Action::ManageAccess, outcome, what);
+        record(Outcome::Allowed, "a node that shows a join token asks to join")?;
+        access.audit().commit().await.map_err(cairn_access::Error::Audit)?;
+        let joined = authority.join(&asked.token, &asked.name, &asked.request).await;
+        match &joined {
+            Ok(_) => record(Outcome::Changed, &format!("node {} joined", asked.name))?,
+            Err(error) => record(Outcome::Failed, &error.to_string())?,
+        }
+        access.audit().commit().await.map_err(cairn_access::Error::Unrecorded)?;
+        Ok::<_, Error>(joined?)
+    };
     let joined = call.to_its_end(work).await??;
     let node = told::<_, ClusterNode>(&joined.node)?;
     json(StatusCode::CREATED, &JoinedNode { node, chain: joined.chain })

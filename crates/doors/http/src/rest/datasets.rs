@@ -9,7 +9,7 @@ use cairn_datasets::{Dataset, Rules, Store as _, Target};
 use super::route;
 use crate::api::{CopyTag, DatasetPage, MovedTag, ProjectKey, Removed, TagPage, schema};
 use crate::args::Args;
-use crate::call::{Call, json, no_content, parse_json};
+use crate::call::{Call, changed, json, no_content, parse_json};
 use crate::error::Error;
 use crate::limits::PAGE_MAX;
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
@@ -145,15 +145,18 @@ async fn copy_tag(mut call: Call) -> Result<Response, Error> {
     let from = read_copy(&call.args, &body)?;
     let (to, by) = (call.args.target()?, call.by()?);
     let datasets = call.door.datasets().clone();
+    let moved = format!("{} is {}", to.tag, from);
     let work = async move { datasets.copy_tag(&from, &to, &by).await };
     let version = call.to_its_end(work).await??;
-    json(StatusCode::OK, &MovedTag { version })
+    let what = format!("{moved}, {}", version.root);
+    Ok(changed(json(StatusCode::OK, &MovedTag { version })?, what))
 }
 
 async fn remove_tag(call: Call) -> Result<Response, Error> {
     let (datasets, target) = (call.door.datasets().clone(), call.args.target()?);
+    let what = format!("removed tag {}", target.tag);
     call.to_its_end(async move { datasets.remove(&target).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }
 
 async fn remove_dataset(call: Call) -> Result<Response, Error> {
@@ -173,7 +176,9 @@ async fn remove_dataset(call: Call) -> Result<Response, Error> {
         }
         Ok::<Removed, Error>(removed)
     };
-    json(StatusCode::OK, &call.to_its_end(work).await??)
+    let removed = call.to_its_end(work).await??;
+    let what = format!("removed all {} tags", removed.tags);
+    Ok(changed(json(StatusCode::OK, &removed)?, what))
 }
 
 async fn get_rules(call: Call) -> Result<Response, Error> {
@@ -185,5 +190,7 @@ async fn set_rules(mut call: Call) -> Result<Response, Error> {
     let (datasets, dataset) = (call.door.datasets().clone(), call.args.dataset()?);
     let kept = rules.clone();
     call.to_its_end(async move { datasets.set_rules(&dataset, &kept).await }).await??;
-    json(StatusCode::OK, &rules)
+    let answer = json(StatusCode::OK, &rules)?;
+    let what = serde_json::to_string(&rules).unwrap_or_default();
+    Ok(changed(answer, format!("rules {what}")))
 }

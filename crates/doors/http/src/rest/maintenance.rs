@@ -1,25 +1,20 @@
 //! What an operator runs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use cairn_blocks::CollectOptions;
-use futures::FutureExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 
+use super::progress::{Lines, progress_lines};
 use super::route;
 use crate::api::{Collect, Collected, Usage, Verified, VerifyLine};
-use crate::call::{Call, LINES, json, line, parse_json, streamed};
+use crate::call::{Call, LINES, changed, json, parse_json, streamed};
 use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, shape};
 use crate::route::{self, Route};
-
-/// Progress is told at most so often.
-const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "maintenance", ..Doc::default() };
@@ -31,7 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
             answers: BodyDoc::Json(shape::<Collected>),
             ..doc
         }),
-        route!(POST "/api/v1/maintenance/verify", verify).permission(route::MAINTAIN).doc(Doc {
+        route!(POST "/api/v1/maintenance/verify", verify).permission(route::MAINTAIN).changes_nothing().doc(Doc {
             summary: "Reads every byte back and walks every version. Progress, then the result.",
             answers: BodyDoc::Lines(shape::<VerifyLine>),
             ..doc
@@ -59,45 +54,24 @@ async fn collect(mut call: Call) -> Result<Response, Error> {
     let options = CollectOptions { grace, dry_run: asked.dry_run, ..default };
     let datasets = call.door.datasets().clone();
     let collected = call.to_its_end(async move { datasets.collect(options).await }).await??;
-    json(StatusCode::OK, &told::<_, Collected>(&collected)?)
+    let collected: Collected = told(&collected)?;
+    let what = if asked.dry_run {
+        "nothing: it was only asked what would be collected".to_owned()
+    } else {
+        format!(
+            "removed {} tags, {} versions, {} packs",
+            collected.tags_removed, collected.versions_removed, collected.packs_deleted
+        )
+    };
+    Ok(changed(json(StatusCode::OK, &collected)?, what))
 }
 
 /// Ends with its client: it only reads.
 async fn verify(call: Call) -> Result<Response, Error> {
-    let (sender, progress) = watch::channel(0_u64);
-    let report: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(move |bytes| {
-        sender.send_replace(bytes);
-    });
     let datasets = call.door.datasets().clone();
-    let clock = Arc::clone(&call.door.env().clock);
-    let work = async move { datasets.verify(report).await }.boxed();
-    let state = Some((work, progress));
-    let lines = futures::stream::try_unfold(state, move |state| {
-        let clock = Arc::clone(&clock);
-        async move {
-            let Some((mut work, mut progress)) = state else { return Ok::<_, Error>(None) };
-            let told_of = async {
-                clock.sleep(PROGRESS_PAUSE).await;
-                // Without a change there is nothing to tell; the work itself ends the wait.
-                if progress.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let ended = tokio::select! {
-                ended = &mut work => Some(ended),
-                () = told_of => None,
-            };
-            match ended {
-                None => {
-                    let bytes = *progress.borrow();
-                    let line = line(&VerifyLine::Progress { bytes })?;
-                    Ok(Some((line, Some((work, progress)))))
-                }
-                Some(ended) => Ok(Some((line(&last_line(ended)?)?, None))),
-            }
-        }
-    });
-    streamed(LINES, lines).await
+    let work = |report| async move { datasets.verify(report).await };
+    let lines = Lines { progress: |bytes| VerifyLine::Progress { bytes }, last: last_line };
+    streamed(LINES, progress_lines(&call.door.env().clock, work, lines)).await
 }
 
 fn last_line(

@@ -5,12 +5,14 @@
 //! could be, and the permission of a request is read from the very path that the router matched.
 
 mod access;
+mod audit;
 mod chunks;
 mod cluster;
 mod datasets;
 mod maintenance;
 mod node;
 mod people;
+mod progress;
 mod proofs;
 mod uploads;
 mod versions;
@@ -32,6 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
         access::routes(),
         people::routes(),
         cluster::routes(),
+        audit::routes(),
     ]
     .into_iter()
     .flatten()

@@ -68,11 +68,15 @@ async fn livez(_call: Call) -> Result<Response, Error> {
 }
 
 /// A node is ready when the bucket answers, which the access state stands for: no request is decided
-/// without it.
+/// without it; and when it takes the audit log: nothing is done without that.
 async fn readyz(call: Call) -> Result<Response, Error> {
     // What is wrong in detail is for the log, not for everybody.
     if let Err(error) = call.door.access().refresh().await {
         tracing::warn!(%error, "not ready");
+        return Err(Error::NotReady);
+    }
+    if call.door.access().audit().status().behind {
+        tracing::warn!("not ready: the audit log is not written");
         return Err(Error::NotReady);
     }
     Ok(respond(StatusCode::OK, TEXT, "ok\n"))
@@ -141,7 +145,13 @@ async fn metrics(call: Call) -> Result<Response, Error> {
     let usage = call.door.datasets().blocks().usage();
     let index_memory = call.door.datasets().blocks().index_memory() as u64;
     let uploads = call.door.uploads().count() as u64;
+    let audit = call.door.access().audit().status();
+    let name = "cairn_audit_failures_total";
+    family(&mut text, name, "counter", "Segments of the audit log that could not be written.");
+    put(&mut text, name, "", audit.failures);
+    let waiting = audit.waiting_bytes as u64;
     let gauges = [
+        ("cairn_audit_waiting_bytes", "Records of the audit log that wait.", Some(waiting)),
         ("cairn_uploads_open", "Uploads that are open.", Some(uploads)),
         ("cairn_blocks_packs", "Packs in the bucket.", Some(usage.packs)),
         ("cairn_blocks_chunks", "Chunks in the bucket.", Some(usage.chunks)),

@@ -1,5 +1,6 @@
 //! Uploads: chunks on their way in. An upload belongs to the principal that opened it, and every
-//! request asks again whether that one may write all its targets.
+//! request asks again whether that one may write all its targets. Until it is published it changes nothing
+//! that anybody sees.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,7 +12,7 @@ use super::chunks::ids_of;
 use super::route;
 use crate::api::{BeginUpload, Publish, PublishedVersion, Stored, UploadOpened};
 use crate::args::Args;
-use crate::call::{Call, json, no_content, parse_json, respond};
+use crate::call::{Call, changed, json, no_content, parse_json, respond};
 use crate::error::Error;
 use crate::limits::{FRAMES_BYTES_MAX, IDS_BYTES_MAX, TARGETS_MAX};
 use crate::openapi::{BodyDoc, Doc, shape};
@@ -27,7 +28,7 @@ const BEGIN: Permission = Permission::Needs(&[
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "transfer", ..Doc::default() };
     vec![
-        route!(POST "/api/v1/projects/{project}/uploads", begin).permission(BEGIN).doc(Doc {
+        route!(POST "/api/v1/projects/{project}/uploads", begin).permission(BEGIN).changes_nothing().doc(Doc {
             summary: "Opens an upload of chunks that all targets will refer to.",
             takes: BodyDoc::Json(shape::<BeginUpload>),
             answers: BodyDoc::Json(shape::<UploadOpened>),
@@ -35,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
             ..doc
         }),
         route!(POST "/api/v1/uploads/{upload}/claim", claim)
-            .permission(route::UPLOAD)
+            .permission(route::UPLOAD).changes_nothing()
             .body_max(IDS_BYTES_MAX)
             .doc(Doc {
                 summary: "Says which chunks are to be sent. A claim is given once.",
@@ -43,14 +44,14 @@ pub(super) fn routes() -> Vec<Route> {
                 answers: BodyDoc::Other(BINARY, "A bitmap: which of them are to be sent."),
                 ..doc
             }),
-        route!(POST "/api/v1/uploads/{upload}/keep", keep).permission(route::UPLOAD).doc(Doc {
+        route!(POST "/api/v1/uploads/{upload}/keep", keep).permission(route::UPLOAD).changes_nothing().doc(Doc {
             summary: "Says that the upload goes on though nothing is sent. One that is silent for \
                       15 minutes may be forgotten.",
             status: 204,
             ..doc
         }),
         route!(POST "/api/v1/uploads/{upload}/frames", frames)
-            .permission(route::UPLOAD)
+            .permission(route::UPLOAD).changes_nothing()
             .body_max(FRAMES_BYTES_MAX)
             .doc(Doc {
                 summary: "Adds frames of claimed chunks. Each chunk is checked against its id.",
@@ -67,7 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
                 ..doc
             },
         ),
-        route!(DELETE "/api/v1/uploads/{upload}", abandon).permission(route::UPLOAD).doc(Doc {
+        route!(DELETE "/api/v1/uploads/{upload}", abandon).permission(route::UPLOAD).changes_nothing().doc(Doc {
             summary: "Ends an upload. What it stored is reused or collected.",
             status: 204,
             ..doc
@@ -155,6 +156,8 @@ async fn publish(mut call: Call) -> Result<Response, Error> {
     let root = ChunkId::from_hex(&asked.root)
         .ok_or_else(|| Error::invalid("the root has 64 hexadecimal digits"))?;
     let (uploads, (id, owner)) = (call.door.uploads().clone(), upload(&call)?);
+    let targets = uploads.targets(id, &owner)?;
+    let targets: Vec<String> = targets.iter().map(Target::to_string).collect();
     // The author is who was authenticated, and the totals are read from the manifest.
     let publication = Publication {
         root,
@@ -171,7 +174,9 @@ async fn publish(mut call: Call) -> Result<Response, Error> {
         stored_bytes: published.stored.stored_bytes,
         packs: published.stored.packs,
     };
-    json(StatusCode::OK, &PublishedVersion { version: published.version, stored })
+    let what = format!("published {root} as {}", targets.join(" "));
+    let published = PublishedVersion { version: published.version, stored };
+    Ok(changed(json(StatusCode::OK, &published)?, what))
 }
 
 async fn abandon(call: Call) -> Result<Response, Error> {

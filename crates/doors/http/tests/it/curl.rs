@@ -60,3 +60,37 @@ async fn curl_reads_ranges_conditions_and_signs_in() {
     assert!(head.contains("accept-ranges: bytes") && head.contains("content-length: 3000000"));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_reads_follows_and_verifies_the_audit_log() {
+    if curl(&["--version"]).await.is_none() {
+        eprintln!("skipped: there is no curl");
+        return;
+    }
+    let server = Server::start().await;
+    let user = format!(":{}", server.root);
+    let log = format!("{}/api/v1/audit", server.url);
+    let nobody = format!("{}/fs/data/v1/a", server.url);
+    assert!(curl(&[&nobody]).await.is_some());
+    server.access.audit().commit().await.unwrap();
+    let denied = format!("{log}?outcome=denied&resource=@main/d*");
+    let (read, _) = curl(&["-f", "-u", &user, &denied]).await.unwrap();
+    let line: serde_json::Value = serde_json::from_slice(&read).unwrap();
+    assert_eq!((&line["caller"], &line["door"]), (&"anonymous".into(), &"fs".into()));
+    // It is told as it happens: curl gives up after two seconds and has the line by then.
+    let followed = format!("{denied}&follow=true");
+    let (followed, why) = curl(&["-N", "-m", "2", "-u", &user, &followed]).await.unwrap();
+    assert!(why.contains("timed out"), "{why}");
+    assert!(followed.ends_with(&read), "what was read is followed too");
+    let verify = format!("{log}/verify");
+    let (verified, _) = curl(&["-f", "-X", "POST", "-u", &user, &verify]).await.unwrap();
+    let last = verified.split(|byte| *byte == b'\n').rev().nth(1).unwrap();
+    let last: serde_json::Value = serde_json::from_slice(last).unwrap();
+    assert_eq!(last["result"]["findings"], serde_json::json!([]));
+    for bad in ["?outcome=maybe", "?since=yesterday", "?after=-1", "?follow=perhaps"] {
+        let code = ["-g", "-w", "%{http_code}", "-o", "/dev/null", "-u", &user];
+        let url = format!("{log}{bad}");
+        assert_eq!(curl(&[&code[..], &[&url]].concat()).await.unwrap().0, b"400", "{bad}");
+    }
+    server.stop().await;
+}

@@ -87,6 +87,34 @@ const CLASSES: &[(&str, &str)] = &[
     ("POST /api/v1/cluster/join", "login"),
     ("POST /api/v1/cluster/join-tokens", "admin"),
     ("GET /api/v1/cluster/nodes", "admin"),
+    ("GET /api/v1/audit", "admin"),
+    ("POST /api/v1/audit/verify", "admin"),
+];
+
+/// The routes that change something, said a second time: they are in the audit log before they are
+/// acknowledged (ACCESS-6).
+const CHANGES: &[&str] = &[
+    "DELETE /api/v1/projects/{project}/datasets/{name}",
+    "PUT /api/v1/projects/{project}/datasets/{name}/rules",
+    "PUT /api/v1/projects/{project}/datasets/{name}/tags/{tag}",
+    "DELETE /api/v1/projects/{project}/datasets/{name}/tags/{tag}",
+    "POST /api/v1/uploads/{upload}/publish",
+    "POST /api/v1/maintenance/collect",
+    "POST /api/v1/access/principals",
+    "DELETE /api/v1/access/principals/{id}",
+    "POST /api/v1/access/tokens",
+    "DELETE /api/v1/access/tokens/{id}",
+    "POST /api/v1/access/grants",
+    "DELETE /api/v1/access/grants/{id}",
+    "PUT /api/v1/access/principals/{id}/password",
+    "PUT /api/v1/access/principals/{id}/groups",
+    "PUT /api/v1/access/password",
+    "POST /api/v1/access/certificates",
+    "DELETE /api/v1/access/certificates/{id}",
+    "PUT /api/v1/access/providers/{id}",
+    "DELETE /api/v1/access/providers/{id}",
+    "POST /api/v1/cluster/join-tokens",
+    "DELETE /api/v1/login",
 ];
 
 /// The callers, in the order of the columns below.
@@ -168,6 +196,7 @@ async fn access_1_every_route_for_every_caller() {
         let name = format!("{} {}", route.method, route.pattern);
         let class = known.remove(name.as_str());
         let class = class.unwrap_or_else(|| panic!("{name} has no expectation"));
+        assert_eq!(route.changes, CHANGES.contains(&name.as_str()), "{name}");
         for (caller, expected) in CALLERS.iter().zip(expected(class)) {
             server.fill(work.path(), "data:v1").await;
             let upload = match class {
@@ -242,6 +271,11 @@ async fn access_1_a_route_without_a_permission_does_not_start() {
         let refused = build(route("/api/v1/open").permission(permission)).err().unwrap();
         assert!(matches!(refused, Error::Route { .. }), "{refused}");
     }
+    let change = Route::new(Method::PUT, "/api/v1/change", |_| {
+        Box::pin(async { Err(Error::Invalid { detail: String::new() }) })
+    });
+    assert!(build(change.clone().permission(route::ACCESS)).is_ok());
+    assert!(build(change.changes_nothing().permission(Permission::SignedIn)).is_ok());
     let twice = build(route("/livez").permission(Permission::Public)).err().unwrap();
     assert!(matches!(twice, Error::Route { reason: "there is one already", .. }), "{twice}");
     assert!(build(route("/api/v1/fine").permission(route::LOOK)).is_ok());
@@ -571,6 +605,8 @@ async fn numbers_are_kept_and_the_node_says_how_it_is() {
         "cairn_http_requests_total{route=\"/livez\",method=\"GET\",status=\"200\"} 1",
         "cairn_http_requests_total{route=\"(none)\",method=\"GET\",status=\"404\"} 1",
         "cairn_uploads_open 0",
+        "cairn_audit_failures_total 0",
+        "# TYPE cairn_audit_waiting_bytes gauge",
         "# TYPE cairn_http_request_duration_seconds histogram",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");

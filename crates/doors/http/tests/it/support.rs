@@ -61,18 +61,22 @@ impl Clock for Shifted {
     }
 }
 
-/// Seals the access state as the bucket's other small objects are, as a node does.
+/// Seals the access state and the audit log as the bucket's other small objects are, as a node does.
 struct BucketSeal(Sealer, Env);
 
 impl Seal for BucketSeal {
     fn seal(&self, name: &str, plain: &[u8]) -> Vec<u8> {
-        self.0.wrap(EnvelopeKind::Access, name, plain, self.1.rng.as_ref())
+        self.0.wrap(kind(name), name, plain, self.1.rng.as_ref())
     }
 
     fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let opened = self.0.unwrap(EnvelopeKind::Access, name, sealed);
+        let opened = self.0.unwrap(kind(name), name, sealed);
         opened.map_err(|error| SealError { kind: error.kind(), detail: error.to_string() })
     }
+}
+
+fn kind(name: &str) -> EnvelopeKind {
+    if name.starts_with("audit/") { EnvelopeKind::Audit } else { EnvelopeKind::Access }
 }
 
 async fn opened(bucket: &Bucket, env: &Env) -> (Datasets, Arc<BucketSeal>) {

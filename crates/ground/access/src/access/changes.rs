@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use cairn_audit::Outcome;
+
 use super::Access;
 use crate::certificate::{Certificate, Fingerprint};
 use crate::error::Error;
-use crate::grant::{Grant, GrantId};
+use crate::grant::{Action, Grant, GrantId};
 use crate::password::{Password, PasswordHash};
 use crate::principal::{GroupName, Principal, PrincipalName, ProviderName};
 use crate::provider::Provider;
@@ -171,14 +173,20 @@ impl Access {
 
     /// Makes `root` an admin of everything again and gives it one more token, for an owner who lost
     /// all of them. Asks for no credential: who can write to the bucket owns it. No door offers
-    /// this.
+    /// this. It is recorded as done at the bucket.
     ///
     /// # Errors
-    /// [`Error::TooMany`], and as every change.
+    /// [`Error::TooMany`], [`Error::Audit`], [`Error::Unrecorded`], and as every change.
     pub async fn recover(&self) -> Result<NewToken, Error> {
         let now_ms = self.now_ms();
         let secret = Secret::random(&*self.shared.env.rng);
+        let (action, what) = (Action::ManageAccess, "to make one more token of root");
+        self.record("bucket", action, Outcome::Allowed, what)?;
+        self.audit().commit().await?;
         let info = self.change(|state| state.recover(now_ms, &secret)).await?;
+        let what = format!("root is admin; made its token {}", info.id);
+        self.record("bucket", action, Outcome::Changed, &what)?;
+        self.audit().commit().await.map_err(Error::Unrecorded)?;
         Ok(NewToken { info, token: secret.plain() })
     }
 }

@@ -109,16 +109,17 @@ fn access_4_nothing_without_a_grant() {
         &[],
         &[],
         expect![[r#"
-                       @lab/a      @lab/b      @main/a     @lab/*      @*/*
-        list_datasets  -           -           -           -           -
-        read_dataset   -           -           -           -           -
-        write_dataset  -           -           -           -           -
-        delete_dataset -           -           -           -           -
-        set_retention  -           -           -           -           -
-        read_metrics   -           -           -           -           -
-        maintain       -           -           -           -           -
-        manage_access  -           -           -           -           -
-    "#]],
+                           @lab/a      @lab/b      @main/a     @lab/*      @*/*
+            list_datasets  -           -           -           -           -
+            read_dataset   -           -           -           -           -
+            write_dataset  -           -           -           -           -
+            delete_dataset -           -           -           -           -
+            set_retention  -           -           -           -           -
+            read_metrics   -           -           -           -           -
+            maintain       -           -           -           -           -
+            manage_access  -           -           -           -           -
+            read_audit     -           -           -           -           -
+        "#]],
     );
     let (snapshot, caller) = anonymous(state(&["p admin @*/*", "authenticated admin @*/*"]));
     expect![[r#"
@@ -131,6 +132,7 @@ fn access_4_nothing_without_a_grant() {
         read_metrics   sign in     sign in     sign in     sign in     sign in
         maintain       sign in     sign in     sign in     sign in     sign in
         manage_access  sign in     sign in     sign in     sign in     sign in
+        read_audit     sign in     sign in     sign in     sign in     sign in
     "#]]
     .assert_eq(&matrix(&snapshot, &caller));
 }
@@ -150,6 +152,7 @@ fn roles_on_one_dataset() {
             read_metrics   -           -           -           -           -
             maintain       -           -           -           -           -
             manage_access  -           -           -           -           -
+            read_audit     -           -           -           -           -
         "#]],
     );
     check(
@@ -165,6 +168,7 @@ fn roles_on_one_dataset() {
             read_metrics   -           -           -           -           -
             maintain       -           -           -           -           -
             manage_access  -           -           -           -           -
+            read_audit     -           -           -           -           -
         "#]],
     );
     check(
@@ -180,6 +184,7 @@ fn roles_on_one_dataset() {
             read_metrics   -           -           -           -           -
             maintain       -           -           -           -           -
             manage_access  -           -           -           -           -
+            read_audit     -           -           -           -           -
         "#]],
     );
 }
@@ -199,52 +204,56 @@ fn roles_on_a_project_and_on_everything() {
             read_metrics   -           -           -           -           -
             maintain       -           -           -           -           -
             manage_access  -           -           -           -           -
+            read_audit     -           -           -           -           -
         "#]],
     );
     check(
         &["p reader @*/*"],
         &[],
         expect![[r#"
-                       @lab/a      @lab/b      @main/a     @lab/*      @*/*
-        list_datasets  yes         yes         yes         yes         yes
-        read_dataset   yes         yes         yes         yes         yes
-        write_dataset  only reader only reader only reader only reader only reader
-        delete_dataset only reader only reader only reader only reader only reader
-        set_retention  only reader only reader only reader only reader only reader
-        read_metrics   yes         yes         yes         yes         yes
-        maintain       only reader only reader only reader only reader only reader
-        manage_access  only reader only reader only reader only reader only reader
-    "#]],
+                           @lab/a      @lab/b      @main/a     @lab/*      @*/*
+            list_datasets  yes         yes         yes         yes         yes
+            read_dataset   yes         yes         yes         yes         yes
+            write_dataset  only reader only reader only reader only reader only reader
+            delete_dataset only reader only reader only reader only reader only reader
+            set_retention  only reader only reader only reader only reader only reader
+            read_metrics   yes         yes         yes         yes         yes
+            maintain       only reader only reader only reader only reader only reader
+            manage_access  only reader only reader only reader only reader only reader
+            read_audit     only reader only reader only reader only reader only reader
+        "#]],
     );
     check(
         &["p writer @*/*"],
         &[],
         expect![[r#"
-                       @lab/a      @lab/b      @main/a     @lab/*      @*/*
-        list_datasets  yes         yes         yes         yes         yes
-        read_dataset   yes         yes         yes         yes         yes
-        write_dataset  yes         yes         yes         yes         yes
-        delete_dataset yes         yes         yes         yes         yes
-        set_retention  yes         yes         yes         yes         yes
-        read_metrics   yes         yes         yes         yes         yes
-        maintain       only writer only writer only writer only writer only writer
-        manage_access  only writer only writer only writer only writer only writer
-    "#]],
+                           @lab/a      @lab/b      @main/a     @lab/*      @*/*
+            list_datasets  yes         yes         yes         yes         yes
+            read_dataset   yes         yes         yes         yes         yes
+            write_dataset  yes         yes         yes         yes         yes
+            delete_dataset yes         yes         yes         yes         yes
+            set_retention  yes         yes         yes         yes         yes
+            read_metrics   yes         yes         yes         yes         yes
+            maintain       only writer only writer only writer only writer only writer
+            manage_access  only writer only writer only writer only writer only writer
+            read_audit     only writer only writer only writer only writer only writer
+        "#]],
     );
     check(
         &["p admin @*/*"],
         &[],
         expect![[r#"
-                       @lab/a      @lab/b      @main/a     @lab/*      @*/*
-        list_datasets  yes         yes         yes         yes         yes
-        read_dataset   yes         yes         yes         yes         yes
-        write_dataset  yes         yes         yes         yes         yes
-        delete_dataset yes         yes         yes         yes         yes
-        set_retention  yes         yes         yes         yes         yes
-        read_metrics   yes         yes         yes         yes         yes
-        maintain       yes         yes         yes         yes         yes
-        manage_access  yes         yes         yes         yes         yes
-    "#]],
+                           @lab/a      @lab/b      @main/a     @lab/*      @*/*
+            list_datasets  yes         yes         yes         yes         yes
+            read_dataset   yes         yes         yes         yes         yes
+            write_dataset  yes         yes         yes         yes         yes
+            delete_dataset yes         yes         yes         yes         yes
+            set_retention  yes         yes         yes         yes         yes
+            read_metrics   yes         yes         yes         yes         yes
+            maintain       yes         yes         yes         yes         yes
+            manage_access  yes         yes         yes         yes         yes
+            read_audit     yes         yes         yes         yes         yes
+        "#]],
     );
 }
 
@@ -263,6 +272,7 @@ fn grants_add_up() {
             read_metrics   yes         yes         yes         yes         yes
             maintain       only reader only reader only reader only reader only reader
             manage_access  only reader only reader only reader only reader only reader
+            read_audit     only reader only reader only reader only reader only reader
         "#]],
     );
 }
@@ -283,6 +293,7 @@ fn scopes_limit() {
             read_metrics   scope       scope       scope       scope       scope
             maintain       scope       scope       scope       scope       scope
             manage_access  scope       scope       scope       scope       scope
+            read_audit     scope       scope       scope       scope       scope
         "#]],
     );
     check(
@@ -298,6 +309,7 @@ fn scopes_limit() {
             read_metrics   -           -           -           -           -
             maintain       -           -           -           -           -
             manage_access  -           -           -           -           -
+            read_audit     -           -           -           -           -
         "#]],
     );
     check(
@@ -313,6 +325,7 @@ fn scopes_limit() {
             read_metrics   scope       scope       scope       scope       scope
             maintain       scope       scope       scope       scope       scope
             manage_access  scope       scope       scope       scope       scope
+            read_audit     scope       scope       scope       scope       scope
         "#]],
     );
 }
@@ -330,6 +343,7 @@ fn anonymous_reads_what_a_grant_opens() {
         read_metrics   sign in     sign in     sign in     sign in     sign in
         maintain       sign in     sign in     sign in     sign in     sign in
         manage_access  sign in     sign in     sign in     sign in     sign in
+        read_audit     sign in     sign in     sign in     sign in     sign in
     "#]]
     .assert_eq(&matrix(&snapshot, &caller));
     let may_read = |project: &str, name: &str| {
@@ -346,6 +360,7 @@ fn anonymous_reads_what_a_grant_opens() {
         read_metrics   sign in     sign in     sign in     sign in     sign in
         maintain       sign in     sign in     sign in     sign in     sign in
         manage_access  sign in     sign in     sign in     sign in     sign in
+        read_audit     sign in     sign in     sign in     sign in     sign in
     "#]]
     .assert_eq(&matrix(&everything, &caller));
     assert!(may_read("lab", "abc"));
@@ -434,7 +449,10 @@ fn a_denial_says_what_to_do() {
 /// The rule in one sentence: some grant to one of the caller's subjects has the role and the place,
 /// and so has some scope, unless the grant is to everybody.
 fn model(grants: &[Grant], scopes: Option<&[Scope]>, action: Action, on: &Resource) -> bool {
-    let cluster = matches!(action, Action::ReadMetrics | Action::Maintain | Action::ManageAccess);
+    let cluster = matches!(
+        action,
+        Action::ReadMetrics | Action::Maintain | Action::ManageAccess | Action::ReadAudit
+    );
     let about = |pattern: &Pattern| match action {
         Action::ListDatasets => pattern.touches(on),
         _ if cluster => *pattern == Pattern::everything(),

@@ -5,6 +5,7 @@
 mod agree;
 mod bootstrap;
 mod people;
+mod recorded;
 mod refresh;
 mod rough;
 mod sealed;

@@ -96,6 +96,7 @@ fn many_requests_cause_one_read() {
     simulate(5, async |env| {
         let (store, bucket) = Rough::new(&env, Duration::from_millis(50));
         let (access, token) = first(&bucket, &env).await;
+        access.audit().commit().await.unwrap();
         env.clock.sleep(REFRESH_MAX).await;
         let before = store.read_count.load(Ordering::Relaxed);
         for _ in 0..10 {
@@ -113,6 +114,7 @@ fn a_slow_bucket_starves_nobody() {
     simulate(6, async |env| {
         let (store, bucket) = Rough::new(&env, Duration::from_secs(2));
         let (access, token) = first(&bucket, &env).await;
+        access.audit().commit().await.unwrap();
         env.clock.sleep(REFRESH_MAX).await;
         let before = store.read_count.load(Ordering::Relaxed);
         let shown = join_all((0..100).map(|_| show(&access, &token))).await;

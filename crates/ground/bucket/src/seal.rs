@@ -1,6 +1,6 @@
 use cairn_base::ErrorKind;
 
-/// Encryption at rest of the access state, given by whoever holds the bucket's key.
+/// Encryption at rest of small objects, given by whoever holds the bucket's key.
 ///
 /// `open(name, seal(name, plain))` is `plain`. A `name` is the object's key in the bucket: what was
 /// sealed under one name does not open under another. `seal` must give fresh bytes at every call.
@@ -26,7 +26,7 @@ pub struct SealError {
     pub detail: String,
 }
 
-/// No encryption: for buckets that are not encrypted. The state's own checksum still stands.
+/// No encryption: for buckets that are not encrypted. What is stored has checksums of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plain;
 
