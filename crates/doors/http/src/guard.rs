@@ -2,10 +2,12 @@
 //! one may (ACCESS-1), the handler, and one shape of errors.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use cairn_access::{Action, Origin, Peer, Reason, Resource, Shown, Visit};
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt as _;
@@ -175,7 +178,7 @@ impl Place {
                 .expect("three strings are always JSON");
             crate::call::respond(status, "application/json", body)
         };
-        let length = axum::body::HttpBody::size_hint(response.body()).exact();
+        let length = HttpBody::size_hint(response.body()).exact();
         let headers = response.headers_mut();
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, length.into());
@@ -396,7 +399,7 @@ fn finish(
     permit: Arc<OwnedSemaphorePermit>,
 ) -> Response {
     let (mut parts, body) = response.into_parts();
-    let length = axum::body::HttpBody::size_hint(&body).exact();
+    let length = HttpBody::size_hint(&body).exact();
     let bodiless = matches!(parts.status.as_u16(), 204 | 304);
     if let Some(length) = length
         && !bodiless
@@ -407,14 +410,39 @@ fn finish(
     if head || bodiless {
         return Response::from_parts(parts, Body::empty());
     }
-    let door = door.clone();
-    let counted = body.into_data_stream().inspect(move |piece| {
-        let _held = &permit;
-        if let Ok(piece) = piece {
-            door.metrics().bytes_out(piece.len() as u64);
+    let counted = Counted { body, door: door.clone(), _permit: permit };
+    Response::from_parts(parts, Body::new(counted))
+}
+
+/// A body that is counted, and keeps the place of its request.
+struct Counted {
+    body: Body,
+    door: Inner,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.door.metrics().bytes_out(frame.data_ref().map_or(0, Bytes::len) as u64);
         }
-    });
-    Response::from_parts(parts, Body::from_stream(counted))
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Text that is safe within HTML, also within quoted attributes.

@@ -37,6 +37,7 @@ mod stat;
 mod stat_cache;
 mod store;
 mod uploads;
+mod warm;
 
 pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
@@ -50,7 +51,7 @@ pub use pages::{Browser, Entries};
 pub use proof::Proof;
 pub use pull::{PullOptions, Pulled, pull, pull_switch};
 pub use push::{PushOptions, Pushed, Skipped, Source, push};
-pub use refs::HISTORY_MAX;
+pub use refs::{HISTORY_MAX, TAG_AGE_MAX};
 pub use stat::{Performance, stat};
 pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
 pub use uploads::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UploadId, Uploads};

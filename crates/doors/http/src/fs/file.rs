@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use super::conditional::{Validators, Verdict};
 use super::media::media_type;
 use super::range::{Asked, parse};
-use crate::call::{Call, begun};
+use crate::call::{Call, begun, logged};
 use crate::error::Error;
 use crate::limits::RANGES_MAX;
 use crate::rest::BLAKE3;
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     set(response.headers_mut(), header::CONTENT_LENGTH, &plan.len().to_string());
     set(response.headers_mut(), header::CONTENT_TYPE, plan.media_type(media_type));
     if call.method != Method::HEAD {
-        *response.body_mut() = Body::from_stream(begun(plan.stream(browser, content)).await?);
+        *response.body_mut() = plan.body(browser, content).await?;
     }
     Ok(response)
 }
@@ -136,6 +136,20 @@ impl Plan {
         self.boundary.as_deref().unwrap_or(of_file)
     }
 
+    /// The bytes of this plan. What fits into one piece is sent as one, the rest while it is read.
+    async fn body(self, browser: &Browser, content: &Content) -> Result<Body, Error> {
+        let [Part::File(range)] = self.parts.as_slice() else {
+            return Ok(Body::from_stream(begun(self.stream(browser, content)).await?));
+        };
+        let mut stream = browser.content(content, range.clone()).await?;
+        let Some(first) = stream.next().await? else { return Ok(Body::empty()) };
+        if stream.left() == 0 {
+            return Ok(Body::from(first));
+        }
+        let first = futures::stream::iter([Ok(first)]);
+        Ok(Body::from_stream(first.chain(logged(pieces(stream.reading_ahead())))))
+    }
+
     fn stream(
         self,
         browser: &Browser,
@@ -148,7 +162,8 @@ impl Plan {
                 Ok::<_, Error>(match part {
                     Part::Text(text) => futures::stream::iter([Ok(text)]).left_stream(),
                     Part::File(range) => {
-                        pieces(browser.content(&content, range).await?).right_stream()
+                        let stream = browser.content(&content, range).await?;
+                        pieces(stream.reading_ahead()).right_stream()
                     }
                 })
             }
