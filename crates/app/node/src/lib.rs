@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use cairn_access::{Access, NewToken, PlainToken};
 use cairn_base::ErrorKind;
+use cairn_blocks::DiskCacheOptions;
 use cairn_bucket::Bucket;
 use cairn_datasets::{CollectOptions, Datasets, Secret, Uploads};
 use cairn_env::Env;
@@ -39,6 +40,8 @@ pub struct NodeOptions {
     pub tls: Tls,
     /// Whether the node collects in the background.
     pub collect: bool,
+    /// Where frames of a bucket that is far away are kept on this machine.
+    pub disk_cache: Option<DiskCacheOptions>,
 }
 
 /// Why a node did not start.
@@ -114,7 +117,7 @@ impl Node {
         let datasets = Datasets::open_or_init(
             bucket.clone(),
             options.secret.as_ref(),
-            cairn_blocks::Options::default(),
+            cairn_blocks::Options { disk_cache: options.disk_cache, ..Default::default() },
             env,
         )
         .await?;

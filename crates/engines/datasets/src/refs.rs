@@ -22,8 +22,8 @@ use cairn_blocks::{Blocks, EnvelopeKind, Finding, SessionId};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
-pub use self::recent::TAG_AGE_MAX;
 use self::recent::Recent;
+pub use self::recent::TAG_AGE_MAX;
 use crate::error::Error;
 use crate::model::{Dataset, Rules, Tag, Target, Version};
 

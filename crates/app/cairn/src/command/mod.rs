@@ -1,5 +1,6 @@
 mod access;
 mod browse;
+pub(crate) mod cache;
 mod demo;
 mod doctor;
 mod login;
