@@ -11,6 +11,7 @@ mod contract;
 mod documented;
 mod full;
 mod help;
+mod hubs;
 mod json;
 mod kill;
 mod lab;

@@ -15,7 +15,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn start(lab: &Lab) -> Self {
-        let mut running = lab.start("--json up --listen 127.0.0.1:0 --no-gc");
+        Self::start_at(lab, "127.0.0.1:0")
+    }
+
+    pub(crate) fn start_at(lab: &Lab, listen: &str) -> Self {
+        let mut running = lab.start(&format!("--json up --listen {listen} --no-gc"));
         let said: Value = serde_json::from_str(&running.line()).unwrap();
         let url = said["urls"][0].as_str().unwrap().to_owned();
         let token = said["root_token"].as_str().unwrap_or_default().to_owned();
@@ -27,6 +31,11 @@ impl Node {
         let other = Self::start(lab);
         assert_eq!(other.token, "", "a bucket has one root");
         Self { token: self.token.clone(), ..other }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        self.url.replace("http://", "")
     }
 
     pub(crate) fn kill(self) {
