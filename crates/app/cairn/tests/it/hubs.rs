@@ -40,10 +40,7 @@ impl Hub {
     fn fall(&self, direct: &Lab, asleep: Duration) {
         let mut node = self.node.lock().unwrap();
         let fallen = node.take().unwrap();
-        let (address, token) = (fallen.address(), fallen.token.clone());
-        fallen.kill();
-        pause(asleep);
-        *node = Some(Node { token, ..Node::start_at(direct, &address) });
+        *node = Some(fallen.killed(direct, || pause(asleep)));
     }
 }
 

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
+mod cached;
 mod contract;
 mod documented;
 mod full;

@@ -15,11 +15,12 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn start(lab: &Lab) -> Self {
-        Self::start_at(lab, "127.0.0.1:0")
+        Self::start_with(lab, "127.0.0.1:0", "")
     }
 
-    pub(crate) fn start_at(lab: &Lab, listen: &str) -> Self {
-        let mut running = lab.start(&format!("--json up --listen {listen} --no-gc"));
+    /// With these words more on its command line.
+    pub(crate) fn start_with(lab: &Lab, listen: &str, more: &str) -> Self {
+        let mut running = lab.start(&format!("--json up --listen {listen} --no-gc {more}"));
         let said: Value = serde_json::from_str(&running.line()).unwrap();
         let url = said["urls"][0].as_str().unwrap().to_owned();
         let token = said["root_token"].as_str().unwrap_or_default().to_owned();
@@ -33,9 +34,19 @@ impl Node {
         Self { token: self.token.clone(), ..other }
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> String {
-        self.url.replace("http://", "")
+    /// The node after it was killed, and started again where it was.
+    pub(crate) fn killed(self, lab: &Lab, meanwhile: impl FnOnce()) -> Self {
+        let (address, token) = (self.url.replace("http://", ""), self.token.clone());
+        self.kill();
+        meanwhile();
+        Self { token, ..Self::start_with(lab, &address, "") }
+    }
+
+    /// The same, with these words more on its command line.
+    pub(crate) fn killed_with(self, lab: &Lab, more: &str) -> Self {
+        let (address, token) = (self.url.replace("http://", ""), self.token.clone());
+        self.kill();
+        Self { token, ..Self::start_with(lab, &address, more) }
     }
 
     pub(crate) fn kill(self) {
