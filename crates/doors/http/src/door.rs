@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +12,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Uploads};
-use cairn_env::Env;
+use cairn_env::{Env, Rng};
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
 
@@ -69,6 +70,26 @@ impl Default for Options {
     }
 }
 
+/// Ids of requests: a random number for this process, and a count. They name lines of a log and are no
+/// secret; asking the system for randomness each time would cost more than the rest of some answers.
+struct RequestIds {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new(rng: &dyn Rng) -> Self {
+        Self { process: rng.next_u64(), count: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        // An odd factor is a permutation of all numbers: none comes twice.
+        let id = self.process.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        hex::encode(id.to_be_bytes())
+    }
+}
+
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Inner(Arc<Shared>);
@@ -84,6 +105,7 @@ struct Shared {
     requests: Arc<tokio::sync::Semaphore>,
     chunk_streams: Arc<tokio::sync::Semaphore>,
     connections: Arc<tokio::sync::Semaphore>,
+    request_ids: RequestIds,
     routes: Vec<RouteInfo>,
     openapi: Bytes,
 }
@@ -127,6 +149,11 @@ impl Inner {
 
     pub(crate) fn chunk_streams(&self) -> &Arc<tokio::sync::Semaphore> {
         &self.0.chunk_streams
+    }
+
+    /// The id of the next request.
+    pub(crate) fn request_id(&self) -> String {
+        self.0.request_ids.next()
     }
 
     pub(crate) fn openapi(&self) -> &Bytes {
@@ -231,6 +258,7 @@ impl DoorBuilder {
         infos.sort();
         let openapi = crate::openapi::document(&self.routes)?;
         let env = self.datasets.blocks().env().clone();
+        let request_ids = RequestIds::new(env.rng.as_ref());
         let inner = Inner(Arc::new(Shared {
             datasets: self.datasets,
             uploads: self.uploads,
@@ -242,6 +270,7 @@ impl DoorBuilder {
             connections: Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX)),
             chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),
             options: self.options,
+            request_ids,
             routes: infos,
             openapi: openapi.into(),
         }));

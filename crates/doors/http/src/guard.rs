@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 use utoipa::ToSchema;
 
 use crate::args::Args;
-use crate::call::{Call, pieces};
+use crate::call::{Call, Pieces, pieces};
 use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
@@ -122,15 +122,12 @@ struct Place {
 
 impl Place {
     fn take(door: &Inner, pattern: &'static str, request: &Request) -> Self {
-        let env = door.env();
-        let mut random = [0; 8];
-        env.rng.fill(&mut random);
         Self {
-            id: hex::encode(random),
+            id: door.request_id(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             pattern,
-            began: env.clock.monotonic(),
+            began: door.env().clock.monotonic(),
             shows_header: request.headers().contains_key(header::AUTHORIZATION),
             wants_html: pattern.starts_with("/fs") && wants_html(request.headers()),
         }
@@ -247,9 +244,14 @@ async fn let_through(
     }
     same_site(&parts.method, &parts.headers)?;
     let args = Args::parse(route.pattern, parts.uri.path())?;
-    let body = counted_in(door, check_length(&parts.headers, body, route.body_max)?);
+    let body = check_length(&parts.headers, body, route.body_max)?;
+    let body: Pieces = if body.is_end_stream() {
+        Box::pin(futures::stream::empty())
+    } else {
+        pieces(door, counted_in(door, body), route.body_max)
+    };
     let mut call = Call {
-        body: pieces(door, body, route.body_max),
+        body,
         door: door.clone(),
         args,
         method: parts.method,

@@ -15,7 +15,7 @@ use crate::frame;
 use crate::pack::{self, FramePlace, PackId};
 use crate::run::IndexEntry;
 use crate::seal::Master;
-use crate::store::Blocks;
+use crate::store::{Blocks, HeldFrame};
 
 /// Frames of a pack this near to each other are read with one request.
 const GAP_BYTES_MAX: u32 = 64 * 1024;
@@ -25,6 +25,8 @@ pub(crate) const REQUESTS_AT_ONCE: usize = 4;
 const DECODES_AT_ONCE: usize = 4;
 /// Chunks of so many bytes together are checked where they are asked for.
 const CHECK_HERE_BYTES_MAX: u64 = 128 * 1024;
+/// And so many are worth the way to another thread.
+const CHECK_BYTES: u64 = 256 * 1024;
 const MOVED_RETRIES_MAX: u32 = 3;
 
 impl Blocks {
@@ -115,7 +117,8 @@ impl Blocks {
         if sum <= CHECK_HERE_BYTES_MAX {
             return Ok(entries.iter().map(|e| chunk_of(key, e, &frames[&e.frame])).collect());
         }
-        let part = entries.len().div_ceil(DECODES_AT_ONCE);
+        let parts = sum.div_ceil(CHECK_BYTES).min(DECODES_AT_ONCE as u64);
+        let part = entries.len().div_ceil(usize::try_from(parts).unwrap_or(DECODES_AT_ONCE));
         let checks: Vec<_> = entries
             .chunks(part)
             .map(|part| {
@@ -144,8 +147,8 @@ impl Blocks {
                 continue;
             }
             match self.inner.frames.get(&place) {
-                Some(content) => {
-                    frames.contents.insert(place, content);
+                Some(held) => {
+                    frames.contents.insert(place, held.content);
                 }
                 None => wanted.push(place),
             }
@@ -158,9 +161,9 @@ impl Blocks {
             .collect();
         let loaded: Vec<Vec<Loaded>> =
             stream::iter(loads).buffered(REQUESTS_AT_ONCE).try_collect().await?;
-        for Loaded { place, stored, content } in loaded.into_iter().flatten() {
-            self.inner.frames.insert(place, content.clone());
-            frames.contents.insert(place, content);
+        for Loaded { place, stored, frame } in loaded.into_iter().flatten() {
+            frames.contents.insert(place, frame.content.clone());
+            self.inner.frames.insert(place, frame);
             if self.inner.disk.is_some() {
                 frames.fetched.push((place, stored));
             }
@@ -169,8 +172,9 @@ impl Blocks {
     }
 
     async fn load(&self, request: Request) -> Result<Vec<Loaded>, Error> {
+        let buffer = (request.bytes.end - request.bytes.start) as usize;
         let stored = self.stored(request).await?;
-        let decodes = stored.into_iter().map(|(place, stored)| self.decode(place, stored));
+        let decodes = stored.into_iter().map(|(place, stored)| self.decode(place, stored, buffer));
         let decodes: Vec<_> = decodes.collect();
         stream::iter(decodes).buffered(DECODES_AT_ONCE).try_collect().await
     }
@@ -218,11 +222,23 @@ impl Blocks {
         Ok(request.frames.into_iter().map(part).collect())
     }
 
-    async fn decode(&self, place: FramePlace, stored: Bytes) -> Result<Loaded, Error> {
+    /// `buffer` is how much was read in one piece with it.
+    async fn decode(
+        &self,
+        place: FramePlace,
+        stored: Bytes,
+        buffer: usize,
+    ) -> Result<Loaded, Error> {
+        if self.inner.master.is_none()
+            && let Some(content) = frame::content_of_stored(&stored)
+        {
+            return Ok(Loaded { place, stored, frame: HeldFrame { content, buffer } });
+        }
         let master = self.inner.master.clone();
         let work = self.inner.env.spawn.run(move || {
             let content = frame_decode(master.as_ref(), place, &stored)?;
-            Ok(Loaded { place, stored, content })
+            let frame = HeldFrame { buffer: content.len(), content };
+            Ok(Loaded { place, stored, frame })
         });
         work.await?
     }
@@ -240,7 +256,7 @@ pub(crate) struct Frames {
 struct Loaded {
     place: FramePlace,
     stored: Bytes,
-    content: Bytes,
+    frame: HeldFrame,
 }
 
 /// Opens and decodes one stored frame.

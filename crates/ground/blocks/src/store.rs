@@ -52,12 +52,20 @@ impl Default for Options {
     }
 }
 
+/// The content of a frame in memory.
+#[derive(Clone)]
+pub(crate) struct HeldFrame {
+    pub(crate) content: bytes::Bytes,
+    /// The bytes of the buffer that it is a part of, and keeps from being freed.
+    pub(crate) buffer: usize,
+}
+
 #[derive(Clone)]
 pub(crate) struct FrameWeight;
 
-impl Weighter<FramePlace, bytes::Bytes> for FrameWeight {
-    fn weight(&self, _: &FramePlace, content: &bytes::Bytes) -> u64 {
-        content.len() as u64 + 64
+impl Weighter<FramePlace, HeldFrame> for FrameWeight {
+    fn weight(&self, _: &FramePlace, frame: &HeldFrame) -> u64 {
+        frame.buffer as u64 + 64
     }
 }
 
@@ -73,7 +81,7 @@ pub(crate) struct Inner {
     view: RwLock<Arc<View>>,
     refreshing: Mutex<()>,
     pub(crate) pages: Cache<(String, u32), Arc<Vec<IndexEntry>>>,
-    pub(crate) frames: Cache<FramePlace, bytes::Bytes, FrameWeight>,
+    pub(crate) frames: Cache<FramePlace, HeldFrame, FrameWeight>,
     pub(crate) disk: Option<DiskCache>,
 }
 

@@ -18,6 +18,9 @@ use crate::error::Error;
 use crate::limits::RANGES_MAX;
 use crate::rest::BLAKE3;
 
+/// Room for the headers of a usual answer.
+const HEADERS_USUAL: usize = 14;
+
 pub(crate) async fn serve(
     call: Call,
     browser: &Browser,
@@ -27,6 +30,7 @@ pub(crate) async fn serve(
 ) -> Result<Response, Error> {
     let validators = Validators::new(content, entry.meta.mtime);
     let mut response = Response::new(Body::empty());
+    response.headers_mut().reserve(HEADERS_USUAL);
     describe(response.headers_mut(), &validators);
     match validators.check(&call.headers) {
         Verdict::Go => {}
@@ -65,7 +69,7 @@ pub(crate) async fn serve(
             }
         }
     };
-    set(response.headers_mut(), header::CONTENT_LENGTH, &plan.len().to_string());
+    response.headers_mut().insert(header::CONTENT_LENGTH, plan.len().into());
     set(response.headers_mut(), header::CONTENT_TYPE, plan.media_type(media_type));
     if call.method != Method::HEAD {
         *response.body_mut() = plan.body(browser, content).await?;
@@ -78,10 +82,10 @@ fn describe(headers: &mut HeaderMap, validators: &Validators) {
     if let Some(modified) = validators.last_modified() {
         set(headers, header::LAST_MODIFIED, &modified);
     }
-    set(headers, header::ACCEPT_RANGES, "bytes");
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // Tags move and grants change, so a cache asks each time; with the tag that costs little.
-    set(headers, header::CACHE_CONTROL, "private, no-cache");
-    set(headers, header::VARY, "Authorization");
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
 }
 
 pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

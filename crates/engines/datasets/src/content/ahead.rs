@@ -6,9 +6,10 @@ use tokio::sync::mpsc;
 use super::{ContentStream, Inner, Piece, Plain, read_slices};
 use crate::error::Error;
 
-/// Bytes of chunks that are read at a time. A stream holds one more batch that waits and one that is
-/// being given.
-pub(super) const AHEAD_BYTES: u64 = 1024 * 1024;
+/// Bytes of chunks that are read at a time: their frames make a read of less than a mebibyte, which a
+/// local bucket gives in one piece. A stream holds one more batch that waits and one that is being
+/// given.
+pub(super) const AHEAD_BYTES: u64 = 640 * 1024;
 /// How many batches are read at once from a bucket that is far away. From one that is near it is one:
 /// its work is spread over the processors already, and the next batch finds in memory the frame that
 /// both share.
