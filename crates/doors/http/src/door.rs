@@ -15,12 +15,13 @@ use cairn_datasets::{Datasets, Uploads};
 use cairn_env::{Env, Rng};
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Error;
 use crate::guard;
 use crate::limits::{
-    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, HEADERS_WAIT_MAX, REQUESTS_MAX,
-    SHUTDOWN_WAIT_MAX, WRITE_WAIT_MAX,
+    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, HEADERS_WAIT_MAX, PLACE_WAIT_MAX,
+    REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX, WRITE_WAIT_MAX,
 };
 use crate::metrics::Metrics;
 use crate::route::{Permission, Route, RouteInfo};
@@ -103,6 +104,7 @@ struct Shared {
     options: Options,
     metrics: Metrics,
     requests: Arc<tokio::sync::Semaphore>,
+    waiters: tokio::sync::Semaphore,
     chunk_streams: Arc<tokio::sync::Semaphore>,
     connections: Arc<tokio::sync::Semaphore>,
     request_ids: RequestIds,
@@ -139,8 +141,18 @@ impl Inner {
         &self.0.metrics
     }
 
-    pub(crate) fn requests(&self) -> &Arc<tokio::sync::Semaphore> {
-        &self.0.requests
+    /// A place among the requests that are worked on; a full node is waited for for a moment (HTTP-2).
+    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let busy = || Error::Busy { max: self.options().requests_max.min(REQUESTS_MAX) };
+        if let Ok(place) = Arc::clone(&self.0.requests).try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = self.0.waiters.try_acquire().map_err(|_| busy())?;
+        tokio::select! {
+            biased;
+            place = Arc::clone(&self.0.requests).acquire_owned() => place.map_err(|_| busy()),
+            () = self.env().clock.sleep(PLACE_WAIT_MAX) => Err(busy()),
+        }
     }
 
     pub(crate) fn connections(&self) -> &Arc<tokio::sync::Semaphore> {
@@ -266,6 +278,7 @@ impl DoorBuilder {
             authority: self.authority,
             oidc: self.oidc.map_or_else(|| crate::login::client(&env), Ok)?,
             metrics: Metrics::default(),
+            waiters: tokio::sync::Semaphore::new(WAITERS_MAX),
             requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
             connections: Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX)),
             chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),

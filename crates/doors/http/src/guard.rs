@@ -26,7 +26,7 @@ use crate::call::{Call, Pieces, pieces};
 use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
-use crate::limits::{JSON_BYTES_MAX, REQUESTS_MAX, URI_BYTES_MAX};
+use crate::limits::{JSON_BYTES_MAX, URI_BYTES_MAX};
 use crate::login::{login_address, see_other, session_of};
 use crate::route::{Permission, Route, Rule, Scope};
 
@@ -80,8 +80,9 @@ pub(crate) async fn mounted(door: Inner, mount: Mount, mut request: Request) -> 
     let place = Place::take(&door, mount.pattern, &request);
     let origin = Origin { door: mount.door, ..place.origin(&request) };
     request.extensions_mut().insert(origin);
-    let Ok(_permit) = Arc::clone(door.requests()).try_acquire_owned() else {
-        return place.end(&door, Err(Error::Busy { max: door.options().requests_max }));
+    let _permit = match door.place().await {
+        Ok(permit) => permit,
+        Err(error) => return place.end(&door, Err(error)),
     };
     let request = request.map(|body| counted_in(&door, body));
     let answered = mount.service.oneshot(request).await;
@@ -227,10 +228,7 @@ async fn let_through(
         };
         return (route.handler)(call).await;
     }
-    let permit = Arc::clone(door.requests())
-        .try_acquire_owned()
-        .map_err(|_| Error::Busy { max: door.options().requests_max.min(REQUESTS_MAX) })?;
-    let permit = Arc::new(permit);
+    let permit = Arc::new(door.place().await?);
     let origin = place.origin(&request);
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     let visit = match permission {
