@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Million(Million),
     /// A node: start, idle memory, bytes on the wire
     Node(Common),
+    /// A hub: /fs beside nginx, pull beside rclone, many connections
+    Hub(Hub),
     /// Durable puts and random reads of the local bucket: io_uring beside threads
     Io(Io),
     /// PostgreSQL's log: our redo beside PostgreSQL's own recovery, and starts by size
@@ -72,6 +74,18 @@ pub(crate) struct Million {
     /// Who takes part
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["cairn", "casync", "restic", "borg"])]
     pub(crate) tools: Vec<ToolName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hub {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The length of one measurement of small files
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seconds: u32,
+    /// The length of the large range
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) large_mib: u64,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod cli;
 mod corpus;
 mod data;
 mod disk;
+mod hub;
 mod io;
 mod lookup;
 mod machine;
@@ -39,6 +40,7 @@ fn main() -> Result<()> {
         Command::Datasets(args) => versions::main(&args, &command_line),
         Command::Million(args) => million::main(&args, &command_line),
         Command::Node(args) => node::main(&args, &command_line),
+        Command::Hub(args) => hub::main(&args, &command_line),
         Command::Io(args) => io::main(&args, &command_line),
         Command::Pgwal(args) => pgwal::main(&args, &command_line),
     }

@@ -21,16 +21,16 @@ const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// What a pull or push of a small change may move.
 const CHANGE_BYTES_MAX: f64 = 5e6;
 
-struct Node {
+pub(crate) struct Node {
     child: Child,
-    address: SocketAddr,
-    token: Option<String>,
-    started_ms: f64,
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Option<String>,
+    pub(crate) started_ms: f64,
 }
 
 impl Node {
     /// Starts one, and waits for the line that says where it listens.
-    fn start(bench: &Workbench, bucket: &Path) -> Result<Self> {
+    pub(crate) fn start(bench: &Workbench, bucket: &Path) -> Result<Self> {
         let mut command = Command::new(&bench.cairn);
         command.args(["up", "--json", "--listen", "127.0.0.1:0"]);
         command.arg("--bucket").arg(bucket).stdout(Stdio::piped());
@@ -47,7 +47,7 @@ impl Node {
         Ok(Self { child, address, token, started_ms })
     }
 
-    fn rss(&self) -> f64 {
+    pub(crate) fn rss(&self) -> f64 {
         process::status_bytes(self.child.id(), "VmRSS").unwrap_or_default() as f64
     }
 }

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
 pub(crate) use self::people::{AccessCommand, Cert, Cluster, Idp, Login, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
+use crate::command::cache;
 use crate::exit::Usage;
 
 mod audit;
@@ -240,6 +241,14 @@ pub(crate) struct Up {
     /// Where the bucket is kept when --bucket is not given
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where what was read of a bucket that is far away is kept; by default below the data directory.
+    /// Given for a file:// bucket, that is cached too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// How much that may be, as 20G or 500M; 0 for nothing. By default a tenth of what is free on its
+    /// disk, and 20 GiB at most
+    #[arg(long, value_name = "BYTES", value_parser = cache::size)]
+    pub(crate) cache_size: Option<u64>,
     /// Push a tree in several versions, pull it back, and say what to try
     #[arg(long)]
     pub(crate) demo: bool,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use cairn_access::{Access, Action, NewToken, PlainToken};
 use cairn_audit::{Log, Outcome};
 use cairn_base::ErrorKind;
+use cairn_blocks::DiskCacheOptions;
 use cairn_bucket::Bucket;
 use cairn_datasets::{CollectOptions, Collected, Datasets, Secret, Uploads};
 use cairn_env::Env;
@@ -42,6 +43,8 @@ pub struct NodeOptions {
     pub door: cairn_http::Options,
     /// Whether the node collects in the background.
     pub collect: bool,
+    /// Where frames of a bucket that is far away are kept on this machine.
+    pub disk_cache: Option<DiskCacheOptions>,
 }
 
 /// Why a node did not start.
@@ -122,7 +125,7 @@ impl Node {
         let datasets = Datasets::open_or_init(
             bucket.clone(),
             options.secret.as_ref(),
-            cairn_blocks::Options::default(),
+            cairn_blocks::Options { disk_cache: options.disk_cache, ..Default::default() },
             env,
         )
         .await?;

@@ -261,11 +261,18 @@ pub(crate) async fn begun(
     let mut pieces = Box::pin(pieces);
     let first = pieces.next().await.transpose()?;
     let first = futures::stream::iter(first.map(Ok));
-    Ok(first.chain(pieces.inspect(|piece| {
+    Ok(first.chain(logged(pieces)))
+}
+
+/// A stream whose error is told to the log: its client learns only that the connection broke.
+pub(crate) fn logged(
+    pieces: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+    pieces.inspect(|piece| {
         if let Err(error) = piece {
             tracing::error!(%error, "a response breaks off");
         }
-    })))
+    })
 }
 
 /// Values as lines of JSON.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,15 +12,16 @@ use axum::routing::any;
 use bytes::Bytes;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Uploads};
-use cairn_env::Env;
+use cairn_env::{Env, Rng};
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Error;
 use crate::guard;
 use crate::limits::{
-    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, HEADERS_WAIT_MAX, REQUESTS_MAX,
-    SHUTDOWN_WAIT_MAX, WRITE_WAIT_MAX,
+    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, HEADERS_WAIT_MAX, PLACE_WAIT_MAX,
+    REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX, WRITE_WAIT_MAX,
 };
 use crate::metrics::Metrics;
 use crate::route::{Permission, Route, RouteInfo};
@@ -77,6 +79,26 @@ impl Default for Options {
     }
 }
 
+/// Ids of requests: a random number for this process, and a count. They name lines of a log and are no
+/// secret; asking the system for randomness each time would cost more than the rest of some answers.
+struct RequestIds {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new(rng: &dyn Rng) -> Self {
+        Self { process: rng.next_u64(), count: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        // An odd factor is a permutation of all numbers: none comes twice.
+        let id = self.process.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        hex::encode(id.to_be_bytes())
+    }
+}
+
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Inner(Arc<Shared>);
@@ -90,8 +112,10 @@ struct Shared {
     options: Options,
     metrics: Metrics,
     requests: Arc<tokio::sync::Semaphore>,
+    waiters: tokio::sync::Semaphore,
     chunk_streams: Arc<tokio::sync::Semaphore>,
     connections: Arc<tokio::sync::Semaphore>,
+    request_ids: RequestIds,
     routes: Vec<RouteInfo>,
     openapi: Bytes,
 }
@@ -125,8 +149,18 @@ impl Inner {
         &self.0.metrics
     }
 
-    pub(crate) fn requests(&self) -> &Arc<tokio::sync::Semaphore> {
-        &self.0.requests
+    /// A place among the requests that are worked on; a full node is waited for for a moment (HTTP-2).
+    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let busy = || Error::Busy { max: self.options().requests_max };
+        if let Ok(place) = Arc::clone(&self.0.requests).try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = self.0.waiters.try_acquire().map_err(|_| busy())?;
+        tokio::select! {
+            biased;
+            place = Arc::clone(&self.0.requests).acquire_owned() => place.map_err(|_| busy()),
+            () = self.env().clock.sleep(PLACE_WAIT_MAX) => Err(busy()),
+        }
     }
 
     pub(crate) fn connections(&self) -> &Arc<tokio::sync::Semaphore> {
@@ -135,6 +169,11 @@ impl Inner {
 
     pub(crate) fn chunk_streams(&self) -> &Arc<tokio::sync::Semaphore> {
         &self.0.chunk_streams
+    }
+
+    /// The id of the next request.
+    pub(crate) fn request_id(&self) -> String {
+        self.0.request_ids.next()
     }
 
     pub(crate) fn openapi(&self) -> &Bytes {
@@ -239,6 +278,7 @@ impl DoorBuilder {
         infos.sort();
         let openapi = crate::openapi::document(&self.routes)?;
         let env = self.datasets.blocks().env().clone();
+        let request_ids = RequestIds::new(env.rng.as_ref());
         let inner = Inner(Arc::new(Shared {
             datasets: self.datasets,
             uploads: self.uploads,
@@ -246,10 +286,12 @@ impl DoorBuilder {
             authority: self.authority,
             oidc: self.oidc.map_or_else(|| crate::login::client(&env), Ok)?,
             metrics: Metrics::default(),
+            waiters: tokio::sync::Semaphore::new(WAITERS_MAX),
             requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
             connections: Arc::new(tokio::sync::Semaphore::new(self.options.connections_max)),
             chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),
             options: self.options,
+            request_ids,
             routes: infos,
             openapi: openapi.into(),
         }));

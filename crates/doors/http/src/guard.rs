@@ -2,10 +2,12 @@
 //! one may (ACCESS-1), the record of a change (ACCESS-6), the handler, and one shape of errors.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
@@ -13,13 +15,14 @@ use bytes::Bytes;
 use cairn_access::{Action, Origin, Peer, Resource, Shown, Visit};
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt as _;
 use utoipa::ToSchema;
 
 use crate::args::Args;
-use crate::call::{Call, Changed, pieces, to_its_end};
+use crate::call::{Call, Changed, Pieces, pieces, to_its_end};
 use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
@@ -77,8 +80,9 @@ pub(crate) async fn mounted(door: Inner, mount: Mount, mut request: Request) -> 
     let place = Place::take(&door, mount.pattern, &request);
     let origin = Origin { door: mount.door, ..place.origin(&request) };
     request.extensions_mut().insert(origin);
-    let Ok(_permit) = Arc::clone(door.requests()).try_acquire_owned() else {
-        return place.end(&door, Err(Error::Busy { max: door.options().requests_max }));
+    let _permit = match door.place().await {
+        Ok(permit) => permit,
+        Err(error) => return place.end(&door, Err(error)),
     };
     let request = request.map(|body| counted_in(&door, body));
     let answered = mount.service.oneshot(request).await;
@@ -119,15 +123,12 @@ struct Place {
 
 impl Place {
     fn take(door: &Inner, pattern: &'static str, request: &Request) -> Self {
-        let env = door.env();
-        let mut random = [0; 8];
-        env.rng.fill(&mut random);
         Self {
-            id: hex::encode(random),
+            id: door.request_id(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             pattern,
-            began: env.clock.monotonic(),
+            began: door.env().clock.monotonic(),
             shows_header: request.headers().contains_key(header::AUTHORIZATION),
             wants_html: pattern.starts_with("/fs") && wants_html(request.headers()),
         }
@@ -175,7 +176,7 @@ impl Place {
                 .expect("three strings are always JSON");
             crate::call::respond(status, "application/json", body)
         };
-        let length = axum::body::HttpBody::size_hint(response.body()).exact();
+        let length = HttpBody::size_hint(response.body()).exact();
         let headers = response.headers_mut();
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, length.into());
@@ -227,10 +228,7 @@ async fn let_through(
         };
         return (route.handler)(call).await;
     }
-    let permit = Arc::clone(door.requests())
-        .try_acquire_owned()
-        .map_err(|_| Error::Busy { max: door.options().requests_max })?;
-    let permit = Arc::new(permit);
+    let permit = Arc::new(door.place().await?);
     let origin = place.origin(&request);
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     let visit = match permission {
@@ -244,9 +242,14 @@ async fn let_through(
     }
     same_site(&parts.method, &parts.headers)?;
     let args = Args::parse(route.pattern, parts.uri.path())?;
-    let body = counted_in(door, check_length(&parts.headers, body, route.body_max)?);
+    let body = check_length(&parts.headers, body, route.body_max)?;
+    let body: Pieces = if body.is_end_stream() {
+        Box::pin(futures::stream::empty())
+    } else {
+        pieces(door, counted_in(door, body), route.body_max)
+    };
     let mut call = Call {
-        body: pieces(door, body, route.body_max),
+        body,
         door: door.clone(),
         args,
         method: parts.method,
@@ -408,7 +411,7 @@ fn finish(
     permit: Arc<OwnedSemaphorePermit>,
 ) -> Response {
     let (mut parts, body) = response.into_parts();
-    let length = axum::body::HttpBody::size_hint(&body).exact();
+    let length = HttpBody::size_hint(&body).exact();
     let bodiless = matches!(parts.status.as_u16(), 204 | 304);
     if let Some(length) = length
         && !bodiless
@@ -419,14 +422,39 @@ fn finish(
     if head || bodiless {
         return Response::from_parts(parts, Body::empty());
     }
-    let door = door.clone();
-    let counted = body.into_data_stream().inspect(move |piece| {
-        let _held = &permit;
-        if let Ok(piece) = piece {
-            door.metrics().bytes_out(piece.len() as u64);
+    let counted = Counted { body, door: door.clone(), _permit: permit };
+    Response::from_parts(parts, Body::new(counted))
+}
+
+/// A body that is counted, and keeps the place of its request.
+struct Counted {
+    body: Body,
+    door: Inner,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.door.metrics().bytes_out(frame.data_ref().map_or(0, Bytes::len) as u64);
         }
-    });
-    Response::from_parts(parts, Body::from_stream(counted))
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Text that is safe within HTML, also within quoted attributes.

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 pub use cairn_env::PACE_BYTES_MIN;
 
-/// Requests that are worked on at a time; more get 503 with `Retry-After`.
+/// Requests that are worked on at a time; more wait a moment, and get 503 with `Retry-After` then.
 pub const REQUESTS_MAX: usize = 512;
+/// Requests that wait for such a place at a time; each is held with its headers alone.
+pub const WAITERS_MAX: usize = 4096;
+/// How long a request waits for a place: what many clients ask for at one moment is soon answered.
+pub const PLACE_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Connections at a time; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 2048;
 /// Headers of one request.

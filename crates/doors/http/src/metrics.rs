@@ -19,7 +19,7 @@ pub(crate) struct Metrics {
 #[derive(Clone, Default)]
 struct PerRoute {
     /// By method and status.
-    requests: BTreeMap<(String, u16), u64>,
+    requests: BTreeMap<(&'static str, u16), u64>,
     /// One more than there are ends: the last has no end.
     durations: [u64; BUCKETS.len() + 1],
     seconds: f64,
@@ -29,10 +29,10 @@ impl Metrics {
     pub(crate) fn request(&self, pattern: &'static str, method: &str, status: u16, took: Duration) {
         // What a client can send as a method is endless; what is counted is not.
         const KNOWN: [&str; 7] = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"];
-        let method = if KNOWN.contains(&method) { method } else { "other" };
+        let method = KNOWN.into_iter().find(|known| *known == method).unwrap_or("other");
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let route = routes.entry(pattern).or_default();
-        *route.requests.entry((method.to_owned(), status)).or_default() += 1;
+        *route.requests.entry((method, status)).or_default() += 1;
         let seconds = took.as_secs_f64();
         let bucket = BUCKETS.iter().position(|end| seconds <= *end).unwrap_or(BUCKETS.len());
         route.durations[bucket] += 1;

@@ -172,7 +172,10 @@ impl Browser {
     /// [`Error::NoTag`]; [`Error::Blocks`], [`Error::Tree`].
     pub async fn open(&self, tag: &cairn_base::TagName) -> Result<(Version, Root), Error> {
         let target = Target { dataset: self.dataset().clone(), tag: tag.clone() };
-        let version = self.store().tag(&target).await?.current;
+        let version = match self.warm_engine() {
+            Some(datasets) => (*datasets.refs.recent(&target).await?).clone(),
+            None => self.store().tag(&target).await?.current,
+        };
         let root = self.root(version.root).await?;
         Ok((version, root))
     }

@@ -1,5 +1,7 @@
 //! The bytes of a file, in pieces of at most a few megabytes.
 
+mod ahead;
+
 use std::io::{self, Read, Write};
 use std::ops::Range;
 
@@ -9,6 +11,7 @@ use cairn_chunk::ChunkId;
 use cairn_tree::{Content, Slice, Source, Stream};
 use tokio::sync::mpsc;
 
+use self::ahead::{AHEAD_BYTES, Ahead};
 use crate::error::Error;
 use crate::pages::{Browser, Slices};
 
@@ -34,6 +37,7 @@ pub struct ContentStream {
 
 enum Inner {
     Plain(Box<Plain>),
+    Ahead(Box<Ahead>),
     Rebuilt { pieces: mpsc::Receiver<Result<Bytes, Error>>, skip: u64 },
 }
 
@@ -50,7 +54,13 @@ impl Browser {
         assert!(range.start <= range.end && range.end <= content.len);
         let left = range.end - range.start;
         let inner = match &content.recipe {
-            None => Inner::Plain(Box::new(Plain::new(self, &content.stream, range.start))),
+            None => {
+                let plain = Plain::new(self, &content.stream, range.start);
+                // What lies behind the range is not asked for, and who serves many waits for little.
+                let most = if self.is_warm() { AHEAD_BYTES } else { BATCH_BYTES };
+                let batch_bytes = left.clamp(1, most);
+                Inner::Plain(Box::new(Plain { batch_bytes, ..plain }))
+            }
             Some(recipe) => {
                 let recipe = self.whole(recipe, RECIPE_BYTES_MAX).await?;
                 let recipe = Recipe::decode(&recipe)?;
@@ -143,6 +153,7 @@ impl ContentStream {
         while self.left > 0 {
             let piece = match &mut self.inner {
                 Inner::Plain(plain) => plain.next().await?,
+                Inner::Ahead(ahead) => ahead.next().await?,
                 Inner::Rebuilt { pieces, skip } => match pieces.recv().await.transpose()? {
                     Some(mut piece) => {
                         let drop =
@@ -170,6 +181,12 @@ impl ContentStream {
         Ok(None)
     }
 
+    /// Bytes that are still to be given.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left + self.zeros
+    }
+
     /// All pieces that can be had without waiting again, about 4 MiB at most; empty at the end.
     pub(crate) async fn next_batch(&mut self) -> Result<Vec<Piece>, Error> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -188,6 +205,7 @@ impl ContentStream {
     fn has_ready(&self) -> bool {
         match &self.inner {
             Inner::Plain(plain) => !plain.ready.is_empty(),
+            Inner::Ahead(ahead) => ahead.has_ready(),
             Inner::Rebuilt { pieces, .. } => !pieces.is_empty(),
         }
     }
@@ -210,6 +228,8 @@ struct Plain {
     /// Read and not yet given, the next one last.
     ready: Vec<Piece>,
     ended: bool,
+    /// Bytes of chunks that are asked for at a time.
+    batch_bytes: u64,
 }
 
 /// Bytes, or so many zeros that stand nowhere.
@@ -221,7 +241,8 @@ pub(crate) enum Piece {
 impl Plain {
     fn new(browser: &Browser, stream: &Stream, offset: u64) -> Self {
         let slices = browser.slices(stream, offset);
-        Self { browser: browser.clone(), slices, ready: Vec::new(), ended: false }
+        let (ready, batch_bytes) = (Vec::new(), BATCH_BYTES);
+        Self { browser: browser.clone(), slices, ready, ended: false, batch_bytes }
     }
 
     async fn next(&mut self) -> Result<Option<Piece>, Error> {
@@ -250,9 +271,17 @@ impl Plain {
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
+        let (batch, _) = self.batch(self.batch_bytes).await?;
+        self.ready = read_slices(&self.browser, &batch).await?;
+        self.ready.reverse();
+        Ok(())
+    }
+
+    /// The next slices, until they have so many bytes of chunks, and how long they are together.
+    async fn batch(&mut self, bytes_max: u64) -> Result<(Vec<Slice>, u64), Error> {
         let mut batch: Vec<Slice> = Vec::new();
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES && batch.len() < BATCH_SLICES {
+        let (mut bytes, mut len) = (0, 0_u64);
+        while bytes < bytes_max && batch.len() < BATCH_SLICES {
             let Some(slice) = self.slices.next().await? else {
                 self.ended = true;
                 break;
@@ -260,11 +289,10 @@ impl Plain {
             if matches!(slice.source, Source::Chunk { .. }) {
                 bytes += slice.len;
             }
+            len = len.saturating_add(slice.len);
             batch.push(slice);
         }
-        self.ready = read_slices(&self.browser, &batch).await?;
-        self.ready.reverse();
-        Ok(())
+        Ok((batch, len))
     }
 }
 

@@ -38,6 +38,7 @@ mod stat;
 mod stat_cache;
 mod store;
 mod uploads;
+mod warm;
 
 pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
@@ -55,7 +56,7 @@ pub use push::{
     ArchiveFeed, ArchiveStream, FeedClosed, PushOptions, Pushed, Skipped, Source, archive_feed,
     push,
 };
-pub use refs::HISTORY_MAX;
+pub use refs::{HISTORY_MAX, TAG_AGE_MAX};
 pub use stat::{Performance, stat};
 pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
 pub use uploads::{

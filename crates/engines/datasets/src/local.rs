@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use cairn_base::{ErrorKind, ProjectName};
@@ -10,6 +12,7 @@ use crate::error::Error;
 use crate::model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
 use crate::refs::{Refs, by_dataset};
 use crate::store::{Published, Store, Upload};
+use crate::warm::Warm;
 
 /// The longest message of a publication, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
@@ -19,6 +22,7 @@ pub const MESSAGE_BYTES_MAX: usize = 4096;
 pub struct Datasets {
     pub(crate) blocks: Blocks,
     pub(crate) refs: Refs,
+    pub(crate) warm: Arc<Warm>,
 }
 
 impl std::fmt::Debug for Refs {
@@ -31,7 +35,7 @@ impl Datasets {
     /// The datasets on an open block store.
     #[must_use]
     pub fn new(blocks: Blocks) -> Self {
-        Self { refs: Refs::new(blocks.clone()), blocks }
+        Self { refs: Refs::new(blocks.clone()), blocks, warm: Arc::new(Warm::new()) }
     }
 
     /// Opens the bucket, and makes it a Cairn bucket when it is empty.

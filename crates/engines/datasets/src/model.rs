@@ -28,7 +28,7 @@ impl fmt::Display for Dataset {
 }
 
 /// Where a push goes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     /// The dataset.
     pub dataset: Dataset,

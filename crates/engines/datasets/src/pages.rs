@@ -11,10 +11,12 @@ use cairn_tree::{DirectoryChild, DirectoryPage, Entry, Find, Kind, MapPage, Meta
 use self::ahead::Ahead;
 pub(crate) use self::slices::Slices;
 use crate::error::Error;
+use crate::local::Datasets;
 use crate::model::Dataset;
 use crate::page_file::PageFile;
 use crate::pull::Seeds;
 use crate::store::Store;
+use crate::warm::{self, Page};
 
 /// Pages of siblings that are read with one request.
 const PAGES_AHEAD: usize = 16;
@@ -30,13 +32,24 @@ pub struct Browser {
     ahead: Option<Arc<Ahead>>,
     /// Pages of the last pull.
     near: Option<Arc<PageFile>>,
+    /// What is in memory of the engine in this process.
+    warm: Option<Datasets>,
 }
 
 impl Browser {
     /// A browser of `dataset`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, dataset: Dataset) -> Self {
-        Self { store, dataset, seeds: None, ahead: None, near: None }
+        Self { store, dataset, seeds: None, ahead: None, near: None, warm: None }
+    }
+
+    /// A browser of `dataset` for one of many requests: it finds what was read before in memory, and
+    /// [`Browser::open`] sees a move of a tag through `datasets` at once and one by another process
+    /// within [`TAG_AGE_MAX`](crate::TAG_AGE_MAX).
+    #[must_use]
+    pub fn warm(datasets: &Datasets, dataset: Dataset) -> Self {
+        let warm = Some(datasets.clone());
+        Self { warm, ..Self::new(Arc::new(datasets.clone()), dataset) }
     }
 
     pub(crate) fn with_seeds(self, seeds: Arc<Seeds>) -> Self {
@@ -56,10 +69,53 @@ impl Browser {
 
     /// Chunks of file contents, in the order asked for.
     pub(crate) async fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<bytes::Bytes>, Error> {
-        match &self.seeds {
-            Some(seeds) => seeds.read(&*self.store, &self.dataset, ids).await,
-            None => self.store.read(&self.dataset, ids).await,
+        match (&self.seeds, &self.warm) {
+            (Some(seeds), _) => seeds.read(&*self.store, &self.dataset, ids).await,
+            (None, Some(datasets)) if ids.len() <= warm::CHUNKS_ASKED_MAX => {
+                self.warm_chunks(&datasets.warm, ids).await
+            }
+            (None, _) => self.store.read(&self.dataset, ids).await,
         }
+    }
+
+    async fn warm_chunks(
+        &self,
+        warm: &warm::Warm,
+        ids: &[ChunkId],
+    ) -> Result<Vec<bytes::Bytes>, Error> {
+        let project = &self.dataset.project;
+        let found: Option<Vec<_>> = ids.iter().map(|id| warm.chunk(project, *id)).collect();
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let read = self.store.read(&self.dataset, ids).await?;
+        for (id, chunk) in ids.iter().zip(&read) {
+            warm.put_chunk(project, *id, chunk);
+        }
+        Ok(read)
+    }
+
+    fn warm_page(&self, id: ChunkId) -> Option<Page> {
+        self.warm.as_ref()?.warm.page(&self.dataset.project, id)
+    }
+
+    fn keep_warm(&self, id: ChunkId, page: Page) {
+        if let Some(datasets) = &self.warm {
+            datasets.warm.put_page(&self.dataset.project, id, page);
+        }
+    }
+
+    pub(crate) fn is_warm(&self) -> bool {
+        self.warm.is_some()
+    }
+
+    /// Whether what is read comes from far away.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.warm.as_ref().is_none_or(|datasets| datasets.blocks.bucket().is_remote())
+    }
+
+    pub(crate) fn warm_engine(&self) -> Option<&Datasets> {
+        self.warm.as_ref()
     }
 
     /// The store below.
@@ -101,7 +157,12 @@ impl Browser {
     /// # Errors
     /// [`Error::Tree`], [`Error::Blocks`].
     pub async fn root(&self, id: ChunkId) -> Result<Root, Error> {
-        Ok(Root::decode(&self.page(id).await?)?)
+        if let Some(Page::Root(root)) = self.warm_page(id) {
+            return Ok((*root).clone());
+        }
+        let root = Root::decode(&self.page(id).await?)?;
+        self.keep_warm(id, Page::Root(Arc::new(root.clone())));
+        Ok(root)
     }
 
     /// A page of a directory.
@@ -110,6 +171,16 @@ impl Browser {
     /// As [`Browser::root`].
     pub async fn directory(&self, id: ChunkId) -> Result<DirectoryPage, Error> {
         Ok(DirectoryPage::decode(&self.page(id).await?)?)
+    }
+
+    /// A page of a directory, shared with others who look into it.
+    async fn directory_shared(&self, id: ChunkId) -> Result<Arc<DirectoryPage>, Error> {
+        if let Some(Page::Directory(page)) = self.warm_page(id) {
+            return Ok(page);
+        }
+        let page = Arc::new(self.directory(id).await?);
+        self.keep_warm(id, Page::Directory(Arc::clone(&page)));
+        Ok(page)
     }
 
     fn page_ahead(&self, id: ChunkId) -> Option<bytes::Bytes> {
@@ -124,12 +195,17 @@ impl Browser {
         }
     }
 
-    pub(crate) async fn map(&self, id: ChunkId) -> Result<MapPage, Error> {
+    pub(crate) async fn map(&self, id: ChunkId) -> Result<Arc<MapPage>, Error> {
+        if let Some(Page::Map(page)) = self.warm_page(id) {
+            return Ok(page);
+        }
         let bytes = match self.page_ahead(id) {
             Some(bytes) => bytes,
             None => self.page(id).await?,
         };
-        Ok(MapPage::decode(&bytes)?)
+        let page = Arc::new(MapPage::decode(&bytes)?);
+        self.keep_warm(id, Page::Map(Arc::clone(&page)));
+        Ok(page)
     }
 
     /// The entries of the directory with this top page, in the order of their names.
@@ -180,7 +256,7 @@ impl Browser {
         let mut next = page;
         let mut parent: Option<DirectoryChild> = None;
         while let Some(id) = next {
-            let page = self.directory(id).await?;
+            let page = self.directory_shared(id).await?;
             if let Some(parent) = &parent {
                 parent.check(&page)?;
             }

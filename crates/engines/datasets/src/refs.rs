@@ -9,8 +9,11 @@
 //! the catalog (see `cairn_blocks::catalog`, BLOCKS-4). It becomes `current` in one swap that also
 //! removes it from `pending`; when it was taken out of there, that swap cannot happen.
 
+mod recent;
+
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_base::{DatasetName, ErrorKind, ProjectName, TagName};
@@ -19,6 +22,8 @@ use cairn_blocks::{Blocks, EnvelopeKind, Finding, SessionId};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
+use self::recent::Recent;
+pub use self::recent::TAG_AGE_MAX;
 use crate::error::Error;
 use crate::model::{Dataset, Rules, Tag, Target, Version};
 
@@ -66,10 +71,20 @@ impl RefState {
     }
 }
 
+/// Says that a tag moved, or may have, whatever becomes of the swap and of who waits for it.
+struct Moved<'a>(&'a Recent);
+
+impl Drop for Moved<'_> {
+    fn drop(&mut self) {
+        self.0.moved();
+    }
+}
+
 /// Reads and moves refs.
 #[derive(Clone)]
 pub(crate) struct Refs {
     blocks: Blocks,
+    recent: Arc<Recent>,
 }
 
 fn ref_key(target: &Target) -> String {
@@ -91,7 +106,7 @@ fn target_of(key: &str) -> Option<Target> {
 
 impl Refs {
     pub(crate) fn new(blocks: Blocks) -> Self {
-        Self { blocks }
+        Self { blocks, recent: Arc::new(Recent::new()) }
     }
 
     fn now(&self) -> i64 {
@@ -156,9 +171,12 @@ impl Refs {
             }
             let bytes = self.wrap(EnvelopeKind::Ref, &key, &state);
             let bucket = self.blocks.bucket();
-            let swapped = match &version {
-                Some(version) => bucket.replace(&key, bytes, version).await,
-                None => bucket.create(&key, bytes).await,
+            let swapped = {
+                let _moved = Moved(&self.recent);
+                match &version {
+                    Some(version) => bucket.replace(&key, bytes, version).await,
+                    None => bucket.create(&key, bytes).await,
+                }
             };
             match swapped {
                 Ok(_) => return Ok(answer),
@@ -331,6 +349,7 @@ impl Refs {
         let object = self.blocks.bucket().get(&key).await?;
         let removed = RefState { removed_ns: Some(self.now()), ..RefState::default() };
         let bytes = self.wrap(EnvelopeKind::Ref, &key, &removed);
+        let _moved = Moved(&self.recent);
         self.blocks.bucket().replace(&key, bytes, &object.version).await?;
         Ok(())
     }

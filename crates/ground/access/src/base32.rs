@@ -1,7 +1,6 @@
 //! Crockford's base32 in lower case, for tokens and ids: no `i l o u`, nothing to quote, one word
 //! under a double click. Decoding takes the same steps for every input of one length.
 
-use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -29,28 +28,38 @@ pub(crate) fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         return None;
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / GROUP_CHARS * GROUP_BYTES));
-    let mut valid = Choice::from(1);
+    let mut worst = 0;
     for group in text.chunks_exact(GROUP_CHARS) {
         let mut word = 0_u64;
         for character in group {
-            let (value, known) = value(*character);
-            valid &= known;
-            word = word << 5 | u64::from(value);
+            let value = value(*character);
+            worst |= value;
+            word = word << 5 | u64::from(value.cast_unsigned() & 31);
         }
         bytes.extend_from_slice(&word.to_be_bytes()[GROUP_CHARS - GROUP_BYTES..]);
     }
-    bool::from(valid).then_some(bytes)
+    (worst >= 0).then_some(bytes)
 }
 
-fn value(character: u8) -> (u8, Choice) {
-    let mut value = 0;
-    let mut known = Choice::from(0);
-    for (index, candidate) in (0_u8..).zip(ALPHABET) {
-        let hit = character.ct_eq(candidate);
-        value = u8::conditional_select(&value, &index, hit);
-        known |= hit;
-    }
-    (value, known)
+/// The runs of the alphabet: first character, last, and the value of the first.
+const RUNS: [(u8, u8, i16); 6] = [
+    (b'0', b'9', 0),
+    (b'a', b'h', 10),
+    (b'j', b'k', 18),
+    (b'm', b'n', 20),
+    (b'p', b't', 22),
+    (b'v', b'z', 27),
+];
+
+/// The value of a character, or -1. Sums what each run would make of it, under a mask that is all ones
+/// for the run it is in and zero for the others.
+fn value(character: u8) -> i16 {
+    let character = i16::from(character);
+    RUNS.iter().fold(-1, |value, (first, last, at)| {
+        let (first, last) = (i16::from(*first), i16::from(*last));
+        let mask = ((first - 1 - character) & (character - (last + 1))) >> 8;
+        value + (mask & (character - first + at + 1))
+    })
 }
 
 #[cfg(test)]
@@ -65,6 +74,15 @@ mod tests {
         assert_eq!(encode(&[0xff; 5]), "zzzzzzzz");
         assert_eq!(encode(&[0, 0, 0, 0, 1]), "00000001");
         assert_eq!(encode(b"cairn"), "cdgpjwke");
+    }
+
+    #[test]
+    fn every_character_has_its_value_or_none() {
+        for character in 0..=u8::MAX {
+            let at = ALPHABET.iter().position(|known| *known == character);
+            let expected = at.map_or(-1, |at| i16::try_from(at).unwrap());
+            assert_eq!(value(character), expected, "{character:#x}");
+        }
     }
 
     proptest! {

@@ -168,6 +168,15 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<u8>, String> {
     Ok(content)
 }
 
+/// The content of a plain form that is not compressed, as a part of it: nothing is copied. `None` when
+/// it takes work to get at it.
+pub(crate) fn content_of_stored(bytes: &Bytes) -> Option<Bytes> {
+    let header = bytes.get(..FRAME_HEADER_BYTES)?;
+    let len = u32::from_le_bytes([header[1], header[2], header[3], 0]) as usize;
+    let whole = header[0] == CODEC_STORED && FRAME_HEADER_BYTES + len == bytes.len();
+    (whole && len <= FRAME_BYTES_MAX).then(|| bytes.slice(FRAME_HEADER_BYTES..))
+}
+
 fn compress(content: &[u8], level: i32) -> Vec<u8> {
     thread_local! {
         static COMPRESSOR: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> =

@@ -14,6 +14,7 @@
 //! - BLOCKS-1 A published manifest never refers to a block that is missing or about to be collected.
 //! - BLOCKS-2, BLOCKS-3, BLOCKS-4: see [`catalog`].
 //! - BLOCKS-5 Frames and packs are written once under names that are never used again.
+//! - BLOCKS-7 Whatever a cache on disk holds, a read gives what the bucket has, or an error.
 //! - BUCKET-3 No byte leaves this crate that was not checked: frames against the chunk ids, footers,
 //!   runs and envelopes against their checksums.
 
@@ -22,6 +23,7 @@
 pub mod catalog;
 mod collect;
 pub mod config;
+mod disk;
 mod envelope;
 mod error;
 pub mod frame;
@@ -40,6 +42,7 @@ mod wire;
 
 pub use collect::{CollectOptions, CollectReport, Collection};
 pub use config::Secret;
+pub use disk::{DiskCacheOptions, DiskCacheStats};
 pub use envelope::{ENVELOPE_BYTES_MAX, EnvelopeKind, Sealer};
 pub use error::Error;
 pub use frame::{ChunkLen, Frame, OpenFrame};

@@ -15,7 +15,7 @@ use crate::frame;
 use crate::pack::{self, FramePlace, PackId};
 use crate::run::IndexEntry;
 use crate::seal::Master;
-use crate::store::Blocks;
+use crate::store::{Blocks, HeldFrame};
 
 /// Frames of a pack this near to each other are read with one request.
 const GAP_BYTES_MAX: u32 = 64 * 1024;
@@ -23,6 +23,10 @@ const GAP_BYTES_MAX: u32 = 64 * 1024;
 const REQUEST_BYTES_MAX: u32 = 4 * 1024 * 1024;
 pub(crate) const REQUESTS_AT_ONCE: usize = 4;
 const DECODES_AT_ONCE: usize = 4;
+/// Chunks of so many bytes together are checked where they are asked for.
+const CHECK_HERE_BYTES_MAX: u64 = 128 * 1024;
+/// And so many are worth the way to another thread.
+const CHECK_BYTES: u64 = 256 * 1024;
 const MOVED_RETRIES_MAX: u32 = 3;
 
 impl Blocks {
@@ -45,9 +49,12 @@ impl Blocks {
     ) -> Result<T, Error> {
         for tries in 0.. {
             let entries = self.locate_all(ids, tries > 0).await?;
+            let places: Vec<FramePlace> = entries.iter().map(|entry| entry.frame).collect();
             match work(entries).await {
-                // It may have been damaged on its way or in the cache: the bucket is asked once more.
-                Err(error) if error.kind() == ErrorKind::Corrupt && tries == 0 => {}
+                // It may have been damaged on its way or in a cache: the bucket is asked once more.
+                Err(error) if error.kind() == ErrorKind::Corrupt && tries == 0 => {
+                    self.forget(&places).await?;
+                }
                 // A collection moved a pack: the index knows where to.
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < MOVED_RETRIES_MAX => {}
                 answer => return answer.map_err(Error::lost),
@@ -73,32 +80,75 @@ impl Blocks {
         entries: Vec<IndexEntry>,
     ) -> Result<Vec<Bytes>, Error> {
         let frames = self.frames(entries.iter().map(|entry| entry.frame)).await?;
-        let chunk = |entry: &IndexEntry| {
-            let chunk = chunk_of(key, entry, &frames[&entry.frame]);
-            if chunk.is_err() {
-                self.inner.frames.remove(&entry.frame);
-            }
-            chunk
-        };
-        // All of them, so that no damaged frame stays in the cache for the next try.
-        let chunks: Vec<Result<Bytes, Error>> = entries.iter().map(chunk).collect();
-        chunks.into_iter().collect()
+        let chunks = self.checked(key, &entries, &frames.contents).await?;
+        let chunks = chunks.into_iter().collect::<Result<Vec<Bytes>, Error>>()?;
+        self.keep(frames.fetched);
+        Ok(chunks)
     }
 
-    /// The decoded contents of frames, from the cache or the bucket.
+    /// Drops frames from the caches.
+    async fn forget(&self, places: &[FramePlace]) -> Result<(), Error> {
+        for place in places {
+            self.inner.frames.remove(place);
+        }
+        if let Some(disk) = self.inner.disk.clone() {
+            let places = places.to_vec();
+            let forget = move || places.iter().for_each(|place| disk.remove(place));
+            self.inner.env.spawn.run(forget).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps frames on this machine's disk whose chunks were checked.
+    pub(crate) fn keep(&self, frames: Vec<(FramePlace, Bytes)>) {
+        if let Some(disk) = &self.inner.disk {
+            disk.keep(frames, &self.inner.env);
+        }
+    }
+
+    /// Cuts chunks out of their frames and checks them: a few at once, many beside the async threads.
+    async fn checked(
+        &self,
+        key: &ChunkKey,
+        entries: &[IndexEntry],
+        frames: &BTreeMap<FramePlace, Bytes>,
+    ) -> Result<Vec<Result<Bytes, Error>>, Error> {
+        let sum: u64 = entries.iter().map(|entry| u64::from(entry.len)).sum();
+        if sum <= CHECK_HERE_BYTES_MAX {
+            return Ok(entries.iter().map(|e| chunk_of(key, e, &frames[&e.frame])).collect());
+        }
+        let parts = sum.div_ceil(CHECK_BYTES).min(DECODES_AT_ONCE as u64);
+        let part = entries.len().div_ceil(usize::try_from(parts).unwrap_or(DECODES_AT_ONCE));
+        let checks: Vec<_> = entries
+            .chunks(part)
+            .map(|part| {
+                let key = key.clone();
+                let part: Vec<(IndexEntry, Bytes)> =
+                    part.iter().map(|entry| (*entry, frames[&entry.frame].clone())).collect();
+                self.inner.env.spawn.run(move || {
+                    part.iter().map(|(e, frame)| chunk_of(&key, e, frame)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let checked: Vec<Vec<_>> =
+            stream::iter(checks).buffered(DECODES_AT_ONCE).try_collect().await?;
+        Ok(checked.into_iter().flatten().collect())
+    }
+
+    /// The decoded contents of frames, from a cache or the bucket.
     pub(crate) async fn frames(
         &self,
         places: impl Iterator<Item = FramePlace>,
-    ) -> Result<BTreeMap<FramePlace, Bytes>, Error> {
-        let mut contents = BTreeMap::new();
+    ) -> Result<Frames, Error> {
+        let mut frames = Frames::default();
         let mut wanted: Vec<FramePlace> = Vec::new();
         for place in places {
-            if contents.contains_key(&place) {
+            if frames.contents.contains_key(&place) {
                 continue;
             }
             match self.inner.frames.get(&place) {
-                Some(content) => {
-                    contents.insert(place, content);
+                Some(held) => {
+                    frames.contents.insert(place, held.content);
                 }
                 None => wanted.push(place),
             }
@@ -109,24 +159,60 @@ impl Blocks {
             .into_iter()
             .map(|request| async { self.load(request).await })
             .collect();
-        let loaded: Vec<Vec<(FramePlace, Bytes)>> =
+        let loaded: Vec<Vec<Loaded>> =
             stream::iter(loads).buffered(REQUESTS_AT_ONCE).try_collect().await?;
-        for (place, content) in loaded.into_iter().flatten() {
-            self.inner.frames.insert(place, content.clone());
-            contents.insert(place, content);
+        for Loaded { place, stored, frame } in loaded.into_iter().flatten() {
+            frames.contents.insert(place, frame.content.clone());
+            self.inner.frames.insert(place, frame);
+            if self.inner.disk.is_some() {
+                frames.fetched.push((place, stored));
+            }
         }
-        Ok(contents)
+        Ok(frames)
     }
 
-    async fn load(&self, request: Request) -> Result<Vec<(FramePlace, Bytes)>, Error> {
+    async fn load(&self, request: Request) -> Result<Vec<Loaded>, Error> {
+        let buffer = (request.bytes.end - request.bytes.start) as usize;
         let stored = self.stored(request).await?;
-        let decodes = stored.into_iter().map(|(place, stored)| self.decode(place, stored));
+        let decodes = stored.into_iter().map(|(place, stored)| self.decode(place, stored, buffer));
         let decodes: Vec<_> = decodes.collect();
         stream::iter(decodes).buffered(DECODES_AT_ONCE).try_collect().await
     }
 
-    /// The frames of a request as they are stored.
+    /// The frames of a request as they are stored, in its order, from this machine's disk where it
+    /// has them.
     pub(crate) async fn stored(&self, request: Request) -> Result<Vec<(FramePlace, Bytes)>, Error> {
+        let Some(disk) = &self.inner.disk else { return self.fetched(request).await };
+        let (near, far): (Vec<FramePlace>, Vec<FramePlace>) =
+            request.frames.iter().partition(|place| disk.may_have(place));
+        let reader = disk.clone();
+        let read = move || {
+            let (mut found, mut gone) = (Vec::new(), Vec::new());
+            for place in near {
+                match reader.get(&place) {
+                    Some(stored) => found.push((place, stored)),
+                    None => gone.push(place),
+                }
+            }
+            (found, gone)
+        };
+        let (mut frames, mut far) = match far.len() == request.frames.len() {
+            true => (Vec::new(), far),
+            false => {
+                let (found, gone) = self.inner.env.spawn.run(read).await?;
+                (found, [far, gone].concat())
+            }
+        };
+        far.sort_unstable();
+        for request in requests(&far) {
+            frames.extend(self.fetched(request).await?);
+        }
+        frames.sort_unstable_by_key(|(place, _)| *place);
+        Ok(frames)
+    }
+
+    /// The frames of a request from the bucket.
+    async fn fetched(&self, request: Request) -> Result<Vec<(FramePlace, Bytes)>, Error> {
         let range = u64::from(request.bytes.start)..u64::from(request.bytes.end);
         let stored = self.inner.bucket.get_range(&request.pack.key(), range).await?;
         let part = |place: FramePlace| {
@@ -136,16 +222,41 @@ impl Blocks {
         Ok(request.frames.into_iter().map(part).collect())
     }
 
-    async fn decode(&self, place: FramePlace, stored: Bytes) -> Result<(FramePlace, Bytes), Error> {
+    /// `buffer` is how much was read in one piece with it.
+    async fn decode(
+        &self,
+        place: FramePlace,
+        stored: Bytes,
+        buffer: usize,
+    ) -> Result<Loaded, Error> {
+        if self.inner.master.is_none()
+            && let Some(content) = frame::content_of_stored(&stored)
+        {
+            return Ok(Loaded { place, stored, frame: HeldFrame { content, buffer } });
+        }
         let master = self.inner.master.clone();
-        let content = self
-            .inner
-            .env
-            .spawn
-            .run(move || frame_decode(master.as_ref(), place, &stored))
-            .await??;
-        Ok((place, content))
+        let work = self.inner.env.spawn.run(move || {
+            let content = frame_decode(master.as_ref(), place, &stored)?;
+            let frame = HeldFrame { buffer: content.len(), content };
+            Ok(Loaded { place, stored, frame })
+        });
+        work.await?
     }
+}
+
+/// Frames that were asked for.
+#[derive(Default)]
+pub(crate) struct Frames {
+    pub(crate) contents: BTreeMap<FramePlace, Bytes>,
+    /// Those that came from the bucket, as they are stored there, when a cache on disk wants them.
+    fetched: Vec<(FramePlace, Bytes)>,
+}
+
+/// A frame from the bucket.
+struct Loaded {
+    place: FramePlace,
+    stored: Bytes,
+    frame: HeldFrame,
 }
 
 /// Opens and decodes one stored frame.

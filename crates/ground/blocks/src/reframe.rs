@@ -48,7 +48,7 @@ impl Blocks {
         let (whole, some): (Asked, Asked) =
             by_frame(entries).into_iter().partition(|(_, asked)| may_be_whole(asked));
         let mut parts = self.read_whole(key, &whole).await?;
-        let contents = self.frames(some.keys().copied()).await?;
+        let contents = self.frames(some.keys().copied()).await?.contents;
         let (key, spawn) = (key.clone(), self.inner.env.spawn.clone());
         let made = spawn.run(move || {
             for (place, asked) in &some {
@@ -63,6 +63,7 @@ impl Blocks {
         let places: Vec<FramePlace> = whole.keys().copied().collect();
         let loads = requests(&places).into_iter().map(|request| async {
             let (stored, key) = (self.stored(request).await?, key.clone());
+            let kept = stored.clone();
             let asked: Vec<_> = stored
                 .into_iter()
                 .map(|(place, bytes)| (place, bytes, whole[&place].clone()))
@@ -84,7 +85,9 @@ impl Blocks {
                     })
                     .collect::<Result<Vec<Part>, Error>>()
             };
-            self.inner.env.spawn.run(open).await?
+            let parts = self.inner.env.spawn.run(open).await??;
+            self.keep(kept);
+            Ok::<_, Error>(parts)
         });
         let loads: Vec<_> = loads.collect();
         let parts: Vec<Vec<Part>> =

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::catalog::CatalogStore;
 use crate::config::{self, Secret};
+use crate::disk::{DiskCache, DiskCacheOptions, DiskCacheStats};
 use crate::envelope::Sealer;
 use crate::error::Error;
 use crate::index::{Found, View, Want};
@@ -34,6 +35,8 @@ pub struct Options {
     /// So many bytes of packs wait at most for their registration, and one pack more that is being
     /// uploaded: what a crash of the writer throws away.
     pub register_bytes: u64,
+    /// Where frames that were read are kept on this machine, and how many; none by default.
+    pub disk_cache: Option<DiskCacheOptions>,
 }
 
 impl Default for Options {
@@ -44,16 +47,25 @@ impl Default for Options {
             level: 3,
             pack_bytes: 16 * 1024 * 1024,
             register_bytes: 128 * 1024 * 1024,
+            disk_cache: None,
         }
     }
+}
+
+/// The content of a frame in memory.
+#[derive(Clone)]
+pub(crate) struct HeldFrame {
+    pub(crate) content: bytes::Bytes,
+    /// The bytes of the buffer that it is a part of, and keeps from being freed.
+    pub(crate) buffer: usize,
 }
 
 #[derive(Clone)]
 pub(crate) struct FrameWeight;
 
-impl Weighter<FramePlace, bytes::Bytes> for FrameWeight {
-    fn weight(&self, _: &FramePlace, content: &bytes::Bytes) -> u64 {
-        content.len() as u64 + 64
+impl Weighter<FramePlace, HeldFrame> for FrameWeight {
+    fn weight(&self, _: &FramePlace, frame: &HeldFrame) -> u64 {
+        frame.buffer as u64 + 64
     }
 }
 
@@ -69,7 +81,8 @@ pub(crate) struct Inner {
     view: RwLock<Arc<View>>,
     refreshing: Mutex<()>,
     pub(crate) pages: Cache<(String, u32), Arc<Vec<IndexEntry>>>,
-    pub(crate) frames: Cache<FramePlace, bytes::Bytes, FrameWeight>,
+    pub(crate) frames: Cache<FramePlace, HeldFrame, FrameWeight>,
+    pub(crate) disk: Option<DiskCache>,
 }
 
 /// The block store of one bucket. Cheap to clone.
@@ -144,9 +157,11 @@ impl Blocks {
         let frames = Cache::with_weighter(256, options.frame_cache_bytes, FrameWeight);
         let pack_bytes = options.pack_bytes.min(PACK_BYTES_TARGET_MAX);
         let options = Options { pack_bytes, ..options };
+        let disk = open_disk(options.disk_cache.as_ref(), &id, env).await;
         let inner = Inner {
             pages: Cache::new(options.page_cache_pages),
             frames,
+            disk,
             bucket,
             env: env.clone(),
             options,
@@ -302,10 +317,33 @@ impl Blocks {
         }
     }
 
+    /// Numbers about the cache on disk, when there is one.
+    #[must_use]
+    pub fn disk_cache(&self) -> Option<DiskCacheStats> {
+        self.inner.disk.as_ref().map(DiskCache::stats)
+    }
+
     /// Memory of the loaded index heads, in bytes.
     #[must_use]
     pub fn index_memory(&self) -> usize {
         self.view().runs.iter().map(|run| run.bytes()).sum()
+    }
+}
+
+/// The cache on disk, when it is wanted and can be had: a store works without.
+async fn open_disk(options: Option<&DiskCacheOptions>, id: &str, env: &Env) -> Option<DiskCache> {
+    let options = options.filter(|options| options.bytes_max > 0)?;
+    match DiskCache::open(options, id, env).await {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            let dir = options.dir.display();
+            if error.kind() == std::io::ErrorKind::WouldBlock {
+                tracing::warn!(%dir, "another process uses this cache; going on without one");
+            } else {
+                tracing::warn!(%error, %dir, "no cache on disk; going on without one");
+            }
+            None
+        }
     }
 }
 

@@ -171,6 +171,12 @@ impl Bucket {
         &self.shared.url
     }
 
+    /// Whether it is a service on a network, and no directory or memory of this machine.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.shared.remote
+    }
+
     /// The store, whose root is the bucket's root.
     #[must_use]
     pub fn store(&self) -> Arc<dyn ObjectStore> {

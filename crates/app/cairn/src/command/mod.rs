@@ -1,6 +1,7 @@
 mod access;
 mod audit;
 mod browse;
+pub(crate) mod cache;
 mod config;
 mod demo;
 mod doctor;

@@ -4,7 +4,7 @@ use cairn_node::{Node, NodeOptions, Tls};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
-use crate::command::demo;
+use crate::command::{cache, demo};
 use crate::config::{Config, TlsConfig};
 use crate::context::{Context, bucket_url, data_dir};
 use crate::exit::Usage;
@@ -25,6 +25,7 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
         tls: tls(args, &config.tls),
         door: config.options(),
         collect: config.node.collect && !args.no_gc,
+        disk_cache: cache::options(args, &bucket)?,
     };
     let mut stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut node = Node::start(options, &context.env).await?;

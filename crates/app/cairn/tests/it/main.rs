@@ -8,11 +8,13 @@
 #![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
 mod audit;
+mod cached;
 mod contract;
 mod documented;
 mod full;
 mod grpc;
 mod help;
+mod hubs;
 mod json;
 mod kill;
 mod lab;

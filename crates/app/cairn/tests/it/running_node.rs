@@ -15,7 +15,12 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn start(lab: &Lab) -> Self {
-        let mut running = lab.start("--json up --listen 127.0.0.1:0 --no-gc");
+        Self::start_with(lab, "127.0.0.1:0", "")
+    }
+
+    /// With these words more on its command line.
+    pub(crate) fn start_with(lab: &Lab, listen: &str, more: &str) -> Self {
+        let mut running = lab.start(&format!("--json up --listen {listen} --no-gc {more}"));
         let said: Value = serde_json::from_str(&running.line()).unwrap();
         let url = said["urls"][0].as_str().unwrap().to_owned();
         let token = said["root_token"].as_str().unwrap_or_default().to_owned();
@@ -27,6 +32,21 @@ impl Node {
         let other = Self::start(lab);
         assert_eq!(other.token, "", "a bucket has one root");
         Self { token: self.token.clone(), ..other }
+    }
+
+    /// The node after it was killed, and started again where it was.
+    pub(crate) fn killed(self, lab: &Lab, meanwhile: impl FnOnce()) -> Self {
+        let (address, token) = (self.url.replace("http://", ""), self.token.clone());
+        self.kill();
+        meanwhile();
+        Self { token, ..Self::start_with(lab, &address, "") }
+    }
+
+    /// The same, with these words more on its command line.
+    pub(crate) fn killed_with(self, lab: &Lab, more: &str) -> Self {
+        let (address, token) = (self.url.replace("http://", ""), self.token.clone());
+        self.kill();
+        Self { token, ..Self::start_with(lab, &address, more) }
     }
 
     pub(crate) fn kill(self) {

@@ -13,10 +13,13 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use super::conditional::{Validators, Verdict};
 use super::media::media_type;
 use super::range::{Asked, parse};
-use crate::call::{Call, begun};
+use crate::call::{Call, begun, logged};
 use crate::error::Error;
 use crate::limits::RANGES_MAX;
 use crate::rest::BLAKE3;
+
+/// Room for the headers of a usual answer.
+const HEADERS_USUAL: usize = 14;
 
 pub(crate) async fn serve(
     call: Call,
@@ -27,6 +30,7 @@ pub(crate) async fn serve(
 ) -> Result<Response, Error> {
     let validators = Validators::new(content, entry.meta.mtime);
     let mut response = Response::new(Body::empty());
+    response.headers_mut().reserve(HEADERS_USUAL);
     describe(response.headers_mut(), &validators);
     match validators.check(&call.headers) {
         Verdict::Go => {}
@@ -65,10 +69,10 @@ pub(crate) async fn serve(
             }
         }
     };
-    set(response.headers_mut(), header::CONTENT_LENGTH, &plan.len().to_string());
+    response.headers_mut().insert(header::CONTENT_LENGTH, plan.len().into());
     set(response.headers_mut(), header::CONTENT_TYPE, plan.media_type(media_type));
     if call.method != Method::HEAD {
-        *response.body_mut() = Body::from_stream(begun(plan.stream(browser, content)).await?);
+        *response.body_mut() = plan.body(browser, content).await?;
     }
     Ok(response)
 }
@@ -78,10 +82,10 @@ fn describe(headers: &mut HeaderMap, validators: &Validators) {
     if let Some(modified) = validators.last_modified() {
         set(headers, header::LAST_MODIFIED, &modified);
     }
-    set(headers, header::ACCEPT_RANGES, "bytes");
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // Tags move and grants change, so a cache asks each time; with the tag that costs little.
-    set(headers, header::CACHE_CONTROL, "private, no-cache");
-    set(headers, header::VARY, "Authorization");
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
 }
 
 pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -136,6 +140,20 @@ impl Plan {
         self.boundary.as_deref().unwrap_or(of_file)
     }
 
+    /// The bytes of this plan. What fits into one piece is sent as one, the rest while it is read.
+    async fn body(self, browser: &Browser, content: &Content) -> Result<Body, Error> {
+        let [Part::File(range)] = self.parts.as_slice() else {
+            return Ok(Body::from_stream(begun(self.stream(browser, content)).await?));
+        };
+        let mut stream = browser.content(content, range.clone()).await?;
+        let Some(first) = stream.next().await? else { return Ok(Body::empty()) };
+        if stream.left() == 0 {
+            return Ok(Body::from(first));
+        }
+        let first = futures::stream::iter([Ok(first)]);
+        Ok(Body::from_stream(first.chain(logged(pieces(stream.reading_ahead())))))
+    }
+
     fn stream(
         self,
         browser: &Browser,
@@ -148,7 +166,8 @@ impl Plan {
                 Ok::<_, Error>(match part {
                     Part::Text(text) => futures::stream::iter([Ok(text)]).left_stream(),
                     Part::File(range) => {
-                        pieces(browser.content(&content, range).await?).right_stream()
+                        let stream = browser.content(&content, range).await?;
+                        pieces(stream.reading_ahead()).right_stream()
                     }
                 })
             }

@@ -99,8 +99,7 @@ async fn browse(call: Call) -> Result<Response, Error> {
     let Some(tag) = location.tag.clone() else {
         return if slash { listing::tags(call, dataset).await } else { add_slash(&call) };
     };
-    let store = std::sync::Arc::new(call.door.datasets().clone());
-    let browser = Browser::new(store, dataset);
+    let browser = Browser::warm(call.door.datasets(), dataset);
     let (_, root) = browser.open(&tag).await?;
     let entry = resolve::resolve(&browser, &root, &location.path).await?;
     match &entry.kind {

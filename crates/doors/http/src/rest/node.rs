@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use cairn_blocks::DiskCacheStats;
 
 use super::route;
 use crate::api::NodeVersion;
@@ -168,5 +169,25 @@ async fn metrics(call: Call) -> Result<Response, Error> {
             put(&mut text, name, "", value);
         }
     }
+    if let Some(stats) = call.door.datasets().blocks().disk_cache() {
+        disk_cache(&mut text, &stats);
+    }
     Ok(respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+}
+
+/// The families of the cache of frames on this machine's disk.
+fn disk_cache(text: &mut String, stats: &DiskCacheStats) {
+    for (name, help, kind, value) in [
+        ("hits_total", "Frames found on disk.", "counter", stats.hits),
+        ("misses_total", "Frames not found on disk.", "counter", stats.misses),
+        ("damaged_total", "Frames on disk that were damaged.", "counter", stats.damaged),
+        ("evictions_total", "Frames that made room for others.", "counter", stats.evictions),
+        ("frames", "Frames on disk.", "gauge", stats.frames),
+        ("bytes", "Bytes that they take.", "gauge", stats.bytes),
+        ("bytes_max", "Bytes that they may take; 0 when it is off.", "gauge", stats.bytes_max),
+    ] {
+        let name = format!("cairn_disk_cache_{name}");
+        family(text, &name, kind, help);
+        put(text, &name, "", value);
+    }
 }

@@ -191,12 +191,15 @@ async fn too_many_at_once_are_told_to_come_back() {
     // The door asks for the body: from here on the request has its place.
     slow.read_exact(&mut ready).await.unwrap();
     assert_eq!(&ready, b"HTTP/1.1 100");
+    // One who waits, but not for ever (HTTP-2).
     let busy = server.get("/api/v1/version", &[]).await;
     assert_eq!(busy.status(), 503);
     assert_eq!(busy.headers()["retry-after"], "1");
     let alive = server.get("/livez", &[]).await;
     assert_eq!(alive.status(), 200, "whether it lives can always be asked");
-    drop(slow);
+    // One who waits, and whose turn comes: the place is free before anybody gives up.
+    let (waiting, ()) = tokio::join!(server.get("/api/v1/version", &[]), async { drop(slow) });
+    assert_eq!(waiting.status(), 200);
     let node = server.node(&token);
     // The client tries again until the place is free.
     assert_eq!(node.tag(&target("data:v1")).await.unwrap_err().kind(), ErrorKind::NotFound);

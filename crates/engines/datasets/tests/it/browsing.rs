@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use cairn_base::ErrorKind;
-use cairn_datasets::{ChangeKind, Error};
+use cairn_datasets::{Browser, ChangeKind, ContentStream, Error};
 use cairn_tree::{Entry, Kind, Root};
 use proptest::prelude::*;
 
@@ -134,6 +134,7 @@ async fn ranges_are_those_of_the_file() {
     holes.write_all_at(&noise(5, 100_000), 5_000_000).unwrap();
     world.push(&source, "data").await;
     let browser = world.browser("data");
+    let warm = Browser::warm(&world.datasets, target("data").dataset);
     let (_, root) = browser.open(&target("data").tag).await.unwrap();
     for name in ["small", "middle", "large", "empty", "holes"] {
         let bytes = std::fs::read(source.join(name)).unwrap();
@@ -150,16 +151,30 @@ async fn ranges_are_those_of_the_file() {
             ranges.push((a, (a + b % 300).min(len)));
         }
         for (start, end) in ranges {
-            let mut stream = browser.content(&content, start..end).await.unwrap();
-            let mut found = Vec::new();
-            while let Some(piece) = stream.next().await.unwrap() {
-                assert!(!piece.is_empty());
-                found.extend_from_slice(&piece);
-            }
             let wanted = usize::try_from(start).unwrap()..usize::try_from(end).unwrap();
-            assert!(found == bytes[wanted], "{name} {start}..{end}");
+            let wanted = &bytes[wanted];
+            for browser in [&browser, &warm] {
+                let stream = browser.content(&content, start..end).await.unwrap();
+                assert!(read(stream).await == wanted, "{name} {start}..{end}");
+                let mut stream = browser.content(&content, start..end).await.unwrap();
+                // As a client is served: the first piece, and the rest read ahead of it.
+                let mut found = stream.next().await.unwrap().map(Vec::from).unwrap_or_default();
+                assert_eq!(stream.left(), (wanted.len() - found.len()) as u64);
+                found.extend(read(stream.reading_ahead()).await);
+                assert!(found == wanted, "{name} {start}..{end}, read ahead");
+            }
         }
     }
+}
+
+async fn read(mut stream: ContentStream) -> Vec<u8> {
+    let mut found = Vec::new();
+    while let Some(piece) = stream.next().await.unwrap() {
+        assert!(!piece.is_empty());
+        found.extend_from_slice(&piece);
+    }
+    assert_eq!(stream.left(), 0);
+    found
 }
 
 #[tokio::test]

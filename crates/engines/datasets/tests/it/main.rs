@@ -15,3 +15,4 @@ mod rules;
 mod slow;
 mod support;
 mod verifying;
+mod warm;

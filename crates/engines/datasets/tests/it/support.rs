@@ -37,7 +37,8 @@ impl Clock for Ahead {
     }
 
     fn monotonic(&self) -> Duration {
-        self.clock.monotonic()
+        let ahead = u64::try_from(self.ahead_ns.load(Ordering::Relaxed)).unwrap();
+        self.clock.monotonic() + Duration::from_nanos(ahead)
     }
 
     async fn sleep(&self, duration: Duration) {

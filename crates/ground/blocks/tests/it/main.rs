@@ -4,6 +4,7 @@
 
 mod collect;
 mod damage;
+mod disk;
 mod reframe;
 mod store;
 mod support;
