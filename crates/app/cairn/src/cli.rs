@@ -366,7 +366,10 @@ pub(crate) struct Push {
 #[command(after_help = "EXAMPLES\n  \
     cairn pull data:v1 ./data                   write what is missing or differs\n  \
     cairn pull data ./data --delete             and delete what the version has not\n  \
-    cairn pull data ./current --switch --follow keep a link on the newest version")]
+    cairn pull data ./current --switch --follow keep a link on the newest version\n  \
+    cairn pull data ./current --switch --follow --exec 'systemctl reload app'\n\n\
+    --exec runs after the first pull and after each switch, with CAIRN_REF, CAIRN_VERSION (the root)\n\
+    and CAIRN_PATH in its environment; the next switch waits for it.")]
 pub(crate) struct Pull {
     /// What to pull
     #[arg(value_name = "NAME[:TAG]")]
@@ -385,9 +388,12 @@ pub(crate) struct Pull {
     /// Go on pulling whenever the tag moves
     #[arg(long)]
     pub(crate) follow: bool,
-    /// How often --follow looks
+    /// How soon --follow tries again after a failure
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) every: String,
+    /// Run this by `sh -c` whenever a version was pulled
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -141,10 +141,12 @@ pub mod schema;
 
 pub use access::*;
 pub use cluster::*;
+pub use follow::*;
 pub use operate::*;
 pub use people::*;
 
 mod access;
 mod cluster;
+mod follow;
 mod operate;
 mod people;

@@ -18,8 +18,8 @@ use cairn_oidc::Oidc;
 use crate::error::Error;
 use crate::guard;
 use crate::limits::{
-    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, HEADERS_WAIT_MAX, REQUESTS_MAX,
-    SHUTDOWN_WAIT_MAX, WRITE_WAIT_MAX,
+    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, FOLLOWERS_MAX, HEADERS_WAIT_MAX,
+    REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WRITE_WAIT_MAX,
 };
 use crate::metrics::Metrics;
 use crate::route::{Permission, Route, RouteInfo};
@@ -31,6 +31,8 @@ pub struct Options {
     pub requests_max: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections_max: usize,
+    /// Followers of tags at a time.
+    pub followers_max: usize,
     /// The version that `/api/v1/version` tells.
     pub version: String,
     /// How long clients are waited for.
@@ -70,6 +72,7 @@ impl Default for Options {
         Self {
             requests_max: REQUESTS_MAX,
             connections_max: CONNECTIONS_MAX,
+            followers_max: FOLLOWERS_MAX,
             version,
             waits,
             public_url: None,
@@ -90,6 +93,8 @@ struct Shared {
     options: Options,
     metrics: Metrics,
     requests: Arc<tokio::sync::Semaphore>,
+    followers: Arc<tokio::sync::Semaphore>,
+    closing: tokio::sync::watch::Sender<bool>,
     chunk_streams: Arc<tokio::sync::Semaphore>,
     connections: Arc<tokio::sync::Semaphore>,
     routes: Vec<RouteInfo>,
@@ -127,6 +132,20 @@ impl Inner {
 
     pub(crate) fn requests(&self) -> &Arc<tokio::sync::Semaphore> {
         &self.0.requests
+    }
+
+    /// Places of those who follow a tag.
+    pub(crate) fn followers(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.0.followers
+    }
+
+    /// Turns `true` when the door closes: what lasts ends then.
+    pub(crate) fn closing(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.0.closing.subscribe()
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.closing.send_replace(true);
     }
 
     pub(crate) fn connections(&self) -> &Arc<tokio::sync::Semaphore> {
@@ -248,6 +267,8 @@ impl DoorBuilder {
             metrics: Metrics::default(),
             requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
             connections: Arc::new(tokio::sync::Semaphore::new(self.options.connections_max)),
+            followers: Arc::new(tokio::sync::Semaphore::new(self.options.followers_max)),
+            closing: tokio::sync::watch::Sender::new(false),
             chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),
             options: self.options,
             routes: infos,

@@ -56,6 +56,14 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// Too many followers at a time.
+    #[error(
+        "the node has {max} followers of tags already; try again in a moment, or ask another node"
+    )]
+    Followers {
+        /// The bound.
+        max: usize,
+    },
     /// The bucket does not answer.
     #[error("the bucket does not answer; the node's log says why")]
     NotReady,
@@ -134,7 +142,9 @@ impl Error {
             | Self::Route { .. } => ErrorKind::Invalid,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::CrossSite => ErrorKind::Denied,
-            Self::Busy { .. } | Self::Uploads { .. } | Self::NotReady => ErrorKind::Retry,
+            Self::Busy { .. } | Self::Followers { .. } | Self::Uploads { .. } | Self::NotReady => {
+                ErrorKind::Retry
+            }
             Self::Worker(_) | Self::Listener(_) | Self::Internal { .. } => ErrorKind::Internal,
         }
     }

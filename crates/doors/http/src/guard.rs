@@ -227,10 +227,7 @@ async fn let_through(
         };
         return (route.handler)(call).await;
     }
-    let permit = Arc::clone(door.requests())
-        .try_acquire_owned()
-        .map_err(|_| Error::Busy { max: door.options().requests_max })?;
-    let permit = Arc::new(permit);
+    let permit = Arc::new(permit(door, route)?);
     let origin = place.origin(&request);
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     let visit = match permission {
@@ -259,6 +256,18 @@ async fn let_through(
     authorize(&mut call, permission).await?;
     let response = (route.handler)(call).await?;
     Ok(finish(door, response, place.method == Method::HEAD, permit))
+}
+
+/// A place among those that are worked on, or among those that follow a tag.
+fn permit(door: &Inner, route: &Route) -> Result<OwnedSemaphorePermit, Error> {
+    let (places, full) = if route.lasting {
+        let max = door.options().followers_max;
+        (door.followers(), Error::Followers { max })
+    } else {
+        let max = door.options().requests_max;
+        (door.requests(), Error::Busy { max })
+    };
+    Arc::clone(places).try_acquire_owned().map_err(|_| full)
 }
 
 async fn admit(door: &Inner, headers: &HeaderMap, origin: Origin) -> Result<Visit, Error> {

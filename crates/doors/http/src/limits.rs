@@ -4,6 +4,17 @@ use std::time::Duration;
 
 /// Requests that are worked on at a time; more get 503 with `Retry-After`.
 pub const REQUESTS_MAX: usize = 512;
+/// Followers of tags at a time; more get 503 with `Retry-After`. They take none of the places of
+/// requests.
+pub const FOLLOWERS_MAX: usize = 1024;
+/// Seconds that a long poll waits at most.
+pub const FOLLOW_WAIT_MAX: u64 = 60;
+/// States in one answer of a long poll.
+pub const FOLLOW_STATES_MAX: usize = 512;
+/// How often a follower to whom nothing is told hears that the node is there.
+pub const FOLLOW_HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// How often a follower's credential is looked at while nothing is told.
+pub const FOLLOW_CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Connections at a time; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 2048;
 /// Headers of one request.

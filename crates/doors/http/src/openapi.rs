@@ -43,6 +43,8 @@ pub enum BodyDoc {
     Lines(fn() -> Shape),
     /// JSON of the first shape, or lines of JSON of the second.
     JsonOrLines(fn() -> Shape, fn() -> Shape),
+    /// JSON of a shape, or events whose data is one of its parts.
+    JsonOrEvents(fn() -> Shape),
     /// Another media type, and what it holds.
     Other(&'static str, &'static str),
 }
@@ -182,6 +184,12 @@ fn content(body: BodyDoc, shapes: &mut BTreeMap<String, Value>) -> Option<Value>
             let mut both = content(BodyDoc::Json(whole), shapes)?;
             let lines = content(BodyDoc::Lines(line), shapes)?;
             both.as_object_mut()?.extend(lines.as_object()?.clone());
+            return Some(both);
+        }
+        BodyDoc::JsonOrEvents(whole) => {
+            let mut both = content(BodyDoc::Json(whole), shapes)?;
+            let events = json!({ "schema": { "type": "string" } });
+            both.as_object_mut()?.insert(crate::rest::follow::EVENTS.to_owned(), events);
             return Some(both);
         }
         // What stands at a path says itself what it is.

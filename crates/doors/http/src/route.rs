@@ -90,6 +90,8 @@ pub struct Route {
     pub(crate) permission: Option<Permission>,
     pub(crate) handler: Handler,
     pub(crate) body_max: usize,
+    /// Whether its requests have places of their own, because they last.
+    pub(crate) lasting: bool,
     pub(crate) doc: Doc,
 }
 
@@ -98,7 +100,8 @@ impl Route {
     #[must_use]
     pub fn new(method: Method, pattern: &'static str, handler: Handler) -> Self {
         let doc = Doc::default();
-        Self { method, pattern, permission: None, handler, body_max: JSON_BYTES_MAX, doc }
+        let (permission, body_max) = (None, JSON_BYTES_MAX);
+        Self { method, pattern, permission, handler, body_max, lasting: false, doc }
     }
 
     /// Says what it takes to use it.
@@ -111,6 +114,13 @@ impl Route {
     #[must_use]
     pub fn body_max(self, body_max: usize) -> Self {
         Self { body_max, ..self }
+    }
+
+    /// Takes places of followers instead of those of requests
+    /// ([`FOLLOWERS_MAX`](crate::limits::FOLLOWERS_MAX)).
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self { lasting: true, ..self }
     }
 
     /// Says what it is for.

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cairn_base::ErrorKind;
 use cairn_blocks::Finding;
@@ -123,6 +124,9 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// What several wait for failed for all of them.
+    #[error("{0}")]
+    Shared(Arc<Self>),
     /// A worker died.
     #[error("{0}")]
     Worker(#[from] cairn_env::Lost),
@@ -150,6 +154,7 @@ impl Error {
             Self::TooMany { .. } => ErrorKind::Exhausted,
             Self::Remote { kind, .. } => *kind,
             Self::NoUpload { .. } => ErrorKind::Retry,
+            Self::Shared(error) => error.kind(),
             Self::Worker(_) => ErrorKind::Internal,
         }
     }

@@ -17,12 +17,15 @@
 //!   or whole and verified.
 //! - DATASETS-4 A file that changed while it was read is read again, and reported when it keeps
 //!   changing.
+//! - DATASETS-5 A follower sees the versions of a tag in their order and none twice, and misses one
+//!   only when the tag's history does not hold it any more.
 
 #![forbid(unsafe_code)]
 
 mod browse;
 mod content;
 mod error;
+mod follow;
 mod local;
 mod maintain;
 mod meter;
@@ -42,6 +45,7 @@ pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
 pub use content::ContentStream;
 pub use error::Error;
+pub use follow::{Follow, LOOK_EVERY, REMOVED, state_id};
 pub use local::Datasets;
 pub use maintain::{Collected, Verified};
 pub use meter::{Counter, Meter};

@@ -16,10 +16,13 @@ use bytes::Bytes;
 use cairn_base::{DatasetName, ErrorKind, ProjectName, TagName};
 use cairn_blocks::catalog::{SWAP_ATTEMPTS_MAX, pause};
 use cairn_blocks::{Blocks, EnvelopeKind, Finding, SessionId};
+use cairn_bucket::Bucket;
+use cairn_env::Env;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::follow::Watches;
 use crate::model::{Dataset, Rules, Tag, Target, Version};
 
 /// The most superseded versions that a tag keeps, whatever the rules say.
@@ -70,9 +73,10 @@ impl RefState {
 #[derive(Clone)]
 pub(crate) struct Refs {
     blocks: Blocks,
+    watches: Watches,
 }
 
-fn ref_key(target: &Target) -> String {
+pub(crate) fn ref_key(target: &Target) -> String {
     format!("refs/{}/{}/{}", target.dataset.project, target.dataset.name, target.tag)
 }
 
@@ -91,7 +95,19 @@ fn target_of(key: &str) -> Option<Target> {
 
 impl Refs {
     pub(crate) fn new(blocks: Blocks) -> Self {
-        Self { blocks }
+        Self { blocks, watches: Watches::default() }
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        self.blocks.env()
+    }
+
+    pub(crate) fn bucket(&self) -> &Bucket {
+        self.blocks.bucket()
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     fn now(&self) -> i64 {
@@ -161,7 +177,12 @@ impl Refs {
                 None => bucket.create(&key, bytes).await,
             };
             match swapped {
-                Ok(_) => return Ok(answer),
+                Ok(_) => {
+                    if state.current != before.current {
+                        self.watches.wake(target);
+                    }
+                    return Ok(answer);
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     pause(self.blocks.env(), attempt).await;
                 }
@@ -332,6 +353,7 @@ impl Refs {
         let removed = RefState { removed_ns: Some(self.now()), ..RefState::default() };
         let bytes = self.wrap(EnvelopeKind::Ref, &key, &removed);
         self.blocks.bucket().replace(&key, bytes, &object.version).await?;
+        self.watches.wake(target);
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 //! it was. Reads are tried again after any failure of the connection.
 
 mod admin;
+mod follow;
 mod http;
 mod people;
 mod store;

@@ -8,6 +8,7 @@ mod access;
 mod chunks;
 mod cluster;
 mod datasets;
+pub(crate) mod follow;
 mod maintenance;
 mod node;
 mod people;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         node::routes(),
         datasets::routes(),
+        follow::routes(),
         versions::routes(),
         proofs::routes(),
         chunks::routes(),

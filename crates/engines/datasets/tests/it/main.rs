@@ -6,6 +6,7 @@
 mod archives;
 mod browsing;
 mod defects;
+mod following;
 mod measuring;
 mod proving;
 mod pulling;
