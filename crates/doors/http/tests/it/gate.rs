@@ -38,6 +38,7 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}", "read"),
     ("PUT /api/v1/projects/{project}/datasets/{name}/tags/{tag}", "write"),
     ("DELETE /api/v1/projects/{project}/datasets/{name}/tags/{tag}", "write"),
+    ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/follow", "read"),
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree", "read"),
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree/{*path}", "read"),
     ("GET /api/v1/projects/{project}/datasets/{name}/tags/{tag}/diff/{other}", "read"),

@@ -4,6 +4,7 @@
 
 mod curl;
 mod files;
+mod follow;
 mod gate;
 mod hostile;
 mod http2;
