@@ -72,7 +72,11 @@ pub fn state_id(state: Option<&Version>) -> String {
 
 /// The tags that this process looks at.
 #[derive(Clone, Default)]
-pub(crate) struct Watches(Arc<Mutex<BTreeMap<Target, Arc<Watch>>>>);
+pub(crate) struct Watches {
+    tags: Arc<Mutex<BTreeMap<Target, Arc<Watch>>>>,
+    /// Counts moves and new hooks of this process.
+    changes: Arc<watch::Sender<u64>>,
+}
 
 /// One tag that is looked at.
 struct Watch {
@@ -90,7 +94,7 @@ struct Found {
 
 impl Watches {
     fn all(&self) -> MutexGuard<'_, BTreeMap<Target, Arc<Watch>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that a tag was moved through this process.
@@ -98,6 +102,17 @@ impl Watches {
         if let Some(watch) = self.all().get(target) {
             watch.wake.notify_one();
         }
+        self.changed();
+    }
+
+    /// Says that there may be something for hooks.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Changes with every move of a tag through this process.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Ends the look at a tag that nobody follows any more.
@@ -214,7 +229,7 @@ impl Follower {
 
 /// The states after the one named `last`, the oldest first. All versions of a ref are newer than a
 /// version that its history does not hold any more, and than the tag's last removal.
-fn news(state: Option<&RefState>, last: Option<&str>) -> VecDeque<Option<Version>> {
+pub(crate) fn news(state: Option<&RefState>, last: Option<&str>) -> VecDeque<Option<Version>> {
     let Some((state, current)) = state.and_then(|state| Some((state, state.current.as_ref()?)))
     else {
         return if last == Some(REMOVED) { VecDeque::new() } else { VecDeque::from([None]) };

@@ -19,6 +19,8 @@
 //!   changing.
 //! - DATASETS-5 A follower sees the versions of a tag in their order and none twice, and misses one
 //!   only when the tag's history does not hold it any more.
+//! - DATASETS-6 What a hook is about is told until its receiver takes it, under an id that is the same
+//!   each time.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +28,7 @@ mod browse;
 mod content;
 mod error;
 mod follow;
+mod hooks;
 mod local;
 mod maintain;
 mod meter;
@@ -46,6 +49,10 @@ pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, Veri
 pub use content::ContentStream;
 pub use error::Error;
 pub use follow::{Follow, LOOK_EVERY, REMOVED, state_id};
+pub use hooks::{
+    Courier, HOOK_TAGS_BYTES_MAX, HOOK_URL_BYTES_MAX, HOOKS_MAX, HOOKS_PER_DATASET_MAX, Hook,
+    HookRunner, Parcel,
+};
 pub use local::Datasets;
 pub use maintain::{Collected, Verified};
 pub use meter::{Counter, Meter};

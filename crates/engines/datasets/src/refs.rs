@@ -129,7 +129,7 @@ impl Refs {
         }
     }
 
-    fn open<T: serde::de::DeserializeOwned>(
+    pub(crate) fn open<T: serde::de::DeserializeOwned>(
         &self,
         kind: EnvelopeKind,
         key: &str,
@@ -146,7 +146,7 @@ impl Refs {
         })
     }
 
-    fn wrap<T: Serialize>(&self, kind: EnvelopeKind, key: &str, value: &T) -> Bytes {
+    pub(crate) fn wrap<T: Serialize>(&self, kind: EnvelopeKind, key: &str, value: &T) -> Bytes {
         let payload = serde_json::to_vec(value).expect("refs and rules are plain data");
         let rng = self.blocks.env().rng.as_ref();
         Bytes::from(self.blocks.sealer().wrap(kind, key, &payload, rng))
@@ -278,6 +278,19 @@ impl Refs {
         let mut finding = error.into_finding(&ref_key(&target))?;
         finding.detail = format!("{}; `cairn rm {target}` removes the tag", finding.detail);
         Ok(Some((target, Err(finding))))
+    }
+
+    /// The states of a dataset's refs, unread.
+    pub(crate) async fn heads(
+        &self,
+        dataset: &Dataset,
+    ) -> Result<Vec<(Target, cairn_bucket::Version)>, Error> {
+        let prefix = format!("refs/{}/{}", dataset.project, dataset.name);
+        let listing = self.blocks.bucket().list(&prefix).map_err(Error::from);
+        let heads = listing.try_filter_map(|head| async move {
+            Ok(target_of(&head.key).map(|target| (target, head.version)))
+        });
+        heads.try_collect().await
     }
 
     /// What refs there are.

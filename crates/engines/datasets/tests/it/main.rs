@@ -7,6 +7,7 @@ mod archives;
 mod browsing;
 mod defects;
 mod following;
+mod hooks;
 mod measuring;
 mod proving;
 mod pulling;
