@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::hook::Hook;
 pub(crate) use self::people::{AccessCommand, Cert, Cluster, Idp, Login, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 use crate::exit::Usage;
 
+mod hook;
 mod people;
 mod pg;
 
@@ -140,6 +142,9 @@ pub(crate) enum Command {
     Stat(Stat),
     /// Show or change how long versions are kept
     Retain(Retain),
+    /// Tell an address whenever a tag of a dataset moves
+    #[command(subcommand)]
+    Hook(Hook),
     /// Read every byte back and check it
     Verify(Verify),
     /// Apply the retention rules and remove what nothing refers to any more
@@ -242,6 +247,9 @@ pub(crate) struct Up {
     /// Do not collect in the background
     #[arg(long)]
     pub(crate) no_gc: bool,
+    /// Let webhooks go to addresses of this machine and its networks
+    #[arg(long)]
+    pub(crate) hooks_to_private: bool,
 }
 
 #[derive(Debug, Subcommand)]

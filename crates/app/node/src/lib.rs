@@ -14,7 +14,7 @@ use std::time::Duration;
 use cairn_access::{Access, NewToken, PlainToken};
 use cairn_base::ErrorKind;
 use cairn_bucket::Bucket;
-use cairn_datasets::{CollectOptions, Datasets, Secret, Uploads};
+use cairn_datasets::{CollectOptions, Datasets, HookRunner, Secret, Uploads};
 use cairn_env::Env;
 use cairn_http::{Door, DoorBuilder, Transport};
 use cairn_mesh::Authority;
@@ -141,6 +141,8 @@ impl Node {
             let transport = tls::transport(&options.tls, server.as_ref(), address);
             served.push(tokio::spawn(serve(door.clone(), listener, transport, stopped.clone())));
         }
+        let hooks = HookRunner::new(&datasets, door.courier());
+        served.push(tokio::spawn(hooks.run(stopped.clone())));
         if let Some(server) = server {
             tokio::spawn(keep_fresh(server, stopped.clone()));
         }

@@ -15,6 +15,7 @@ use cairn_env::Env;
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
 
+use crate::courier::Post;
 use crate::error::Error;
 use crate::guard;
 use crate::limits::{
@@ -39,6 +40,8 @@ pub struct Options {
     pub waits: Waits,
     /// Where browsers reach this node, when that is not where they say: behind a proxy.
     pub public_url: Option<String>,
+    /// Whether the receivers of hooks may be on this machine and its networks.
+    pub hooks_to_private: bool,
 }
 
 /// How long clients are waited for.
@@ -76,6 +79,7 @@ impl Default for Options {
             version,
             waits,
             public_url: None,
+            hooks_to_private: false,
         }
     }
 }
@@ -91,6 +95,7 @@ struct Shared {
     authority: Option<Authority>,
     oidc: Oidc,
     options: Options,
+    courier: Arc<Post>,
     metrics: Metrics,
     requests: Arc<tokio::sync::Semaphore>,
     followers: Arc<tokio::sync::Semaphore>,
@@ -132,6 +137,11 @@ impl Inner {
 
     pub(crate) fn requests(&self) -> &Arc<tokio::sync::Semaphore> {
         &self.0.requests
+    }
+
+    /// Who carries the events of hooks.
+    pub(crate) fn courier(&self) -> &Arc<Post> {
+        &self.0.courier
     }
 
     /// Places of those who follow a tag.
@@ -258,7 +268,10 @@ impl DoorBuilder {
         infos.sort();
         let openapi = crate::openapi::document(&self.routes)?;
         let env = self.datasets.blocks().env().clone();
+        let clock = Arc::clone(&env.clock);
+        let courier = Arc::new(Post::new(clock, self.options.hooks_to_private)?);
         let inner = Inner(Arc::new(Shared {
+            courier,
             datasets: self.datasets,
             uploads: self.uploads,
             access: self.access,
@@ -322,6 +335,12 @@ impl Door {
     #[must_use]
     pub fn openapi(&self) -> &[u8] {
         self.inner.openapi()
+    }
+
+    /// Who carries the events of hooks, for a [`cairn_datasets::HookRunner`].
+    #[must_use]
+    pub fn courier(&self) -> Arc<Post> {
+        Arc::clone(self.inner.courier())
     }
 
     pub(crate) fn inner(&self) -> &Inner {

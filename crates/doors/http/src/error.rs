@@ -160,6 +160,7 @@ impl Error {
                 cairn_datasets::Error::TooMany { .. }
                 | cairn_datasets::Error::Blocks(cairn_blocks::Error::TooMany { .. }),
             ) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Datasets(cairn_datasets::Error::Undelivered { .. }) => StatusCode::BAD_GATEWAY,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Uploads { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {

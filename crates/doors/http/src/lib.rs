@@ -25,6 +25,7 @@ mod args;
 mod call;
 pub mod client;
 mod connection;
+mod courier;
 mod door;
 mod error;
 mod fs;
@@ -43,6 +44,7 @@ pub mod wire;
 
 pub use args::Args;
 pub use call::Call;
+pub use courier::{Post, secret_text};
 pub use door::{Door, DoorBuilder, Options, Waits};
 pub use error::Error;
 pub use guard::{ErrorBody, ErrorDetail};

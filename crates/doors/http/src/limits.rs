@@ -38,6 +38,11 @@ pub const PACE_BYTES_MIN: u64 = 2048;
 /// How long requests may go on after a shutdown was asked for.
 pub const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// How long the receiver of a hook may take to answer.
+pub const HOOK_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a connection to the receiver of a hook may take.
+pub const HOOK_CONNECT_MAX: Duration = Duration::from_secs(5);
+
 /// A JSON body.
 pub const JSON_BYTES_MAX: usize = 256 * 1024;
 /// Chunks in one request for chunks and in one claim.

@@ -3,6 +3,7 @@ mod browse;
 mod config;
 mod demo;
 mod doctor;
+mod hook;
 mod login;
 mod maintain;
 mod people;
@@ -42,6 +43,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Gc(args) => maintain::gc(&context, &args).await?,
         Command::Token(args) => access::token(&context, &args).await?,
         Command::Grant(args) => access::grant(&context, &args).await?,
+        Command::Hook(args) => hook::hook(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
         Command::Access(args) => people::access(&context, &args).await?,
         Command::User(args) => people::user(&context, &args).await?,

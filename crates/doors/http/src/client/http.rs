@@ -405,7 +405,7 @@ fn kind_of(status: StatusCode) -> ErrorKind {
 }
 
 /// An error with all its causes, without the address, which may hold what is not for logs.
-fn reasons(error: &reqwest::Error) -> String {
+pub(crate) fn reasons(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {

@@ -10,10 +10,12 @@
 
 mod admin;
 mod follow;
+mod hooks;
 mod http;
 mod people;
 mod store;
 mod upload;
 
+pub(crate) use http::reasons;
 pub use http::{Node, Trust, Wire};
 pub use people::DevicePolled;

@@ -34,7 +34,7 @@ pub(super) fn tag_path(target: &Target) -> [&str; 8] {
     [a, b, c, d, e, f, "tags", target.tag.as_str()]
 }
 
-fn below<'a>(dataset: &'a Dataset, what: &'a str) -> [&'a str; 7] {
+pub(super) fn below<'a>(dataset: &'a Dataset, what: &'a str) -> [&'a str; 7] {
     let [a, b, c, d, e, f] = dataset_path(dataset);
     [a, b, c, d, e, f, what]
 }

@@ -9,6 +9,7 @@ mod chunks;
 mod cluster;
 mod datasets;
 pub(crate) mod follow;
+mod hooks;
 mod maintenance;
 mod node;
 mod people;
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> Vec<Route> {
         node::routes(),
         datasets::routes(),
         follow::routes(),
+        hooks::routes(),
         versions::routes(),
         proofs::routes(),
         chunks::routes(),

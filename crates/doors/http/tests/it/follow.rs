@@ -103,9 +103,8 @@ async fn events_come_in_order_and_go_on_after_a_break() {
     server.datasets.remove(&target("data:v1")).await.unwrap();
     assert_eq!(again.next().await.unwrap().name, "removed");
     // A node that stops does not wait for those who follow.
-    let end = tokio::spawn(async move { again.next().await });
-    server.stop().await;
-    assert!(end.await.unwrap().is_none());
+    let (end, ()) = futures::join!(again.next(), server.stop());
+    assert!(end.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,15 +124,10 @@ async fn a_long_poll_waits_and_tells() {
     assert_eq!(now.after.as_deref(), Some(first.id().as_str()));
     let quiet = ask(format!("?after={}&wait=1", first.id())).await;
     assert_eq!((quiet.states.len(), quiet.after), (0, now.after.clone()));
-    let waiting = tokio::spawn(
-        server
-            .http()
-            .get(format!("{}{PATH}?after={}&wait=60", server.url, first.id()))
-            .bearer_auth(&server.root)
-            .send(),
-    );
-    let second = moved(&server, "2").await;
-    let told: TagStates = waiting.await.unwrap().unwrap().json().await.unwrap();
+    let url = format!("{}{PATH}?after={}&wait=60", server.url, first.id());
+    let waiting = server.http().get(url).bearer_auth(&server.root).send();
+    let (answer, second) = futures::join!(waiting, moved(&server, "2"));
+    let told: TagStates = answer.unwrap().json().await.unwrap();
     assert_eq!(told.states[0].version.as_ref(), Some(&second));
     let third = moved(&server, "3").await;
     let both = ask(format!("?after={}", first.id())).await;

@@ -6,6 +6,7 @@ mod curl;
 mod files;
 mod follow;
 mod gate;
+mod hooks;
 mod hostile;
 mod http2;
 mod proofs;

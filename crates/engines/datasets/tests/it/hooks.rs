@@ -62,7 +62,7 @@ struct Hub {
     faulty: Faulty,
     datasets: Datasets,
     stop: watch::Sender<bool>,
-    running: tokio::task::JoinHandle<()>,
+    ended: futures::channel::oneshot::Receiver<()>,
 }
 
 struct World {
@@ -85,8 +85,12 @@ impl World {
         let datasets = Datasets::open_or_init(bucket, None, options, &self.env).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let runner = HookRunner::new(&datasets, self.receiver.clone());
-        let running = tokio::spawn(runner.run(stopped));
-        Hub { faulty, datasets, stop, running }
+        let (end, ended) = futures::channel::oneshot::channel();
+        self.env.spawn.task(Box::pin(async move {
+            runner.run(stopped).await;
+            drop(end.send(()));
+        }));
+        Hub { faulty, datasets, stop, ended }
     }
 
     async fn pass(&self, seconds: u64) {
@@ -197,12 +201,12 @@ async fn datasets_6_another_hub_goes_on() {
     assert_eq!(world.receiver.told(), roots);
 
     next.stop.send_replace(true);
-    next.running.await.unwrap();
+    next.ended.await.unwrap();
     let last = world.hub().await;
     let fourth = move_to(&last.datasets, "d:v1", "4").await;
     world.pass(6).await;
     assert_eq!(world.receiver.told()[3..], [format!("v1 {}", fourth.root)]);
-    drop((dead.stop, dead.running));
+    drop((dead.stop, dead.ended));
 }
 
 #[tokio::test(start_paused = true)]
