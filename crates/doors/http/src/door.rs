@@ -206,7 +206,8 @@ impl DoorBuilder {
     /// A door with all routes of this crate.
     #[must_use]
     pub fn new(datasets: Datasets, uploads: Uploads, access: Access) -> Self {
-        let routes = crate::rest::routes().into_iter().chain(crate::fs::routes());
+        let files = crate::fs::routes().into_iter().chain(crate::dav::routes());
+        let routes = crate::rest::routes().into_iter().chain(files);
         let routes = routes.chain(crate::login::routes()).collect();
         let (options, mounts) = (Options::default(), Vec::new());
         Self { datasets, uploads, access, authority: None, oidc: None, options, routes, mounts }

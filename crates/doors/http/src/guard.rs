@@ -136,7 +136,11 @@ impl Place {
     /// Where the request came from, for who decides on it.
     fn origin(&self, request: &Request) -> Origin {
         Origin {
-            door: if self.pattern.starts_with("/fs") { "fs" } else { "rest" },
+            door: match self.pattern.split('/').nth(1) {
+                Some("fs") => "fs",
+                Some("dav") => "dav",
+                _ => "rest",
+            },
             request: self.id.clone(),
             peer: request.extensions().get::<Peer>().copied().unwrap_or_default(),
         }

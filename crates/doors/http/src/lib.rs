@@ -1,4 +1,5 @@
-//! The HTTP door: REST below `/api/v1`, files below `/fs`, and the client that speaks to them.
+//! The HTTP door: REST below `/api/v1`, files below `/fs` and, as WebDAV, `/dav`, and the client that
+//! speaks to them.
 //!
 //! [`DoorBuilder`] makes a [`Door`] of the engine's handles; [`Door::serve`] answers on a listener.
 //! [`client::Node`] is the other side, a `Store` like the engine itself.
@@ -26,6 +27,7 @@ mod call;
 pub mod client;
 mod connection;
 mod courier;
+mod dav;
 mod door;
 mod error;
 mod fs;

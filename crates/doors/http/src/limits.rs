@@ -43,6 +43,11 @@ pub const HOOK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a connection to the receiver of a hook may take.
 pub const HOOK_CONNECT_MAX: Duration = Duration::from_secs(5);
 
+/// The body of a PROPFIND.
+pub const PROPFIND_BYTES_MAX: usize = 64 * 1024;
+/// Properties that one PROPFIND asks for.
+pub const PROPFIND_PROPS_MAX: usize = 64;
+
 /// A JSON body.
 pub const JSON_BYTES_MAX: usize = 256 * 1024;
 /// Chunks in one request for chunks and in one claim.

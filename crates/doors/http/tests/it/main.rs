@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "these are tests")]
 
+mod clients;
 mod curl;
+mod dav;
 mod files;
 mod follow;
 mod gate;
