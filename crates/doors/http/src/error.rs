@@ -22,6 +22,12 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         detail: String,
     },
+    /// Two programs could read the request in two ways; its connection ends.
+    #[error("{why}, and two programs could read this in two ways; send one request at a time")]
+    Ambiguous {
+        /// What makes it so.
+        why: &'static str,
+    },
     /// No route has this path.
     #[error("there is nothing at {path}; /api/docs lists what there is")]
     NoRoute {
@@ -135,6 +141,7 @@ impl Error {
             Self::Name(error) => error.kind(),
             Self::NoRoute { .. } | Self::NoPath { .. } => ErrorKind::NotFound,
             Self::Invalid { .. }
+            | Self::Ambiguous { .. }
             | Self::Method { .. }
             | Self::Range { .. }
             | Self::Stalled { .. }

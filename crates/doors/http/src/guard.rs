@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_access::{Action, Origin, Peer, Reason, Resource, Shown, Visit};
@@ -77,6 +77,9 @@ pub(crate) async fn mounted(door: Inner, mount: Mount, mut request: Request) -> 
     let place = Place::take(&door, mount.pattern, &request);
     let origin = Origin { door: mount.door, ..place.origin(&request) };
     request.extensions_mut().insert(origin);
+    if let Err(error) = unambiguous(&request) {
+        return place.end(&door, Err(error));
+    }
     let Ok(_permit) = Arc::clone(door.requests()).try_acquire_owned() else {
         return place.end(&door, Err(Error::Busy { max: door.options().requests_max }));
     };
@@ -187,6 +190,7 @@ impl Place {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let (name, value) = match (error, status.as_u16()) {
             (Error::Method { allowed, .. }, _) => (header::ALLOW, allowed.clone()),
+            (Error::Ambiguous { .. }, _) => (header::CONNECTION, "close".to_owned()),
             (Error::Range { len, .. }, _) => (header::CONTENT_RANGE, format!("bytes */{len}")),
             (_, 401) => (
                 header::WWW_AUTHENTICATE,
@@ -215,6 +219,7 @@ async fn let_through(
     request: Request,
     place: &Place,
 ) -> Result<Response, Error> {
+    unambiguous(&request)?;
     if matches!(permission, Permission::Public) {
         let origin = place.origin(&request);
         let (parts, _) = request.into_parts();
@@ -260,6 +265,25 @@ async fn let_through(
     authorize(&mut call, permission).await?;
     let response = (route.handler)(call).await?;
     Ok(finish(door, response, place.method == Method::HEAD, permit))
+}
+
+/// What a program on the way could take for another request than we do is refused, after RFC 9112,
+/// sections 3.2 and 6.3.
+fn unambiguous(request: &Request) -> Result<(), Error> {
+    let headers = request.headers();
+    let count = |name| headers.get_all(name).iter().count();
+    let why = if count(header::HOST) > 1 {
+        "there are two Host headers"
+    } else if request.version() == Version::HTTP_11 && count(header::HOST) == 0 {
+        "there is no Host header"
+    } else if count(header::CONTENT_LENGTH) > 1 {
+        "there are two Content-Length headers"
+    } else if count(header::CONTENT_LENGTH) + count(header::TRANSFER_ENCODING) > 1 {
+        "there are both Content-Length and Transfer-Encoding"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Ambiguous { why })
 }
 
 /// A place among those that are worked on, or among those that follow a tag.

@@ -15,8 +15,8 @@ pub const FOLLOW_STATES_MAX: usize = 512;
 pub const FOLLOW_HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 /// How often a follower's credential is looked at while nothing is told.
 pub const FOLLOW_CHECK_EVERY: Duration = Duration::from_millis(250);
-/// Connections at a time; more wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 2048;
+/// Connections at a time; more wait to be accepted. One that is idle costs some kilobytes.
+pub const CONNECTIONS_MAX: usize = 16_384;
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 64;
 /// Bytes of all headers of one request.

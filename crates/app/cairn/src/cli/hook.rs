@@ -16,7 +16,8 @@ pub(crate) enum Hook {
         #[arg(value_name = "NAME")]
         dataset: String,
         /// Where requests go: https:// or http://
-        url: String,
+        #[arg(value_name = "URL")]
+        address: String,
         /// Which tags it is about, with `*` for any characters
         #[arg(long, value_name = "PATTERN", default_value = "*")]
         tags: String,

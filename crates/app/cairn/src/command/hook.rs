@@ -11,8 +11,8 @@ use crate::output::{self, shown, time};
 pub(crate) async fn hook(context: &Context, args: &cli::Hook) -> anyhow::Result<()> {
     let node = context.node()?;
     match args {
-        cli::Hook::Add { dataset, url, tags } => {
-            let hook = CreateHook { url: url.clone(), tags: Some(tags.clone()) };
+        cli::Hook::Add { dataset, address, tags } => {
+            let hook = CreateHook { url: address.clone(), tags: Some(tags.clone()) };
             let made = node.create_hook(&named(dataset)?, &hook).await?;
             if context.global.json {
                 return output::json(&made);
