@@ -167,7 +167,8 @@ impl Place {
         if self.wants_html && status == StatusCode::UNAUTHORIZED && !self.shows_header {
             return see_other(login_address(self.uri.path()));
         }
-        if status.is_server_error() {
+        // 502 is what somebody else's server did.
+        if status.is_server_error() && status != StatusCode::BAD_GATEWAY {
             tracing::error!(id = %self.id, uri = %self.uri, %error, "a request failed");
         }
         let mut response = if self.wants_html {

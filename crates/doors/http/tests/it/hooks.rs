@@ -158,7 +158,7 @@ async fn hostile_receivers_are_left() {
         (format!("HTTP/1.1 307 x\r\nLocation: http://{elsewhere}/\r\n\r\n"), "redirects are not"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nendless".to_owned(), ""),
         ("HTTP/1.1 500 x\r\nContent-Length: 99999999999\r\n\r\n".to_owned(), "500"),
-        ("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), "HTTP"),
+        ("220 mail.example ESMTP\r\n".to_owned(), "HTTP"),
         (String::new(), "timed out"),
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
