@@ -20,7 +20,7 @@ use crate::{command, setup};
 /// One seed, so that two runs ask the same.
 const SEED: &str = "20261121";
 /// Requests of each operation and phase, in the run with any names and in the one that reads.
-const EXAMPLES: [&str; 2] = ["8", "25"];
+const EXAMPLES: [&str; 2] = ["8", "12"];
 /// Seconds that one answer may take; a long poll may wait for 60.
 const ANSWER_SECONDS_MAX: &str = "65";
 /// Seconds that one run may take.

@@ -31,6 +31,7 @@ mod dav;
 mod door;
 mod error;
 mod fs;
+pub mod fuzzing;
 mod guard;
 pub mod limits;
 mod login;

@@ -198,6 +198,9 @@ fn content(body: BodyDoc, shapes: &mut BTreeMap<String, Value>) -> Option<Value>
         }
         // What stands at a path says itself what it is.
         BodyDoc::Other("*/*", about) => ("*/*", json!({ "description": about })),
+        BodyDoc::Other("application/json", about) => {
+            ("application/json", json!({ "type": "object", "description": about }))
+        }
         BodyDoc::Other(media_type, about) => {
             (media_type, json!({ "type": "string", "format": "binary", "description": about }))
         }

@@ -59,3 +59,12 @@ async fn options(_call: Call) -> Result<Response, Error> {
     headers.insert("ms-author-via", HeaderValue::from_static("DAV"));
     Ok(response)
 }
+
+/// The answer to a PROPFIND of an empty collection with this body; none when the body is refused.
+pub(crate) fn answered(body: &[u8]) -> Option<String> {
+    let asked = request::parse(body).ok()?;
+    let mut text = multistatus::HEAD.to_owned();
+    multistatus::Resource::default().write(&asked, &mut text);
+    text.push_str(multistatus::TAIL);
+    Some(text)
+}

@@ -132,6 +132,8 @@ fn check_attributes(start: &BytesStart<'_>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn prop(namespace: &str, name: &str) -> Prop {
@@ -159,6 +161,25 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(body.as_bytes()).unwrap(), asked, "{body}");
+        }
+    }
+
+    proptest! {
+        /// Whatever comes ends in what is asked for or in an error, and what is asked for can be
+        /// written into an answer that is XML.
+        #[test]
+        fn any_bytes_end_in_an_answer(
+            parts in prop::collection::vec(prop_oneof![
+                Just("<propfind xmlns='DAV:'>"), Just("<prop>"), Just("</prop>"), Just("</propfind>"),
+                Just("<a:b xmlns:a='x&amp;y'/>"), Just("<é/>"), Just("<![CDATA[x]]>"), Just("&lt;"),
+                Just("<!-- x -->"), Just("<?x y?>"), Just("<allprop/>"), Just("<"), Just(">"), Just("\0"),
+            ], 0..12),
+            tail in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut body = parts.concat().into_bytes();
+            body.extend(tail);
+            crate::fuzzing::propfind(&parts.concat().into_bytes());
+            crate::fuzzing::propfind(&body);
         }
     }
 
