@@ -16,10 +16,13 @@ use crate::local::Datasets;
 use crate::model::{Dataset, Target};
 use crate::refs::Refs;
 
-/// How often a hub looks for moves that other hubs made, and for hooks that nobody delivers for.
+/// How often a hub looks for hooks that nobody delivers for. Those that are made through it, it sees
+/// at once.
+const HOOK_SCAN_EVERY: Duration = Duration::from_secs(30);
+/// How often a hub that delivers for a hook looks for moves that other hubs made.
 pub(crate) const HOOK_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a hub delivers for a hook without saying that it is still there: so long after a hub was
-/// killed another one goes on.
+/// killed, and at most one scan later, another one goes on.
 pub(crate) const HOOK_LEASE: Duration = Duration::from_secs(60);
 /// The pause after the first failure; it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
@@ -105,7 +108,7 @@ impl HookRunner {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 _ = changes.changed() => {}
-                () = clock.sleep(HOOK_LOOK_EVERY) => {}
+                () = clock.sleep(HOOK_SCAN_EVERY) => {}
             }
         }
         drop(alive);

@@ -196,7 +196,7 @@ async fn datasets_6_another_hub_goes_on() {
     let third = move_to(&next.datasets, "d:v1", "3").await;
     world.pass(20).await;
     assert_eq!(world.receiver.told().len(), 1, "the lease of the dead hub still runs");
-    world.pass(60).await;
+    world.pass(90).await;
     let roots = [&first, &second, &third].map(|version| format!("v1 {}", version.root));
     assert_eq!(world.receiver.told(), roots);
 
