@@ -7,8 +7,8 @@ use cairn_base::ProjectName;
 use cairn_blocks::Frame;
 use cairn_chunk::ChunkId;
 use cairn_datasets::{
-    Dataset, Datasets, Error, Project, Publication, Published, Rules, Store, Summary, Tag, Target,
-    Upload, UploadId, Uploads, Version,
+    Dataset, Datasets, Error, Follow, Project, Publication, Published, Rules, Store, Summary, Tag,
+    Target, Upload, UploadId, Uploads, Version,
 };
 use cairn_env::Env;
 
@@ -74,6 +74,10 @@ impl Store for Node {
 
     async fn tag(&self, target: &Target) -> Result<Tag, Error> {
         self.datasets.tag(target).await
+    }
+
+    fn follow_from(&self, target: &Target, last: Option<String>) -> Follow {
+        self.datasets.follow_from(target, last)
     }
 
     async fn read(&self, dataset: &Dataset, ids: &[ChunkId]) -> Result<Vec<Bytes>, Error> {

@@ -11,11 +11,11 @@ use crate::args::Args;
 use crate::command;
 use crate::repo::Repo;
 use crate::test::{self, Counts};
-use crate::{deny, docs, fuzz, pg_verify, tidy};
+use crate::{api, deny, docs, fuzz, pg_verify, tidy};
 
 /// The steps, quick ones first.
-const STEPS: [&str; 9] =
-    ["fmt", "tidy", "clippy", "deny", "doc", "test", "docs", "pg-verify", "fuzz"];
+const STEPS: [&str; 10] =
+    ["fmt", "tidy", "clippy", "deny", "doc", "test", "docs", "api", "pg-verify", "fuzz"];
 /// Seconds each fuzz target runs unless told.
 const FUZZ_SECONDS: u64 = 60;
 
@@ -97,6 +97,7 @@ impl Plan {
                 result.map(|()| format!("{} passed, {} failed", found.passed, found.failed))
             }
             "docs" => docs::run(repo, &[]),
+            "api" => api::run(repo),
             "pg-verify" => pg_verify::run_slice(repo),
             "fuzz" => fuzz::run_all(repo, self.fuzz_seconds),
             other => bail!("the step {other} is not written"),

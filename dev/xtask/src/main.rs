@@ -4,6 +4,7 @@
 //! module; lists that change often are data beside it (`setup.toml`, `layers.toml`, `deny.toml`).
 //! Only plain processes and files: this crate is built before everything else and must stay small.
 
+mod api;
 mod args;
 mod ci;
 mod command;
@@ -36,6 +37,7 @@ usage: cargo xtask COMMAND [OPTION]...
         [--jobs N] [--list]
         TARGET --replay FILE         run one input through one target
   bench [ARG]...                     cargo run --release -p cairn-bench -- ARG...
+  api                                ask a node all that its OpenAPI lets one ask, and more
   dist  [--target TRIPLE]            dist/cairn-VERSION-TARGET.tar.gz and its SHA256SUMS
   pg-verify [--slice] [--json]       replay logs of PostgreSQL's own tests and of ours; compare with
         [--only RUN]... [--keep]     the images in them, their writer's files and a stock server's
@@ -67,6 +69,10 @@ fn dispatch(mut args: Args) -> Result<bool> {
         "ci" => return ci::main(&repo, args),
         "pg-verify" => return pg_verify::main(&repo, args),
         "setup" => setup::main(&repo, args)?,
+        "api" => {
+            args.end()?;
+            eprintln!("api: {}", api::run(&repo)?);
+        }
         "tidy" => tidy::main(&repo, args)?,
         "deny" => deny::main(&repo, args)?,
         "docs" => docs::main(&repo, args)?,

@@ -7,12 +7,14 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
+pub(crate) use self::hook::Hook;
 pub(crate) use self::people::{AccessCommand, Cert, Cluster, Idp, Login, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 use crate::command::cache;
 use crate::exit::Usage;
 
 mod audit;
+mod hook;
 mod people;
 mod pg;
 
@@ -143,6 +145,9 @@ pub(crate) enum Command {
     Stat(Stat),
     /// Show or change how long versions are kept
     Retain(Retain),
+    /// Tell an address whenever a tag of a dataset moves
+    #[command(subcommand)]
+    Hook(Hook),
     /// Read every byte back and check it
     Verify(Verify),
     /// Apply the retention rules and remove what nothing refers to any more
@@ -255,6 +260,9 @@ pub(crate) struct Up {
     /// Do not collect in the background
     #[arg(long)]
     pub(crate) no_gc: bool,
+    /// Let webhooks go to addresses of this machine and its networks
+    #[arg(long)]
+    pub(crate) hooks_to_private: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -379,7 +387,10 @@ pub(crate) struct Push {
 #[command(after_help = "EXAMPLES\n  \
     cairn pull data:v1 ./data                   write what is missing or differs\n  \
     cairn pull data ./data --delete             and delete what the version has not\n  \
-    cairn pull data ./current --switch --follow keep a link on the newest version")]
+    cairn pull data ./current --switch --follow keep a link on the newest version\n  \
+    cairn pull data ./current --switch --follow --exec 'systemctl reload app'\n\n\
+    --exec runs after the first pull and after each switch, with CAIRN_REF, CAIRN_VERSION (the root)\n\
+    and CAIRN_PATH in its environment; the next switch waits for it.")]
 pub(crate) struct Pull {
     /// What to pull
     #[arg(value_name = "NAME[:TAG]")]
@@ -398,9 +409,12 @@ pub(crate) struct Pull {
     /// Go on pulling whenever the tag moves
     #[arg(long)]
     pub(crate) follow: bool,
-    /// How often --follow looks
+    /// How soon --follow tries again after a failure
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) every: String,
+    /// Run this by `sh -c` whenever a version was pulled
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ use cairn_audit::{Log, Outcome};
 use cairn_base::ErrorKind;
 use cairn_blocks::DiskCacheOptions;
 use cairn_bucket::Bucket;
-use cairn_datasets::{CollectOptions, Collected, Datasets, Secret, Uploads};
+use cairn_datasets::{CollectOptions, Collected, Datasets, HookRunner, Secret, Uploads};
 use cairn_env::Env;
 use cairn_http::{Door, DoorBuilder, Transport};
 use cairn_mesh::Authority;
@@ -160,6 +160,8 @@ impl Node {
             let transport = tls::transport(&options.tls, server.as_ref(), address);
             served.push(tokio::spawn(serve(door.clone(), listener, transport, stopped.clone())));
         }
+        let hooks = HookRunner::new(&datasets, door.courier());
+        served.push(tokio::spawn(hooks.run(stopped.clone())));
         if let Some(server) = server {
             tokio::spawn(keep_fresh(server, stopped.clone()));
         }

@@ -142,11 +142,15 @@ pub mod schema;
 pub use access::*;
 pub use audit::*;
 pub use cluster::*;
+pub use follow::*;
+pub use hooks::*;
 pub use operate::*;
 pub use people::*;
 
 mod access;
 mod audit;
 mod cluster;
+mod follow;
+mod hooks;
 mod operate;
 mod people;

@@ -17,11 +17,12 @@ use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::courier::Post;
 use crate::error::Error;
 use crate::guard;
 use crate::limits::{
-    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, HEADERS_WAIT_MAX, PLACE_WAIT_MAX,
-    REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX, WRITE_WAIT_MAX,
+    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, FOLLOWERS_MAX, HEADERS_WAIT_MAX,
+    PLACE_WAIT_MAX, REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX, WRITE_WAIT_MAX,
 };
 use crate::metrics::Metrics;
 use crate::route::{Permission, Route, RouteInfo};
@@ -33,12 +34,16 @@ pub struct Options {
     pub requests_max: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections_max: usize,
+    /// Followers of tags at a time.
+    pub followers_max: usize,
     /// The version that `/api/v1/version` tells.
     pub version: String,
     /// How long clients are waited for.
     pub waits: Waits,
     /// Where browsers reach this node, when that is not where they say: behind a proxy.
     pub public_url: Option<String>,
+    /// Whether the receivers of hooks may be on this machine and its networks.
+    pub hooks_to_private: bool,
 }
 
 /// How long clients are waited for.
@@ -72,9 +77,11 @@ impl Default for Options {
         Self {
             requests_max: REQUESTS_MAX,
             connections_max: CONNECTIONS_MAX,
+            followers_max: FOLLOWERS_MAX,
             version,
             waits,
             public_url: None,
+            hooks_to_private: false,
         }
     }
 }
@@ -110,9 +117,12 @@ struct Shared {
     authority: Option<Authority>,
     oidc: Oidc,
     options: Options,
+    courier: Arc<Post>,
     metrics: Metrics,
     requests: Arc<tokio::sync::Semaphore>,
     waiters: tokio::sync::Semaphore,
+    followers: Arc<tokio::sync::Semaphore>,
+    closing: tokio::sync::watch::Sender<bool>,
     chunk_streams: Arc<tokio::sync::Semaphore>,
     connections: Arc<tokio::sync::Semaphore>,
     request_ids: RequestIds,
@@ -161,6 +171,25 @@ impl Inner {
             place = Arc::clone(&self.0.requests).acquire_owned() => place.map_err(|_| busy()),
             () = self.env().clock.sleep(PLACE_WAIT_MAX) => Err(busy()),
         }
+    }
+
+    /// Who carries the events of hooks.
+    pub(crate) fn courier(&self) -> &Arc<Post> {
+        &self.0.courier
+    }
+
+    /// Places of those who follow a tag.
+    pub(crate) fn followers(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.0.followers
+    }
+
+    /// Turns `true` when the door closes: what lasts ends then.
+    pub(crate) fn closing(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.0.closing.subscribe()
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.closing.send_replace(true);
     }
 
     pub(crate) fn connections(&self) -> &Arc<tokio::sync::Semaphore> {
@@ -216,7 +245,8 @@ impl DoorBuilder {
     /// A door with all routes of this crate.
     #[must_use]
     pub fn new(datasets: Datasets, uploads: Uploads, access: Access) -> Self {
-        let routes = crate::rest::routes().into_iter().chain(crate::fs::routes());
+        let files = crate::fs::routes().into_iter().chain(crate::dav::routes());
+        let routes = crate::rest::routes().into_iter().chain(files);
         let routes = routes.chain(crate::login::routes()).collect();
         let (options, mounts) = (Options::default(), Vec::new());
         Self { datasets, uploads, access, authority: None, oidc: None, options, routes, mounts }
@@ -279,7 +309,10 @@ impl DoorBuilder {
         let openapi = crate::openapi::document(&self.routes)?;
         let env = self.datasets.blocks().env().clone();
         let request_ids = RequestIds::new(env.rng.as_ref());
+        let clock = Arc::clone(&env.clock);
+        let courier = Arc::new(Post::new(clock, self.options.hooks_to_private)?);
         let inner = Inner(Arc::new(Shared {
+            courier,
             datasets: self.datasets,
             uploads: self.uploads,
             access: self.access,
@@ -289,6 +322,8 @@ impl DoorBuilder {
             waiters: tokio::sync::Semaphore::new(WAITERS_MAX),
             requests: Arc::new(tokio::sync::Semaphore::new(self.options.requests_max)),
             connections: Arc::new(tokio::sync::Semaphore::new(self.options.connections_max)),
+            followers: Arc::new(tokio::sync::Semaphore::new(self.options.followers_max)),
+            closing: tokio::sync::watch::Sender::new(false),
             chunk_streams: Arc::new(tokio::sync::Semaphore::new(CHUNK_STREAMS_MAX)),
             options: self.options,
             request_ids,
@@ -343,6 +378,12 @@ impl Door {
     #[must_use]
     pub fn openapi(&self) -> &[u8] {
         self.inner.openapi()
+    }
+
+    /// Who carries the events of hooks, for a [`cairn_datasets::HookRunner`].
+    #[must_use]
+    pub fn courier(&self) -> Arc<Post> {
+        Arc::clone(self.inner.courier())
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -22,6 +22,12 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         detail: String,
     },
+    /// Two programs could read the request in two ways; its connection ends.
+    #[error("{why}, and two programs could read this in two ways; send one request at a time")]
+    Ambiguous {
+        /// What makes it so.
+        why: &'static str,
+    },
     /// No route has this path.
     #[error("there is nothing at {path}; /api/docs lists what there is")]
     NoRoute {
@@ -53,6 +59,14 @@ pub enum Error {
     /// Too many requests at a time.
     #[error("the node works on {max} requests already; try again in a moment")]
     Busy {
+        /// The bound.
+        max: usize,
+    },
+    /// Too many followers at a time.
+    #[error(
+        "the node has {max} followers of tags already; try again in a moment, or ask another node"
+    )]
+    Followers {
         /// The bound.
         max: usize,
     },
@@ -127,6 +141,7 @@ impl Error {
             Self::Name(error) => error.kind(),
             Self::NoRoute { .. } | Self::NoPath { .. } => ErrorKind::NotFound,
             Self::Invalid { .. }
+            | Self::Ambiguous { .. }
             | Self::Method { .. }
             | Self::Range { .. }
             | Self::Stalled { .. }
@@ -134,7 +149,9 @@ impl Error {
             | Self::Route { .. } => ErrorKind::Invalid,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::CrossSite => ErrorKind::Denied,
-            Self::Busy { .. } | Self::Uploads { .. } | Self::NotReady => ErrorKind::Retry,
+            Self::Busy { .. } | Self::Followers { .. } | Self::Uploads { .. } | Self::NotReady => {
+                ErrorKind::Retry
+            }
             Self::Worker(_) | Self::Listener(_) | Self::Internal { .. } => ErrorKind::Internal,
         }
     }
@@ -150,6 +167,7 @@ impl Error {
                 cairn_datasets::Error::TooMany { .. }
                 | cairn_datasets::Error::Blocks(cairn_blocks::Error::TooMany { .. }),
             ) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Datasets(cairn_datasets::Error::Undelivered { .. }) => StatusCode::BAD_GATEWAY,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Uploads { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_access::{Action, Origin, Peer, Resource, Shown, Visit};
@@ -80,6 +80,9 @@ pub(crate) async fn mounted(door: Inner, mount: Mount, mut request: Request) -> 
     let place = Place::take(&door, mount.pattern, &request);
     let origin = Origin { door: mount.door, ..place.origin(&request) };
     request.extensions_mut().insert(origin);
+    if let Err(error) = unambiguous(&request) {
+        return place.end(&door, Err(error));
+    }
     let _permit = match door.place().await {
         Ok(permit) => permit,
         Err(error) => return place.end(&door, Err(error)),
@@ -137,7 +140,11 @@ impl Place {
     /// Where the request came from, for who decides on it.
     fn origin(&self, request: &Request) -> Origin {
         Origin {
-            door: if self.pattern.starts_with("/fs") { "fs" } else { "rest" },
+            door: match self.pattern.split('/').nth(1) {
+                Some("fs") => "fs",
+                Some("dav") => "dav",
+                _ => "rest",
+            },
             request: self.id.clone(),
             peer: request.extensions().get::<Peer>().copied().unwrap_or_default(),
         }
@@ -161,7 +168,8 @@ impl Place {
         if self.wants_html && status == StatusCode::UNAUTHORIZED && !self.shows_header {
             return see_other(login_address(self.uri.path()));
         }
-        if status.is_server_error() {
+        // 502 is what somebody else's server did.
+        if status.is_server_error() && status != StatusCode::BAD_GATEWAY {
             tracing::error!(id = %self.id, uri = %self.uri, %error, "a request failed");
         }
         let mut response = if self.wants_html {
@@ -184,6 +192,7 @@ impl Place {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let (name, value) = match (error, status.as_u16()) {
             (Error::Method { allowed, .. }, _) => (header::ALLOW, allowed.clone()),
+            (Error::Ambiguous { .. }, _) => (header::CONNECTION, "close".to_owned()),
             (Error::Range { len, .. }, _) => (header::CONTENT_RANGE, format!("bytes */{len}")),
             (_, 401) => (
                 header::WWW_AUTHENTICATE,
@@ -212,6 +221,7 @@ async fn let_through(
     request: Request,
     place: &Place,
 ) -> Result<Response, Error> {
+    unambiguous(&request)?;
     if matches!(permission, Permission::Public) {
         let origin = place.origin(&request);
         let (parts, _) = request.into_parts();
@@ -228,7 +238,7 @@ async fn let_through(
         };
         return (route.handler)(call).await;
     }
-    let permit = Arc::new(door.place().await?);
+    let permit = Arc::new(permit(door, route).await?);
     let origin = place.origin(&request);
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     let visit = match permission {
@@ -279,6 +289,34 @@ async fn change(route: &Route, call: Call) -> Result<Response, Error> {
     };
     let work = async move { visit.change(handler(call), what).await };
     to_its_end(&door, place, work).await?
+}
+
+/// What a program on the way could take for another request than we do is refused, after RFC 9112,
+/// sections 3.2 and 6.3.
+fn unambiguous(request: &Request) -> Result<(), Error> {
+    let headers = request.headers();
+    let count = |name| headers.get_all(name).iter().count();
+    let why = if count(header::HOST) > 1 {
+        "there are two Host headers"
+    } else if request.version() == Version::HTTP_11 && count(header::HOST) == 0 {
+        "there is no Host header"
+    } else if count(header::CONTENT_LENGTH) > 1 {
+        "there are two Content-Length headers"
+    } else if count(header::CONTENT_LENGTH) + count(header::TRANSFER_ENCODING) > 1 {
+        "there are both Content-Length and Transfer-Encoding"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Ambiguous { why })
+}
+
+/// A place among those that are worked on, or among those that follow a tag.
+async fn permit(door: &Inner, route: &Route) -> Result<OwnedSemaphorePermit, Error> {
+    if !route.lasting {
+        return door.place().await;
+    }
+    let full = Error::Followers { max: door.options().followers_max };
+    Arc::clone(door.followers()).try_acquire_owned().map_err(|_| full)
 }
 
 async fn admit(door: &Inner, headers: &HeaderMap, origin: Origin) -> Result<Visit, Error> {

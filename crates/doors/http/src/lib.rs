@@ -1,4 +1,5 @@
-//! The HTTP door: REST below `/api/v1`, files below `/fs`, and the client that speaks to them.
+//! The HTTP door: REST below `/api/v1`, files below `/fs` and, as WebDAV, `/dav`, and the client that
+//! speaks to them.
 //!
 //! [`DoorBuilder`] makes a [`Door`] of the engine's handles; [`Door::serve`] answers on a listener.
 //! [`client::Node`] is the other side, a `Store` like the engine itself.
@@ -25,9 +26,12 @@ mod args;
 mod call;
 pub mod client;
 mod connection;
+mod courier;
+mod dav;
 mod door;
 mod error;
 mod fs;
+pub mod fuzzing;
 mod guard;
 pub mod limits;
 mod login;
@@ -42,6 +46,7 @@ pub mod wire;
 
 pub use args::Args;
 pub use call::Call;
+pub use courier::{Post, secret_text};
 pub use door::{Door, DoorBuilder, Options, Waits};
 pub use error::Error;
 pub use guard::{ErrorBody, ErrorDetail};

@@ -10,8 +10,19 @@ pub const REQUESTS_MAX: usize = 512;
 pub const WAITERS_MAX: usize = 4096;
 /// How long a request waits for a place: what many clients ask for at one moment is soon answered.
 pub const PLACE_WAIT_MAX: Duration = Duration::from_millis(500);
-/// Connections at a time; more wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 2048;
+/// Followers of tags at a time; more get 503 with `Retry-After`. They take none of the places of
+/// requests.
+pub const FOLLOWERS_MAX: usize = 1024;
+/// Seconds that a long poll waits at most.
+pub const FOLLOW_WAIT_MAX: u64 = 60;
+/// States in one answer of a long poll.
+pub const FOLLOW_STATES_MAX: usize = 512;
+/// How often a follower to whom nothing is told hears that the node is there.
+pub const FOLLOW_HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// How often a follower's credential is looked at while nothing is told.
+pub const FOLLOW_CHECK_EVERY: Duration = Duration::from_millis(250);
+/// Connections at a time; more wait to be accepted. One that is idle costs some kilobytes.
+pub const CONNECTIONS_MAX: usize = 16_384;
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 64;
 /// Bytes of all headers of one request.
@@ -29,6 +40,16 @@ pub const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long requests may go on after a shutdown was asked for.
 pub const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long the receiver of a hook may take to answer.
+pub const HOOK_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a connection to the receiver of a hook may take.
+pub const HOOK_CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// The body of a PROPFIND.
+pub const PROPFIND_BYTES_MAX: usize = 64 * 1024;
+/// Properties that one PROPFIND asks for.
+pub const PROPFIND_PROPS_MAX: usize = 64;
 
 /// A JSON body.
 pub const JSON_BYTES_MAX: usize = 256 * 1024;

@@ -43,6 +43,8 @@ pub enum BodyDoc {
     Lines(fn() -> Shape),
     /// JSON of the first shape, or lines of JSON of the second.
     JsonOrLines(fn() -> Shape, fn() -> Shape),
+    /// JSON of a shape, or events whose data is one of its parts.
+    JsonOrEvents(fn() -> Shape),
     /// Another media type, and what it holds.
     Other(&'static str, &'static str),
 }
@@ -71,12 +73,16 @@ pub struct Doc {
 /// The version of the API, as its paths have it. The program's own is for those who may ask for it.
 const API_VERSION: &str = "v1";
 
+/// The methods that OpenAPI 3.1 knows.
+const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "OPTIONS"];
+
 /// The whole document. It is readable by everybody, so nothing goes into it but the table of routes.
 pub(crate) fn document(routes: &[Route]) -> Result<String, Error> {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     let mut shapes: BTreeMap<String, Value> = BTreeMap::new();
     keep(&mut shapes, shape::<ErrorBody>());
-    for route in routes {
+    // The document has no place for methods that are not in its specification.
+    for route in routes.iter().filter(|route| METHODS.contains(&route.method.as_str())) {
         let operation = operation(route, &mut shapes);
         let method = route.method.as_str().to_lowercase();
         paths.entry(route.pattern).or_default().insert(method, operation);
@@ -184,8 +190,17 @@ fn content(body: BodyDoc, shapes: &mut BTreeMap<String, Value>) -> Option<Value>
             both.as_object_mut()?.extend(lines.as_object()?.clone());
             return Some(both);
         }
+        BodyDoc::JsonOrEvents(whole) => {
+            let mut both = content(BodyDoc::Json(whole), shapes)?;
+            let events = json!({ "schema": { "type": "string" } });
+            both.as_object_mut()?.insert(crate::rest::follow::EVENTS.to_owned(), events);
+            return Some(both);
+        }
         // What stands at a path says itself what it is.
         BodyDoc::Other("*/*", about) => ("*/*", json!({ "description": about })),
+        BodyDoc::Other("application/json", about) => {
+            ("application/json", json!({ "type": "object", "description": about }))
+        }
         BodyDoc::Other(media_type, about) => {
             (media_type, json!({ "type": "string", "format": "binary", "description": about }))
         }

@@ -100,6 +100,8 @@ pub struct Route {
     pub(crate) handler: Handler,
     pub(crate) body_max: usize,
     pub(crate) effect: Effect,
+    /// Whether its requests have places of their own, because they last.
+    pub(crate) lasting: bool,
     pub(crate) doc: Doc,
 }
 
@@ -111,7 +113,8 @@ impl Route {
         let reads = method.is_safe() || method.as_str() == "PROPFIND";
         let effect = if reads { Effect::Nothing } else { Effect::Change };
         let (permission, body_max, doc) = (None, JSON_BYTES_MAX, Doc::default());
-        Self { method, pattern, permission, handler, body_max, effect, doc }
+        let lasting = false;
+        Self { method, pattern, permission, handler, body_max, effect, lasting, doc }
     }
 
     /// Says that it changes nothing, whatever its method.
@@ -133,6 +136,13 @@ impl Route {
     #[must_use]
     pub fn body_max(self, body_max: usize) -> Self {
         Self { body_max, ..self }
+    }
+
+    /// Takes places of followers instead of those of requests
+    /// ([`FOLLOWERS_MAX`](crate::limits::FOLLOWERS_MAX)).
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self { lasting: true, ..self }
     }
 
     /// Says what it is for.

@@ -60,6 +60,7 @@ impl Door {
             }));
         }
         drop((listener, ending));
+        self.inner().close();
         end.send_replace(true);
         tokio::select! {
             () = end.closed() => {}

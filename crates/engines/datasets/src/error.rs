@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cairn_base::ErrorKind;
 use cairn_blocks::Finding;
@@ -123,6 +124,21 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// There is no such hook.
+    #[error("there is no hook {id} of this dataset; `cairn hook ls` lists them")]
+    NoHook {
+        /// Its id.
+        id: String,
+    },
+    /// A hook's receiver did not take what it was sent.
+    #[error("the receiver took nothing: {detail}")]
+    Undelivered {
+        /// What it did instead.
+        detail: String,
+    },
+    /// What several wait for failed for all of them.
+    #[error("{0}")]
+    Shared(Arc<Self>),
     /// A worker died.
     #[error("{0}")]
     Worker(#[from] cairn_env::Lost),
@@ -141,6 +157,7 @@ impl Error {
             Self::NoDataset { .. }
             | Self::NoTag { .. }
             | Self::NoPath { .. }
+            | Self::NoHook { .. }
             | Self::NoHashTree => ErrorKind::NotFound,
             Self::WrongKind { .. } | Self::Invalid { .. } | Self::Incomplete { .. } => {
                 ErrorKind::Invalid
@@ -149,7 +166,9 @@ impl Error {
             Self::Local { source, .. } => local_kind(source),
             Self::TooMany { .. } => ErrorKind::Exhausted,
             Self::Remote { kind, .. } => *kind,
+            Self::Undelivered { .. } => ErrorKind::Closed,
             Self::NoUpload { .. } => ErrorKind::Retry,
+            Self::Shared(error) => error.kind(),
             Self::Worker(_) => ErrorKind::Internal,
         }
     }

@@ -17,6 +17,10 @@
 //!   or whole and verified.
 //! - DATASETS-4 A file that changed while it was read is read again, and reported when it keeps
 //!   changing.
+//! - DATASETS-5 A follower sees the versions of a tag in their order and none twice, and misses one
+//!   only when the tag's history does not hold it any more.
+//! - DATASETS-6 What a hook is about is told until its receiver takes it, under an id that is the same
+//!   each time.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +28,7 @@ mod browse;
 mod content;
 mod error;
 mod follow;
+mod hooks;
 mod local;
 mod maintain;
 mod meter;
@@ -44,7 +49,11 @@ pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
 pub use content::ContentStream;
 pub use error::Error;
-pub use follow::Follow;
+pub use follow::{Follow, LOOK_EVERY, REMOVED, state_id};
+pub use hooks::{
+    Courier, HOOK_TAGS_BYTES_MAX, HOOK_URL_BYTES_MAX, HOOKS_MAX, HOOKS_PER_DATASET_MAX, Hook,
+    HookRunner, Parcel,
+};
 pub use local::{Datasets, MESSAGE_BYTES_MAX};
 pub use maintain::{Collected, Verified};
 pub use meter::{Counter, Meter};

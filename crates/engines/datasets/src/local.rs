@@ -9,6 +9,7 @@ use cairn_chunk::{ChunkId, ChunkKey};
 use cairn_env::Env;
 
 use crate::error::Error;
+use crate::follow::Follow;
 use crate::model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
 use crate::refs::{Refs, by_dataset};
 use crate::store::{Published, Store, Upload};
@@ -67,6 +68,13 @@ impl Datasets {
     #[must_use]
     pub fn blocks(&self) -> &Blocks {
         &self.blocks
+    }
+
+    /// Follows a tag from what it is now on. [`Store::follow_from`] goes on from a state that was seen
+    /// before. To be called within the runtime.
+    #[must_use]
+    pub fn follow(&self, target: Target) -> Follow {
+        self.refs.follow(target, None)
     }
 
     pub(crate) fn key(&self, project: &ProjectName) -> ChunkKey {
@@ -299,6 +307,10 @@ impl Store for Datasets {
 
     async fn tag(&self, target: &Target) -> Result<Tag, Error> {
         self.refs.tag(target).await
+    }
+
+    fn follow_from(&self, target: &Target, last: Option<String>) -> Follow {
+        self.refs.follow(target.clone(), last)
     }
 
     async fn read(&self, dataset: &Dataset, ids: &[ChunkId]) -> Result<Vec<Bytes>, Error> {

@@ -69,6 +69,15 @@ pub struct Version {
     pub stored_bytes: u64,
 }
 
+impl Version {
+    /// Names this state of a tag among all that the tag ever had: when it was published, and the
+    /// first digits of its root.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}-{}", self.time_ns, &self.root.to_string()[..16])
+    }
+}
+
 /// A tag and its versions, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tag {

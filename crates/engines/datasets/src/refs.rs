@@ -19,12 +19,15 @@ use bytes::Bytes;
 use cairn_base::{DatasetName, ErrorKind, ProjectName, TagName};
 use cairn_blocks::catalog::{SWAP_ATTEMPTS_MAX, pause};
 use cairn_blocks::{Blocks, EnvelopeKind, Finding, SessionId};
+use cairn_bucket::Bucket;
+use cairn_env::Env;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use self::recent::Recent;
 pub use self::recent::TAG_AGE_MAX;
 use crate::error::Error;
+use crate::follow::Watches;
 use crate::model::{Dataset, Rules, Tag, Target, Version};
 
 /// The most superseded versions that a tag keeps, whatever the rules say.
@@ -85,9 +88,10 @@ impl Drop for Moved<'_> {
 pub(crate) struct Refs {
     blocks: Blocks,
     recent: Arc<Recent>,
+    watches: Watches,
 }
 
-fn ref_key(target: &Target) -> String {
+pub(crate) fn ref_key(target: &Target) -> String {
     format!("refs/{}/{}/{}", target.dataset.project, target.dataset.name, target.tag)
 }
 
@@ -106,7 +110,19 @@ fn target_of(key: &str) -> Option<Target> {
 
 impl Refs {
     pub(crate) fn new(blocks: Blocks) -> Self {
-        Self { blocks, recent: Arc::new(Recent::new()) }
+        Self { blocks, recent: Arc::new(Recent::new()), watches: Watches::default() }
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        self.blocks.env()
+    }
+
+    pub(crate) fn bucket(&self) -> &Bucket {
+        self.blocks.bucket()
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     fn now(&self) -> i64 {
@@ -128,7 +144,7 @@ impl Refs {
         }
     }
 
-    fn open<T: serde::de::DeserializeOwned>(
+    pub(crate) fn open<T: serde::de::DeserializeOwned>(
         &self,
         kind: EnvelopeKind,
         key: &str,
@@ -145,7 +161,7 @@ impl Refs {
         })
     }
 
-    fn wrap<T: Serialize>(&self, kind: EnvelopeKind, key: &str, value: &T) -> Bytes {
+    pub(crate) fn wrap<T: Serialize>(&self, kind: EnvelopeKind, key: &str, value: &T) -> Bytes {
         let payload = serde_json::to_vec(value).expect("refs and rules are plain data");
         let rng = self.blocks.env().rng.as_ref();
         Bytes::from(self.blocks.sealer().wrap(kind, key, &payload, rng))
@@ -179,7 +195,12 @@ impl Refs {
                 }
             };
             match swapped {
-                Ok(_) => return Ok(answer),
+                Ok(_) => {
+                    if state.current != before.current {
+                        self.watches.wake(target);
+                    }
+                    return Ok(answer);
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     pause(self.blocks.env(), attempt).await;
                 }
@@ -277,6 +298,19 @@ impl Refs {
         Ok(Some((target, Err(finding))))
     }
 
+    /// The states of a dataset's refs, unread.
+    pub(crate) async fn heads(
+        &self,
+        dataset: &Dataset,
+    ) -> Result<Vec<(Target, cairn_bucket::Version)>, Error> {
+        let prefix = format!("refs/{}/{}", dataset.project, dataset.name);
+        let listing = self.blocks.bucket().list(&prefix).map_err(Error::from);
+        let heads = listing.try_filter_map(|head| async move {
+            Ok(target_of(&head.key).map(|target| (target, head.version)))
+        });
+        heads.try_collect().await
+    }
+
     /// What refs there are.
     fn targets(
         &self,
@@ -351,6 +385,7 @@ impl Refs {
         let bytes = self.wrap(EnvelopeKind::Ref, &key, &removed);
         let _moved = Moved(&self.recent);
         self.blocks.bucket().replace(&key, bytes, &object.version).await?;
+        self.watches.wake(target);
         Ok(())
     }
 

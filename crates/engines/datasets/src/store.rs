@@ -8,6 +8,7 @@ use cairn_chunk::ChunkId;
 use cairn_env::Env;
 
 use crate::error::Error;
+use crate::follow::Follow;
 use crate::model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
 
 /// How often a client says that its upload goes on: a few times within
@@ -32,6 +33,10 @@ pub trait Store: Send + Sync {
 
     /// One tag. [`Error::NoTag`].
     async fn tag(&self, target: &Target) -> Result<Tag, Error>;
+
+    /// Follows a tag: from the state named `last` on ([`Version::id`] or
+    /// [`REMOVED`](crate::REMOVED)), or from what it is now. To be called within the runtime.
+    fn follow_from(&self, target: &Target, last: Option<String>) -> Follow;
 
     /// Chunks, each checked against its id. Ask for a few megabytes at a time.
     async fn read(&self, dataset: &Dataset, ids: &[ChunkId]) -> Result<Vec<Bytes>, Error>;

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 mod config;
 mod demo;
 mod doctor;
+mod hook;
 mod login;
 mod maintain;
 mod people;
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Gc(args) => maintain::gc(&context, &args).await?,
         Command::Token(args) => access::token(&context, &args).await?,
         Command::Grant(args) => access::grant(&context, &args).await?,
+        Command::Hook(args) => hook::hook(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
         Command::Access(args) => people::access(&context, &args).await?,
         Command::User(args) => people::user(&context, &args).await?,

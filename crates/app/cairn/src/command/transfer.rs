@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cairn_base::ErrorKind;
-use cairn_datasets::{Meter, PullOptions, PushOptions, Pushed, Source, Target};
+
+use cairn_datasets::{Meter, PullOptions, PushOptions, Pushed, Source, Target, Version};
 
 use crate::cli;
 use crate::context::{Context, cache_dir, state_dir, target, version_reference};
@@ -106,27 +107,81 @@ pub(crate) async fn pull(context: &Context, args: &cli::Pull) -> anyhow::Result<
     let store = context.store(Some(&reference), false).await?;
     let target = target(&reference);
     refuse_a_bucket(&args.destination)?;
-    let mut last = None;
-    loop {
-        let now = store.tag(&target).await.map(|tag| tag.current.root);
-        let done = match now {
-            Err(error) => Err(error.into()),
-            Ok(root) if last == Some(root) => Ok(()),
-            Ok(root) => {
-                let pulled = pull_once(context, args, &store, &target).await;
-                pulled.map(|()| last = Some(root))
-            }
-        };
-        match done {
-            Err(error) if !args.follow || last.is_none() || !passes(&error) => return Err(error),
-            Err(error) => output::note(&format!("{}; looking again", exit::message(&error))),
-            Ok(()) => {}
-        }
-        if !args.follow {
-            return Ok(());
-        }
-        tokio::time::sleep(every).await;
+    let first = pull_once(context, args, &store, &target).await?;
+    let done = run_after(args, &target, &first).await;
+    if !args.follow {
+        return done;
     }
+    note_failure(done);
+    let mut last = first.clone();
+    let mut follow = store.follow_from(&target, Some(first.id()));
+    loop {
+        match follow.next().await {
+            Ok(None) => output::note(&format!("{target} was removed; waiting for it")),
+            Ok(Some(_)) => {
+                while let Err(error) = switch(context, args, &store, &target, &mut last).await {
+                    passing(error)?;
+                    tokio::time::sleep(every).await;
+                }
+            }
+            Err(error) => passing(error.into())?,
+        }
+    }
+}
+
+/// Pulls what the tag is now, unless that is what was pulled last.
+async fn switch(
+    context: &Context,
+    args: &cli::Pull,
+    store: &Arc<dyn cairn_datasets::Store>,
+    target: &Target,
+    last: &mut Version,
+) -> anyhow::Result<()> {
+    let now = match store.tag(target).await {
+        Ok(tag) => tag.current.root,
+        // Its removal is told next.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if now == last.root {
+        return Ok(());
+    }
+    let pulled = pull_once(context, args, store, target).await?;
+    *last = pulled.clone();
+    note_failure(run_after(args, target, &pulled).await);
+    Ok(())
+}
+
+/// Runs what `--exec` says, to its end.
+async fn run_after(args: &cli::Pull, target: &Target, version: &Version) -> anyhow::Result<()> {
+    let Some(line) = args.exec.clone() else { return Ok(()) };
+    let mut command = std::process::Command::new("sh");
+    command
+        .arg("-c")
+        .arg(&line)
+        .env("CAIRN_REF", target.to_string())
+        .env("CAIRN_VERSION", version.root.to_string())
+        .env("CAIRN_PATH", std::path::absolute(&args.destination)?)
+        .stdin(std::process::Stdio::null());
+    let ended = tokio::task::spawn_blocking(move || command.status()).await?;
+    let ended = ended.with_context(|| format!("cannot run {line:?}"))?;
+    anyhow::ensure!(ended.success(), "{line:?} ended with {ended}");
+    Ok(())
+}
+
+fn note_failure(done: anyhow::Result<()>) {
+    if let Err(error) = done {
+        output::note(&exit::message(&error));
+    }
+}
+
+/// Says what went wrong when it may be otherwise the next time; else it is an error.
+fn passing(error: anyhow::Error) -> anyhow::Result<()> {
+    if !passes(&error) {
+        return Err(error);
+    }
+    output::note(&format!("{}; looking again", exit::message(&error)));
+    Ok(())
 }
 
 /// What may be otherwise the next time, so that who follows a tag waits for it: a store that does not
@@ -150,7 +205,7 @@ async fn pull_once(
     args: &cli::Pull,
     store: &Arc<dyn cairn_datasets::Store>,
     target: &Target,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Version> {
     let meter = Arc::new(Meter::default());
     let options = PullOptions {
         force: args.force,
@@ -171,7 +226,8 @@ async fn pull_once(
         output::note(&shown(warning));
     }
     if context.global.json {
-        return output::json(&pulled);
+        output::json(&pulled)?;
+        return Ok(pulled.version);
     }
     let deleted = match pulled.deleted {
         0 => String::new(),
@@ -184,5 +240,6 @@ async fn pull_once(
         pulled.files_kept,
         bytes(pulled.fetched_bytes),
         bytes(pulled.reused_bytes),
-    ))
+    ))?;
+    Ok(pulled.version)
 }

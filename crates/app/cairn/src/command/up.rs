@@ -23,7 +23,7 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
             typed => typed.to_vec(),
         },
         tls: tls(args, &config.tls),
-        door: config.options(),
+        door: cairn_http::Options { hooks_to_private: args.hooks_to_private, ..config.options() },
         collect: config.node.collect && !args.no_gc,
         disk_cache: cache::options(args, &bucket)?,
     };

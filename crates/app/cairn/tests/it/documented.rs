@@ -42,7 +42,7 @@ fn rows(section: &str) -> BTreeMap<&'static str, &'static str> {
     rows
 }
 
-/// The type that a section gives a field. `x.*` is whatever its row names: a version, an entry, a token.
+/// The type that a section gives a field. `x.*` is whatever its row names: a version, an entry, a token, a webhook.
 fn documented(section: &str, field: &str) -> Option<&'static str> {
     let rows = rows(section);
     if let Some(kind) = rows.get(field) {
@@ -53,7 +53,7 @@ fn documented(section: &str, field: &str) -> Option<&'static str> {
         let shapes = if section == "ls NAME:TAG" || section == "diff" {
             ["an entry"].as_slice()
         } else {
-            ["a version", "a token"].as_slice()
+            ["a version", "a token", "a webhook"].as_slice()
         };
         shapes.iter().find_map(|shape| documented(shape, inner))
     })

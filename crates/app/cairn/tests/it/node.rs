@@ -214,3 +214,84 @@ fn following_outlives_a_node() {
     let ended = follow.end();
     assert_eq!(ended.lines.len(), 2, "{:?}", ended.lines);
 }
+
+/// Each switch runs the command once, with what was switched to, and a command that fails ends nothing.
+#[test]
+fn following_runs_a_command_at_each_switch() {
+    let lab = Lab::new();
+    lab.write("src/a", "one");
+    let node = Served::start(&lab, ANY_PORT);
+    let root = node.token.clone().unwrap();
+    let push = |content: &str| -> String {
+        lab.write("src/a", content);
+        let pushed: Value = serde_json::from_str(&node.ok(&root, "--json push src d:v1")).unwrap();
+        pushed["version"]["root"].as_str().unwrap().to_owned()
+    };
+    let first = push("one");
+    let script = "echo \"$CAIRN_REF $CAIRN_VERSION $CAIRN_PATH $(cat \"$CAIRN_PATH/a\")\"; \
+                  test \"$(cat \"$CAIRN_PATH/a\")\" != two";
+    let mut command = node.command(&root, "--quiet --json pull d:v1 to --switch --follow --exec");
+    command.arg(script);
+    let mut follow = Running::start(command);
+    let to = lab.path("to").display().to_string();
+    let switched = |follow: &mut Running, version: &str, content: &str| {
+        let pulled: Value = serde_json::from_str(&follow.line()).unwrap();
+        assert_eq!(pulled["version"]["root"], version);
+        assert_eq!(follow.line(), format!("d:v1 {version} {to} {content}"));
+    };
+    switched(&mut follow, &first, "one");
+    for content in ["two", "three"] {
+        let version = push(content);
+        switched(&mut follow, &version, content);
+    }
+    node.ok(&root, "rm d:v1");
+    let back = push("four");
+    switched(&mut follow, &back, "four");
+    node.stop();
+    follow.signal("TERM");
+    let ended = follow.end();
+    assert!(ended.stderr.contains("ended with exit status: 1"), "{}", ended.stderr);
+    assert_eq!(ended.lines.len(), 8, "{:?}", ended.lines);
+}
+
+#[test]
+fn a_command_that_fails_after_a_pull_is_said() {
+    let lab = Lab::new();
+    lab.write("src/a", "one");
+    lab.ok("push src d");
+    let mut command = lab.cairn("pull d to --exec");
+    command.arg("exit 3");
+    let ended = Running::start(command).end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\"exit 3\" ended with exit status: 3"), "{}", ended.stderr);
+    assert_eq!(std::fs::read(lab.path("to/a")).unwrap(), b"one");
+}
+
+#[test]
+fn hooks_are_kept_by_a_node() {
+    let lab = Lab::new();
+    lab.write("src/a", "one");
+    let node = Served::start(&lab, ANY_PORT);
+    let root = node.token.clone().unwrap();
+    node.ok(&root, "push src d");
+    let json = |words: &str| -> Vec<Value> {
+        let said = node.ok(&root, &format!("--json {words}"));
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let made = json("hook add d http://127.0.0.1:9/x --tags v*").remove(0);
+    documented::check("hook add", &made);
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"));
+    let listed = json("hook ls d");
+    documented::check("hook ls", &listed[0]);
+    assert_eq!(listed[0], made["hook"]);
+    let id = made["hook"]["id"].as_str().unwrap();
+    let refused = node.fails(&root, &format!("hook test d {id}"), 6);
+    assert!(refused.contains("127.0.0.1 is not a public address"), "{refused}");
+    assert!(node.ok(&root, "hook ls d").contains("http://127.0.0.1:9/x  ok"));
+    node.fails(&root, "hook add d ftp://example.org/", 2);
+    node.fails(&root, "hook add d:v1 https://example.org/", 2);
+    node.fails(&root, "hook add none https://example.org/", 3);
+    documented::check("rm", &json(&format!("hook rm d {id}"))[0]);
+    node.fails(&root, &format!("hook rm d {id}"), 3);
+    node.stop();
+}

@@ -67,6 +67,27 @@ pub struct Rules {
     tags_seconds: Option<u64>,
 }
 
+/// A webhook of a dataset.
+#[derive(Serialize, ToSchema)]
+pub struct Hook {
+    /// Its id, 16 hexadecimal digits.
+    id: String,
+    /// Where requests go.
+    url: String,
+    /// Which tags it is about, with `*` for any characters.
+    tags: String,
+    /// Who made it.
+    created_by: String,
+    /// When, in nanoseconds since 1970 UTC.
+    created_ns: i64,
+    /// Failed attempts since the last delivery.
+    failures: u32,
+    /// Why the last attempt failed.
+    error: Option<String>,
+    /// When it is tried again, in nanoseconds since 1970 UTC.
+    next_try_ns: Option<i64>,
+}
+
 /// An entry of a version.
 #[derive(Serialize, ToSchema)]
 pub struct Node {

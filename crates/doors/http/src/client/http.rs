@@ -307,6 +307,26 @@ impl Node {
         unreachable!("the loop ends by returning")
     }
 
+    /// Sends a request once and waits for the head of its answer, which is a success and may go on
+    /// for as long as it likes.
+    pub(super) async fn open(
+        &self,
+        method: Method,
+        path: &[&str],
+        headers: &[(&str, &str)],
+    ) -> Result<Response, Error> {
+        let mut request = self.request(method, path, &[], None)?;
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.shared.wire.requests.fetch_add(1, Ordering::Relaxed);
+        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(response).await)
+    }
+
     fn request(
         &self,
         method: Method,
@@ -385,7 +405,7 @@ fn kind_of(status: StatusCode) -> ErrorKind {
 }
 
 /// An error with all its causes, without the address, which may hold what is not for logs.
-fn reasons(error: &reqwest::Error) -> String {
+pub(crate) fn reasons(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {

@@ -9,10 +9,13 @@
 //! it was. Reads are tried again after any failure of the connection.
 
 mod admin;
+mod follow;
+mod hooks;
 mod http;
 mod people;
 mod store;
 mod upload;
 
+pub(crate) use http::reasons;
 pub use http::{Node, Trust, Wire};
 pub use people::DevicePolled;

@@ -6,7 +6,7 @@ use cairn_base::{ErrorKind, ProjectName};
 use cairn_blocks::{Frame, frame};
 use cairn_chunk::{ChunkId, ChunkKey};
 use cairn_datasets::{
-    Dataset, Error, Project, Rules, Store, Summary, Tag, Target, Upload, Version,
+    Dataset, Error, Follow, Project, Rules, Store, Summary, Tag, Target, Upload, Version,
 };
 use cairn_env::Env;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -29,12 +29,12 @@ pub(super) fn dataset_path(dataset: &Dataset) -> [&str; 6] {
     ["api", "v1", "projects", dataset.project.as_str(), "datasets", dataset.name.as_str()]
 }
 
-fn tag_path(target: &Target) -> [&str; 8] {
+pub(super) fn tag_path(target: &Target) -> [&str; 8] {
     let [a, b, c, d, e, f] = dataset_path(&target.dataset);
     [a, b, c, d, e, f, "tags", target.tag.as_str()]
 }
 
-fn below<'a>(dataset: &'a Dataset, what: &'a str) -> [&'a str; 7] {
+pub(super) fn below<'a>(dataset: &'a Dataset, what: &'a str) -> [&'a str; 7] {
     let [a, b, c, d, e, f] = dataset_path(dataset);
     [a, b, c, d, e, f, what]
 }
@@ -169,6 +169,10 @@ impl Store for Node {
 
     async fn tag(&self, target: &Target) -> Result<Tag, Error> {
         self.get(&tag_path(target), &[]).await
+    }
+
+    fn follow_from(&self, target: &Target, last: Option<String>) -> Follow {
+        self.follow(target, last)
     }
 
     async fn read(&self, dataset: &Dataset, ids: &[ChunkId]) -> Result<Vec<Bytes>, Error> {

@@ -27,6 +27,17 @@ pub(crate) enum Verdict {
 /// The last second that an HTTP date can name: the end of the year 9999.
 const DATE_SECS_MAX: u64 = 253_402_300_799;
 
+/// A time since 1970 where HTTP can say it.
+fn nameable(secs: i64) -> Option<SystemTime> {
+    let secs = u64::try_from(secs).ok().filter(|secs| *secs <= DATE_SECS_MAX);
+    secs.map(|secs| UNIX_EPOCH + Duration::from_secs(secs))
+}
+
+/// A time since 1970 as HTTP says it.
+pub(crate) fn http_date(secs: i64) -> Option<String> {
+    nameable(secs).map(httpdate::fmt_http_date)
+}
+
 impl Validators {
     /// The same stored bytes, put together in the same way, have the same tag. A tag does not rest
     /// on the file's hash, for that is the pusher's word.
@@ -44,8 +55,7 @@ impl Validators {
         };
         let hash = hasher.finalize();
         let etag = format!("\"{}\"", hex::encode(&hash.as_bytes()[..16]));
-        let secs = u64::try_from(mtime.secs).ok().filter(|secs| *secs <= DATE_SECS_MAX);
-        Self { etag, modified: secs.map(|secs| UNIX_EPOCH + Duration::from_secs(secs)) }
+        Self { etag, modified: nameable(mtime.secs) }
     }
 
     /// `Last-Modified`.

@@ -49,7 +49,10 @@ pub(crate) async fn serve(
         set(response.headers_mut(), BLAKE3, &hex::encode(root));
     }
     let media_type = media_type(name);
-    let asked = call.headers.get(header::RANGE).filter(|_| call.method == Method::GET);
+    // Of two that may say two things none counts.
+    let only = call.headers.get_all(header::RANGE).iter().count() == 1;
+    let counts = only && call.method == Method::GET;
+    let asked = call.headers.get(header::RANGE).filter(|_| counts);
     let asked = asked.filter(|_| validators.range_counts(&call.headers));
     let asked = asked.map_or(Asked::Whole, |value| parse(value.as_bytes(), content.len));
     let plan = match asked {

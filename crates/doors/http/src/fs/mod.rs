@@ -21,9 +21,12 @@ use axum::response::Response;
 use cairn_datasets::Browser;
 use cairn_tree::Kind;
 
+pub(crate) use conditional::{Validators, http_date};
 pub(crate) use file::set;
 pub(crate) use location::Location;
-pub(crate) use walk::{Walker, children, file_exact, resolve_exact};
+pub(crate) use media::media_type;
+pub(crate) use resolve::{first_name, resolve};
+pub(crate) use walk::{Walker, children, encoded, file_exact, resolve_exact};
 
 use crate::call::{Call, respond};
 use crate::error::Error;
@@ -41,7 +44,7 @@ const SANDBOX: &str = "sandbox allow-downloads allow-top-navigation-by-user-acti
                        style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
                        form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
 
-const QUERY: &[Query] = &[
+pub(crate) const QUERY: &[Query] = &[
     Query::new(
         "format",
         "What a listing is; else the Accept header decides.",
@@ -52,7 +55,7 @@ const QUERY: &[Query] = &[
     Query::new("download", "A directory as one file.", Holds::OneOf(&["tar.zst", "zip"])),
 ];
 
-const OTHERWISE: &[(u16, &str)] = &[
+pub(crate) const OTHERWISE: &[(u16, &str)] = &[
     (206, "The ranges of a file that the Range header asks for."),
     (304, "The client has the file already."),
     (307, "Leads to the same path with a slash."),
@@ -90,7 +93,8 @@ async fn entrance(_call: Call) -> Result<Response, Error> {
     Ok(redirect("/fs/"))
 }
 
-async fn browse(call: Call) -> Result<Response, Error> {
+/// Answers what a path below `/fs/` or `/dav/` names.
+pub(crate) async fn browse(call: Call) -> Result<Response, Error> {
     let location = Location::parse(call.args.tail())?;
     let slash = call.args.ends_with_slash();
     let Some(dataset) = location.dataset() else {
@@ -101,7 +105,7 @@ async fn browse(call: Call) -> Result<Response, Error> {
     };
     let browser = Browser::warm(call.door.datasets(), dataset);
     let (_, root) = browser.open(&tag).await?;
-    let entry = resolve::resolve(&browser, &root, &location.path).await?;
+    let entry = resolve(&browser, &root, &location.path).await?;
     match &entry.kind {
         Kind::File { .. } if slash => {
             Err(resolve::no_path(&location.path, "it is a file; ask for it without the last /"))
@@ -127,8 +131,8 @@ async fn browse(call: Call) -> Result<Response, Error> {
 /// Relative links of a listing need the slash.
 fn add_slash(call: &Call) -> Result<Response, Error> {
     let path = call.uri.path();
-    if !path.starts_with("/fs/") {
-        return Err(Error::Internal { detail: "a path is not below /fs/".to_owned() });
+    if !path.starts_with("/fs") && !path.starts_with("/dav") {
+        return Err(Error::Internal { detail: "a path is not below /fs or /dav".to_owned() });
     }
     let query = call.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     Ok(redirect(&format!("{path}/{query}")))

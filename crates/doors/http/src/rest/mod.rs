@@ -9,6 +9,8 @@ mod audit;
 mod chunks;
 mod cluster;
 mod datasets;
+pub(crate) mod follow;
+mod hooks;
 mod maintenance;
 mod node;
 mod people;
@@ -26,6 +28,8 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         node::routes(),
         datasets::routes(),
+        follow::routes(),
+        hooks::routes(),
         versions::routes(),
         proofs::routes(),
         chunks::routes(),

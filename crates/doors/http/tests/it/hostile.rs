@@ -225,6 +225,203 @@ async fn heads_have_bounds() {
     server.stop().await;
 }
 
+/// What programs on the way could read in two ways is refused, and what stands behind it is never
+/// answered as a request of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn smuggled_requests_are_not_answered() {
+    let server = Server::start().await;
+    let hidden = "GET /api/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let post = "POST /api/v1/access/explain HTTP/1.1\r\nHost: x\r\n";
+    let get = "GET /livez HTTP/1.1\r\nHost: x\r\n";
+    for request in [
+        format!("{post}Content-Length: 0\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len()),
+        format!("{post}Content-Length: 0, {}\r\n\r\n{hidden}", hidden.len()),
+        format!("{post}Content-Length: +0\r\n\r\n{hidden}"),
+        format!("{post}Content-Length: -1\r\n\r\n{hidden}"),
+        format!("{post}Content-Length : 0\r\n\r\n{hidden}"),
+        format!("{post}Content-Length:\r\n 0\r\n\r\n{hidden}"),
+        format!(
+            "{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{hidden}"
+        ),
+        format!("{post}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n{hidden}"),
+        format!("{post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{hidden}"),
+        format!("{post}Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n{hidden}"),
+        format!("{post}Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n{hidden}"),
+        format!("{post}Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n\r\n{hidden}"),
+        format!("{get}X: a\rContent-Length: 5\r\n\r\n{hidden}"),
+        format!("{get}X: a\r\n\tb: c\r\n\r\n{hidden}"),
+        format!("{get}X: a\0b\r\n\r\n{hidden}"),
+        format!("{get}Host: y\r\n\r\n{hidden}"),
+        format!("{get} X: y\r\n\r\n{hidden}"),
+        format!("GET /livez HTTP/1.1\r\n\r\n{hidden}"),
+        format!("GET  /livez HTTP/1.1\r\nHost: x\r\n\r\n{hidden}"),
+        format!("GET /livez HTTP/9.9\r\nHost: x\r\n\r\n{hidden}"),
+        format!("GET /li\rvez HTTP/1.1\r\nHost: x\r\n\r\n{hidden}"),
+    ] {
+        let answer = exchange(&server, request.as_bytes()).await;
+        let count = answer.matches("HTTP/1.1 ").count();
+        let answer: String = answer.chars().take(600).collect();
+        assert!(answer.starts_with("HTTP/1.1 4"), "{request:?}: {answer}");
+        assert_eq!(count, 1, "{request:?}: {answer}");
+    }
+    // Both lengths: RFC 9112 lets a server go by the chunks, when it ends the connection after that.
+    for both in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+    ] {
+        for (first, known) in [(post, &server.root), (get, &String::new())] {
+            let credential = match known.as_str() {
+                "" => String::new(),
+                token => format!("Authorization: Bearer {token}\r\n"),
+            };
+            let request = format!("{first}{credential}{both}\r\n\r\n0\r\n\r\n{hidden}");
+            let answer = exchange(&server, request.as_bytes()).await;
+            let count = answer.matches("HTTP/1.1 ").count();
+            let answer: String = answer.chars().take(600).collect();
+            assert_eq!(count, 1, "{request:?}: {answer}");
+        }
+    }
+    server.stop().await;
+}
+
+/// Ranges that contradict each other: each answer is one that the file can give.
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicting_ranges_get_a_whole_answer_or_none() {
+    let server = Server::start().await;
+    let work = tempfile::tempdir().unwrap();
+    std::fs::write(work.path().join("f"), "0123456789").unwrap();
+    server.fill(work.path(), "data:v1").await;
+    for path in ["/fs/data/v1/f", "/dav/data/v1/f"] {
+        let two = [("range", "bytes=0-1"), ("range", "bytes=5-6")];
+        let answer = server.get(path, &two).await;
+        assert_eq!(
+            (answer.status().as_u16(), answer.text().await.unwrap().as_str()),
+            (200, "0123456789")
+        );
+        for (range, status, body) in [
+            ("bytes=0-4,2-6", 206, Some("0123456")),
+            ("bytes=5-2", 200, Some("0123456789")),
+            ("bytes=0-0,bytes=2-3", 200, Some("0123456789")),
+            ("bytes=-0", 416, None),
+            ("bytes=10-", 416, None),
+            ("bytes=0-18446744073709551615", 206, Some("0123456789")),
+            ("bytes=0-99999999999999999999", 206, None),
+            ("lines=0-1", 200, Some("0123456789")),
+        ] {
+            let answer = server.get(path, &[("range", range)]).await;
+            let found = answer.status().as_u16();
+            let text = answer.text().await.unwrap();
+            assert!(found == status || (body.is_none() && found == 200), "{range}: {found}");
+            if let Some(body) = body {
+                assert_eq!(text, body, "{range}");
+            }
+        }
+    }
+    server.stop().await;
+}
+
+/// No listing takes a page token that is none for more than an error or an empty page.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_page_tokens_are_answered() {
+    let server = Server::start().await;
+    let work = tempfile::tempdir().unwrap();
+    tree(work.path());
+    server.fill(work.path(), "data:v1").await;
+    let long = "z".repeat(10_000);
+    let tokens = ["%ff%fe", "%00", "..%2f..", "", "%f0%9f%92%a9", "a%0d%0ab", long.as_str()];
+    for path in [
+        "/api/v1/projects/main/datasets",
+        "/api/v1/projects/main/datasets/data",
+        "/api/v1/projects/main/datasets/data/tags/v1/tree",
+        "/api/v1/projects/main/datasets/data/tags/v1/follow",
+        "/fs/",
+        "/fs/data/",
+        "/fs/data/v1/",
+        "/dav/data/v1/",
+    ] {
+        for token in tokens {
+            let status = server.get(&format!("{path}?after={token}"), &[]).await.status().as_u16();
+            assert!(matches!(status, 200 | 400), "{path} {token}: {status}");
+        }
+        for limit in ["0", "-1", "x", "", "99999999999999999999", "1e3"] {
+            let status = server.get(&format!("{path}?limit={limit}"), &[]).await.status().as_u16();
+            assert!(status == 400 || path.ends_with("/follow"), "{path} {limit}: {status}");
+        }
+    }
+    server.stop().await;
+}
+
+const IDLE: usize = 10_000;
+/// Opens connections, begins a request on every second one, says so, and waits for the end of its
+/// input.
+const IDLE_CLIENTS: &str = r#"
+import resource, socket, sys
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+idle = []
+for at in range(int(sys.argv[3])):
+    idle.append(socket.create_connection((sys.argv[1], int(sys.argv[2])), 60))
+    if at % 2:
+        idle[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-")
+print("ready", flush=True)
+sys.stdin.read()
+"#;
+
+/// Ten thousand connections that ask for nothing, or begin to and stop: others are answered as if
+/// they were not there, and when they go nothing of them stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections_stop_nobody() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    if limit.maximum.is_some_and(|max| max < IDLE as u64 + 1000) {
+        eprintln!("skipped: a process may open only {:?} files here", limit.maximum);
+        return;
+    }
+    let long = std::time::Duration::from_secs(600);
+    let waits = cairn_http::Waits { headers: long, ..cairn_http::Waits::default() };
+    let options = Options { waits, ..Options::default() };
+    let env = cairn_env::Env::real();
+    let server = Server::on(cairn_bucket::Bucket::memory(&env), options).await;
+    let work = tempfile::tempdir().unwrap();
+    tree(work.path());
+    server.fill(work.path(), "data:v1").await;
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let before = resident_bytes();
+    // The other ends are in a process of their own, since each end is an open file.
+    let (host, port) = address.split_once(':').unwrap();
+    let mut command = tokio::process::Command::new("python3");
+    command.args(["-c", IDLE_CLIENTS, host, port, &IDLE.to_string()]).kill_on_drop(true);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let Ok(mut idle) = command.spawn() else {
+        eprintln!("skipped: there is no python3");
+        return;
+    };
+    let mut ready = [0; 5];
+    idle.stdout.as_mut().unwrap().read_exact(&mut ready).await.unwrap();
+    while server.door.connections() < IDLE {
+        tokio::task::yield_now().await;
+    }
+    let served = server.get("/fs/data/v1/hello.txt", &[]).await;
+    assert_eq!(served.text().await.unwrap(), "hello, world\n");
+    assert!(server.door.connections() >= IDLE, "{}", server.door.connections());
+    eprintln!("{} bytes for a connection", resident_bytes().saturating_sub(before) / IDLE as u64);
+    drop(idle.stdin.take());
+    idle.wait().await.unwrap();
+    while server.door.connections() > 10 {
+        tokio::task::yield_now().await;
+    }
+    server.stop().await;
+}
+
+/// What this process has in memory.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_headers_and_paths_get_an_answer_and_no_panic() {
     let server = Server::start().await;

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "these are tests")]
 
 mod audit;
+mod clients;
 mod curl;
+mod dav;
 mod files;
+mod follow;
 mod gate;
+mod hooks;
 mod hostile;
 mod http2;
 mod proofs;

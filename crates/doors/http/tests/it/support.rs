@@ -282,3 +282,14 @@ pub(crate) fn picture(at: &Path) -> BTreeMap<Vec<u8>, (u32, Vec<u8>)> {
     }
     all
 }
+
+/// Runs a program; none where it is not installed.
+pub(crate) async fn program(command: &mut tokio::process::Command) -> Option<std::process::Output> {
+    match command.kill_on_drop(true).output().await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: there is no {:?}", command.as_std().get_program());
+            None
+        }
+        output => Some(output.unwrap()),
+    }
+}

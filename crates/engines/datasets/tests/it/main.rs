@@ -6,6 +6,8 @@
 mod archives;
 mod browsing;
 mod defects;
+mod following;
+mod hooks;
 mod measuring;
 mod proving;
 mod pulling;

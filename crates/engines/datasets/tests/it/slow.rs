@@ -11,8 +11,8 @@ use cairn_blocks::{Frame, Options};
 use cairn_bucket::Bucket;
 use cairn_chunk::ChunkId;
 use cairn_datasets::{
-    Dataset, Datasets, Error, Project, Publication, Published, PushOptions, Rules, Source, Store,
-    Summary, Tag, Target, UPLOAD_IDLE_MAX, Upload, UploadId, Uploads, Version, push,
+    Dataset, Datasets, Error, Follow, Project, Publication, Published, PushOptions, Rules, Source,
+    Store, Summary, Tag, Target, UPLOAD_IDLE_MAX, Upload, UploadId, Uploads, Version, push,
 };
 use cairn_env::Env;
 
@@ -83,6 +83,10 @@ impl Store for SlowClient {
 
     async fn tag(&self, target: &Target) -> Result<Tag, Error> {
         self.datasets.tag(target).await
+    }
+
+    fn follow_from(&self, target: &Target, last: Option<String>) -> Follow {
+        self.datasets.follow_from(target, last)
     }
 
     async fn read(&self, dataset: &Dataset, ids: &[ChunkId]) -> Result<Vec<Bytes>, Error> {
