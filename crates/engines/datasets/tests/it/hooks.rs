@@ -88,7 +88,7 @@ impl World {
         let (end, ended) = futures::channel::oneshot::channel();
         self.env.spawn.task(Box::pin(async move {
             runner.run(stopped).await;
-            drop(end.send(()));
+            end.send(()).unwrap_or(());
         }));
         Hub { faulty, datasets, stop, ended }
     }

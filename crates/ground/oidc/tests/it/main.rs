@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clock;
 mod issuer;
+
+use std::time::Duration;
 
 use cairn_access::{Bearers as _, Error, Provider};
 use cairn_env::Env;
@@ -11,6 +14,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::clock::Shifted;
 use crate::issuer::{Issuer, Signer};
 
 fn provider(issuer: &Issuer) -> Provider {
@@ -26,6 +30,9 @@ fn provider(issuer: &Issuer) -> Provider {
         created_ms: 0,
     }
 }
+
+/// Longer than keys of a provider are believed to be all there are.
+const AGAIN: Duration = Duration::from_secs(6);
 
 fn now_s() -> i64 {
     Env::real().clock.wall_ns() / 1_000_000_000
@@ -60,13 +67,14 @@ async fn refused(oidc: &Oidc, provider: &Provider, token: &str) -> String {
 #[tokio::test]
 async fn a_token_that_holds_says_who_bears_it() {
     let issuer = Issuer::start().await;
-    let oidc = Oidc::new(&Env::real()).unwrap();
+    let (clock, env) = Shifted::env();
+    let oidc = Oidc::new(&env).unwrap();
     let corp = provider(&issuer);
     for signer in [Signer::ec("a"), Signer::rsa("b"), Signer::ed("c")] {
         issuer.publish(&[&signer]);
         let token = signer.sign(&claims(&issuer, json!({})));
         // The key is new to us: it is fetched.
-        tokio::time::sleep(std::time::Duration::from_millis(5100)).await;
+        clock.forward(AGAIN);
         let vouched = oidc.verify(std::slice::from_ref(&corp), &token).await.unwrap();
         assert_eq!(vouched.user.as_str(), "corp/alice@example.org");
         let groups: Vec<String> = vouched.groups.iter().map(ToString::to_string).collect();
@@ -74,7 +82,7 @@ async fn a_token_that_holds_says_who_bears_it() {
     }
     let signer = Signer::ec("c");
     issuer.publish(&[&signer]);
-    tokio::time::sleep(std::time::Duration::from_millis(5100)).await;
+    clock.forward(AGAIN);
     for (changes, user) in [
         (json!({"aud": ["other", "api://cairn"]}), "corp/alice@example.org"),
         (json!({"exp": (now_s() + 60) as f64 + 0.5}), "corp/alice@example.org"),
@@ -187,7 +195,8 @@ async fn oidc_2_a_token_is_for_us_and_of_this_time() {
 #[tokio::test]
 async fn keys_rotate() {
     let issuer = Issuer::start().await;
-    let oidc = Oidc::new(&Env::real()).unwrap();
+    let (clock, env) = Shifted::env();
+    let oidc = Oidc::new(&env).unwrap();
     let (corp, old, new) = (provider(&issuer), Signer::ec("old"), Signer::ec("new"));
     issuer.publish(&[&old]);
     let verify = async |signer: &Signer| {
@@ -203,7 +212,7 @@ async fn keys_rotate() {
     }
     assert!(issuer.asked() <= before + 2, "{} requests", issuer.asked() - before);
     issuer.publish(&[&new]);
-    tokio::time::sleep(std::time::Duration::from_millis(5100)).await;
+    clock.forward(AGAIN);
     assert!(verify(&new).await.is_ok());
     assert!(verify(&old).await.is_err(), "its key is not published any more");
 }
