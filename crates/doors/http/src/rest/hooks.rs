@@ -38,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
             status: 204,
             ..doc
         }),
-        route!(POST test, try_out).permission(route::RETAIN).doc(Doc {
+        route!(POST test, try_out).changes_nothing().permission(route::RETAIN).doc(Doc {
             summary: "Sends a webhook an event of the type `test`, once and now. 502 says what its \
                       receiver did.",
             status: 204,

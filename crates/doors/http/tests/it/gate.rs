@@ -110,6 +110,8 @@ const CLASSES: &[(&str, &str)] = &[
 const CHANGES: &[&str] = &[
     "DELETE /api/v1/projects/{project}/datasets/{name}",
     "PUT /api/v1/projects/{project}/datasets/{name}/rules",
+    "POST /api/v1/projects/{project}/datasets/{name}/hooks",
+    "DELETE /api/v1/projects/{project}/datasets/{name}/hooks/{id}",
     "PUT /api/v1/projects/{project}/datasets/{name}/tags/{tag}",
     "DELETE /api/v1/projects/{project}/datasets/{name}/tags/{tag}",
     "POST /api/v1/uploads/{upload}/publish",
