@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 const HANDSHAKE: u8 = 22;
 /// What somebody gets who speaks HTTP without TLS to a port that takes nothing else.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
-    connection: close\r\ncontent-length: 46\r\n\r\nthis port speaks TLS: write https://, not http\n";
+    connection: close\r\ncontent-length: 47\r\n\r\nthis port speaks TLS: write https://, not http\n";
 
 /// How a listener speaks to its clients.
 #[derive(Clone)]

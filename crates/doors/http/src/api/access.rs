@@ -123,7 +123,7 @@ pub struct GrantBody {
     #[schema(
         pattern = "^(group:)?[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._@+:/%-]+)?$",
         min_length = 1,
-        max_length = 400
+        max_length = 390
     )]
     pub subject: String,
     /// `reader`, `writer` or `admin`.
@@ -176,7 +176,7 @@ pub struct Explain {
     #[schema(
         pattern = "^(group:)?[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._@+:/%-]+)?$",
         min_length = 1,
-        max_length = 400
+        max_length = 390
     )]
     pub subject: String,
     /// An action, such as `read_dataset`.

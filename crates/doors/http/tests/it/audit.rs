@@ -289,7 +289,8 @@ async fn audit_4_a_node_without_its_log_is_not_ready() {
     let uploads = cairn_datasets::Uploads::new(datasets.clone());
     let door = cairn_http::DoorBuilder::new(datasets, uploads, access.clone()).build().unwrap();
     let ask = async |path: &str| {
-        let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        let request = Request::get(path).header("host", "node");
+        let request = request.header("authorization", format!("Bearer {token}"));
         let answer = door.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         answer.status().as_u16()
     };

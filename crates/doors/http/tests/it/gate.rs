@@ -237,11 +237,15 @@ async fn access_1_every_route_for_every_caller() {
             }
             let answer = request.send().await.unwrap();
             let status = answer.status().as_u16();
-            let through = !matches!(status, 401 | 403 | 500..);
+            // What logs in is answered by its handler, which may find that nobody is to be let in.
+            let through = match class {
+                "login" => status < 500,
+                _ => !matches!(status, 401 | 403 | 500..),
+            };
             let ok = if expected == 0 { through } else { status == expected };
             assert!(ok, "{name} for {caller}: {status}, expected {expected}");
             assert!(answer.headers().contains_key("x-request-id"));
-            if status == 401 {
+            if status == 401 && class != "login" {
                 let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
                 assert!(challenge.starts_with("Basic realm=\"cairn\""), "{challenge}");
                 assert!(challenge.ends_with("Bearer"), "{challenge}");
@@ -558,7 +562,6 @@ fn bounds_are_true(document: &Value) {
         ("TagName", "tag"),
         ("CreatePrincipal", "name"),
         ("CreateToken", "label"),
-        ("GrantBody", "subject"),
     ] {
         let field = shape(shape_name, field);
         for rule in ["pattern", "minLength", "maxLength"] {
@@ -566,6 +569,10 @@ fn bounds_are_true(document: &Value) {
         }
     }
     assert_eq!(project["maxLength"], cairn_base::name::NAME_BYTES_MAX);
+    let of_grant = shape("GrantBody", "subject");
+    assert_eq!(of_grant, shape("Explain", "subject"));
+    // `group:`, the longest name of a provider, a slash, and the longest name that one gives.
+    assert_eq!(of_grant["maxLength"], 6 + cairn_base::name::NAME_BYTES_MAX + 1 + 255);
     let words = |all: Vec<String>| format!("^({})$", all.join("|"));
     let actions = cairn_access::Action::all().map(|action| action.to_string()).collect();
     assert_eq!(shape("Explain", "action")["pattern"], words(actions));
