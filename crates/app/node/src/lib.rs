@@ -18,6 +18,7 @@ use cairn_datasets::{CollectOptions, Datasets, Secret, Uploads};
 use cairn_env::Env;
 use cairn_http::{Door, DoorBuilder, Transport};
 use cairn_mesh::Authority;
+use cairn_oidc::Oidc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -37,6 +38,8 @@ pub struct NodeOptions {
     pub listen: Vec<SocketAddr>,
     /// How listeners speak.
     pub tls: Tls,
+    /// Where browsers reach the node when that is not where they say: behind a proxy.
+    pub public_url: Option<String>,
     /// Whether the node collects in the background.
     pub collect: bool,
 }
@@ -56,6 +59,12 @@ pub enum Error {
     /// Certificates.
     #[error(transparent)]
     Mesh(#[from] cairn_mesh::Error),
+    /// The client of identity providers.
+    #[error("the client of identity providers cannot set up TLS: {detail}")]
+    Oidc {
+        /// Why not.
+        detail: String,
+    },
     /// The door.
     #[error(transparent)]
     Door(#[from] cairn_http::Error),
@@ -78,6 +87,7 @@ impl Error {
             Self::Datasets(error) => error.kind(),
             Self::Access(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
+            Self::Oidc { .. } => ErrorKind::Internal,
             Self::Door(error) => error.kind(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => ErrorKind::Conflict,
@@ -128,11 +138,14 @@ impl Node {
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) = Access::bootstrap(bucket, env.clone(), seal).await?;
+        let oidc = Oidc::new(env).map_err(|error| Error::Oidc { detail: error.to_string() })?;
+        let access = access.with_bearers(Arc::new(oidc.clone()));
         let uploads = Uploads::new(datasets.clone());
         let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let server = options.tls.server(&addresses, &authority, &access, env)?;
-        let door = DoorBuilder::new(datasets.clone(), uploads, access);
-        let door = door.authority(authority.clone()).build()?;
+        let door = DoorBuilder::new(datasets.clone(), uploads, access).oidc(oidc);
+        let door_options = cairn_http::Options { public_url: options.public_url, ..<_>::default() };
+        let door = door.options(door_options).authority(authority.clone()).build()?;
         let (stop, stopped) = watch::channel(false);
         let mut served = Vec::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {

@@ -19,6 +19,7 @@ pub(crate) async fn up(context: &Context, args: &cli::Up) -> anyhow::Result<()> 
         secret: context.secret()?,
         listen: args.listen.clone(),
         tls: tls(args),
+        public_url: args.public_url.clone(),
         collect: !args.no_gc,
     };
     let mut stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
