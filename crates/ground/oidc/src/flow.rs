@@ -5,7 +5,7 @@ use cairn_access::{Error, Provider, Vouched};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::claims::{Wanted, refused};
+use crate::claims::refused;
 use crate::provider::{Oidc, down};
 
 /// A login that was begun: what its browser keeps until it comes back. It is for that browser alone.
@@ -39,6 +39,8 @@ pub struct Begun {
 pub(crate) struct TokenAnswer {
     #[serde(default)]
     pub(crate) id_token: Option<String>,
+    #[serde(default)]
+    pub(crate) access_token: Option<String>,
     #[serde(default)]
     pub(crate) error: Option<String>,
     #[serde(default)]
@@ -89,7 +91,8 @@ impl Oidc {
         Ok(Begun { url: url.into(), pending })
     }
 
-    /// Ends a login with what the browser brought back: the `code` and the `state`.
+    /// Ends a login with what the browser brought back: the `code`, the `state`, and the `iss` with which
+    /// a provider says that it was the one (RFC 9207).
     ///
     /// # Errors
     /// [`Error::Bearer`] when it does not hold; [`Error::ProviderDown`].
@@ -99,6 +102,7 @@ impl Oidc {
         pending: &Pending,
         state: &str,
         code: &str,
+        issuer: Option<&str>,
     ) -> Result<Vouched, Error> {
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(
             pending.state.as_bytes(),
@@ -107,16 +111,22 @@ impl Oidc {
         if same.is_err() || pending.provider != provider.name.as_str() {
             return Err(refused("it is the answer to another login; begin again"));
         }
+        let metadata = self.metadata(provider).await?;
+        let another = match issuer {
+            Some(issuer) => issuer.trim_end_matches('/') != provider.issuer,
+            None => metadata.authorization_response_iss_parameter_supported,
+        };
+        if another {
+            return Err(refused("another provider answered; begin again"));
+        }
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", &pending.redirect),
             ("code_verifier", &pending.verifier),
         ];
-        let metadata = self.metadata(provider).await?;
         let answer: TokenAnswer = self.token(provider, &metadata.token_endpoint, &form).await?;
-        let token = answer.id_token.as_ref().ok_or_else(|| refusal(&answer))?;
-        self.check(provider, token, Wanted::Login(Some(&pending.nonce))).await
+        self.logged_in(provider, &answer, Some(&pending.nonce)).await
     }
 
     /// Asks a provider's endpoint as its client: with the secret, or by name alone.

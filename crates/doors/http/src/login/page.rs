@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use cairn_access::Shown;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::provider::see_other;
@@ -51,15 +52,26 @@ pub(super) fn leads_to(address: &str) -> Result<Response, Error> {
 
 pub(super) async fn show(call: Call) -> Result<Response, Error> {
     let next = next_of(call.query("next")?.as_deref());
-    page(&Here::of(&call), &next, StatusCode::OK, None).await
+    let who = logged_in(&call).await;
+    page(&Here::of(&call), &next, StatusCode::OK, Says { who, wrong: None }).await
 }
 
-async fn page(
-    here: &Here,
-    next: &str,
-    status: StatusCode,
-    wrong: Option<&str>,
-) -> Result<Response, Error> {
+/// Whose session the browser shows, while it holds.
+async fn logged_in(call: &Call) -> Option<String> {
+    let shown = Shown { session: Some(cookie::session_of(&call.headers)?), ..Shown::default() };
+    let visit = call.door.access().admit(shown, call.origin.clone()).await.ok()?;
+    visit.caller().owner().map(ToString::to_string)
+}
+
+/// What the page says beside its form.
+struct Says {
+    /// Who is logged in.
+    who: Option<String>,
+    /// Why a login was refused.
+    wrong: Option<String>,
+}
+
+async fn page(here: &Here, next: &str, status: StatusCode, says: Says) -> Result<Response, Error> {
     let snapshot = here.door.access().snapshot().await?;
     let mut html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
@@ -69,8 +81,15 @@ async fn page(
     let mut put = |text: std::fmt::Arguments<'_>| {
         html.write_fmt(text).expect("a string takes all text");
     };
-    if let Some(wrong) = wrong {
-        put(format_args!("<p class=wrong role=alert>{}</p>", escape(wrong)));
+    if let Some(wrong) = says.wrong {
+        put(format_args!("<p class=wrong role=alert>{}</p>", escape(&wrong)));
+    }
+    if let Some(who) = says.who {
+        put(format_args!(
+            "<p>You are logged in as <b>{}</b>.</p><form method=post action=\"/auth/logout\">\
+             <button>Log out</button></form><p>Or log in as somebody else:</p>",
+            escape(&who)
+        ));
     }
     let encoded = utf8_percent_encode(next, NON_ALPHANUMERIC);
     for provider in snapshot.providers() {
@@ -125,16 +144,23 @@ pub(super) async fn submit(mut call: Call) -> Result<Response, Error> {
             response.headers_mut().append(header::SET_COOKIE, kept);
             Ok(response)
         }
-        Err(error) if error.status().is_server_error() => Err(error),
-        Err(error) => page(&here, &next, error.status(), Some(&error.to_string())).await,
+        Err(error) => refused(&here, &next, error).await,
     }
+}
+
+/// The page again, with why a login was refused.
+pub(super) async fn refused(here: &Here, next: &str, error: Error) -> Result<Response, Error> {
+    if error.status().is_server_error() {
+        return Err(error);
+    }
+    page(here, next, error.status(), Says { who: None, wrong: Some(error.to_string()) }).await
 }
 
 pub(super) async fn logout(call: Call) -> Result<Response, Error> {
     if let Some(token) = cookie::session_of(&call.headers) {
         let (access, token) = (call.door.access().clone(), token.to_owned());
         let closing = async move {
-            let shown = cairn_access::Shown { session: Some(&token), ..Default::default() };
+            let shown = Shown { session: Some(&token), ..Shown::default() };
             let visit = access.admit(shown, cairn_access::Origin::default()).await?;
             access.close_session(&visit).await
         };
