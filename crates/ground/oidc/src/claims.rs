@@ -25,6 +25,10 @@ pub(crate) fn refused(reason: impl Into<String>) -> Error {
     Error::Bearer { reason: reason.into() }
 }
 
+pub(crate) fn login_refused(reason: impl Into<String>) -> Error {
+    Error::LoginRefused { reason: reason.into() }
+}
+
 /// The header of a token, with an algorithm that is asymmetric (OIDC-1).
 pub(crate) fn header(token: &str) -> Result<Header, Error> {
     if token.len() > TOKEN_BYTES_MAX {

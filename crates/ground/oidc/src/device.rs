@@ -54,7 +54,7 @@ impl Oidc {
     /// Begins a device login.
     ///
     /// # Errors
-    /// [`Error::Bearer`] when the provider refuses; [`Error::ProviderDown`], also when it has no
+    /// [`Error::LoginRefused`] when the provider refuses; [`Error::ProviderDown`], also when it has no
     /// device flow.
     pub async fn begin_device(&self, provider: &Provider) -> Result<DeviceLogin, Error> {
         let metadata = self.metadata(provider).await?;
@@ -90,7 +90,8 @@ impl Oidc {
     /// Asks whether somebody has logged in.
     ///
     /// # Errors
-    /// [`Error::Bearer`] when it was refused or is over; [`Error::ProviderDown`].
+    /// [`Error::LoginRefused`] when it was refused or is over, [`Error::Bearer`] when its token does not
+    /// hold; [`Error::ProviderDown`].
     pub async fn poll_device(
         &self,
         provider: &Provider,

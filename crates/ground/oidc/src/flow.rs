@@ -5,7 +5,7 @@ use cairn_access::{Error, Provider, Vouched};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::claims::refused;
+use crate::claims::login_refused;
 use crate::provider::{Oidc, down};
 
 /// A login that was begun: what its browser keeps until it comes back. It is for that browser alone.
@@ -95,7 +95,7 @@ impl Oidc {
     /// a provider says that it was the one (RFC 9207).
     ///
     /// # Errors
-    /// [`Error::Bearer`] when it does not hold; [`Error::ProviderDown`].
+    /// [`Error::LoginRefused`] and [`Error::Bearer`] when it does not hold; [`Error::ProviderDown`].
     pub async fn finish(
         &self,
         provider: &Provider,
@@ -109,7 +109,7 @@ impl Oidc {
             state.as_bytes(),
         );
         if same.is_err() || pending.provider != provider.name.as_str() {
-            return Err(refused("it is the answer to another login; begin again"));
+            return Err(login_refused("it is the answer to another login; begin again"));
         }
         let metadata = self.metadata(provider).await?;
         let another = match issuer {
@@ -117,7 +117,7 @@ impl Oidc {
             None => metadata.authorization_response_iss_parameter_supported,
         };
         if another {
-            return Err(refused("another provider answered; begin again"));
+            return Err(login_refused("another provider answered; begin again"));
         }
         let form = [
             ("grant_type", "authorization_code"),
@@ -169,7 +169,7 @@ pub(crate) fn refusal(answer: &TokenAnswer) -> Error {
         text = format!("{text}: {description}");
     }
     let shown: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-    refused(format!("the provider says: {shown}"))
+    login_refused(format!("the provider says: {shown}"))
 }
 
 fn encoded(text: &str) -> String {

@@ -4,7 +4,7 @@
 use cairn_access::{Error, Provider, Vouched};
 use serde_json::{Map, Value};
 
-use crate::claims::{self, Wanted, refused};
+use crate::claims::{self, Wanted, login_refused};
 use crate::flow::{TokenAnswer, refusal};
 use crate::provider::Oidc;
 
@@ -40,7 +40,7 @@ impl Oidc {
             claims.get("sub").and_then(Value::as_str).map(str::to_owned)
         };
         if subject(claims).is_none() || subject(&told) != subject(claims) {
-            return Err(refused("the userinfo endpoint tells of somebody else"));
+            return Err(login_refused("the userinfo endpoint tells of somebody else"));
         }
         add(provider, claims, told);
         Ok(())

@@ -7,17 +7,21 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
+mod browser;
 mod contract;
 mod documented;
 mod full;
 mod help;
+mod identity;
 mod json;
 mod kill;
 mod lab;
 mod mount;
 mod node;
 mod nodes;
+mod oidc;
 mod outage;
+mod people;
 mod pg;
 mod places;
 mod power;
@@ -25,5 +29,7 @@ mod process;
 mod running_node;
 mod stores;
 mod streams;
+mod tls;
 mod together;
 mod tree;
+mod walker;

@@ -16,7 +16,7 @@ use crate::guard::escape;
 
 /// Nothing but what is in the page itself is loaded, and nobody frames it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-    frame-ancestors 'none'";
+    form-action 'self'; frame-ancestors 'none'";
 const STYLE: &str = "body{font:16px system-ui,sans-serif;max-width:22em;margin:4em auto;padding:0 1em}\
     label,a,button,input{display:block;width:100%;box-sizing:border-box;margin:.4em 0}\
     input,button,a.way{padding:.6em;font:inherit}a.way,button{text-align:center;border:1px solid;\
@@ -52,14 +52,15 @@ pub(super) fn leads_to(address: &str) -> Result<Response, Error> {
 
 pub(super) async fn show(call: Call) -> Result<Response, Error> {
     let next = next_of(call.query("next")?.as_deref());
-    let who = logged_in(&call).await;
-    page(&Here::of(&call), &next, StatusCode::OK, Says { who, wrong: None }).await
+    let (here, session) = (Here::of(&call), cookie::session_of(&call.headers).map(str::to_owned));
+    let who = logged_in(&here, session.as_deref()).await;
+    page(&here, &next, StatusCode::OK, Says { who, wrong: None }).await
 }
 
 /// Whose session the browser shows, while it holds.
-async fn logged_in(call: &Call) -> Option<String> {
-    let shown = Shown { session: Some(cookie::session_of(&call.headers)?), ..Shown::default() };
-    let visit = call.door.access().admit(shown, call.origin.clone()).await.ok()?;
+async fn logged_in(here: &Here, session: Option<&str>) -> Option<String> {
+    let shown = Shown { session: Some(session?), ..Shown::default() };
+    let visit = here.door.access().admit(shown, here.origin.clone()).await.ok()?;
     visit.caller().owner().map(ToString::to_string)
 }
 
@@ -110,7 +111,8 @@ async fn page(here: &Here, next: &str, status: StatusCode, says: Says) -> Result
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // With `no-referrer` a browser would not say either that the form is ours.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     Ok(response)
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn callback(call: Call) -> Result<Response, Error> {
         Err(error) => return page::refused(&here, &next_of(None), error).await,
     };
     let next = next_of(Some(&pending.next));
-    let session = match come_back(&call, &pending).await {
+    let session = match come_back(&here, &pending, Brought::of(&call)).await {
         Ok(vouched) => open_vouched(&here, vouched).await?,
         Err(error) => return page::refused(&here, &next, error).await,
     };
@@ -64,22 +64,39 @@ pub(super) async fn callback(call: Call) -> Result<Response, Error> {
     Ok(response)
 }
 
-/// Whom the provider vouches for by what the browser came back with.
-async fn come_back(call: &Call, pending: &Pending) -> Result<Vouched, Error> {
-    if let Some(error) = call.query("error")? {
-        let shown: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
-        let reason = format!("the provider says: {shown}");
-        return Err(cairn_access::Error::Bearer { reason }.into());
-    }
-    let (code, state, issuer) = (asked(call, "code")?, asked(call, "state")?, call.query("iss")?);
-    let provider = provider(&call.door, &pending.provider).await?;
-    let oidc = call.door.oidc();
-    Ok(oidc.finish(&provider, pending, &state, &code, issuer.as_deref()).await?)
+/// What a browser came back with.
+struct Brought {
+    error: Option<String>,
+    code: Option<String>,
+    state: Option<String>,
+    issuer: Option<String>,
 }
 
-fn asked(call: &Call, name: &str) -> Result<String, Error> {
-    let value = call.query(name)?;
-    value.ok_or_else(|| Error::invalid(format!("?{name}= is missing; begin again")))
+impl Brought {
+    fn of(call: &Call) -> Result<Self, Error> {
+        let (error, code) = (call.query("error")?, call.query("code")?);
+        Ok(Self { error, code, state: call.query("state")?, issuer: call.query("iss")? })
+    }
+}
+
+/// Whom the provider vouches for by what the browser came back with.
+async fn come_back(
+    here: &Here,
+    pending: &Pending,
+    brought: Result<Brought, Error>,
+) -> Result<Vouched, Error> {
+    let Brought { error, code, state, issuer } = brought?;
+    if let Some(error) = error {
+        let shown: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
+        let reason = format!("the provider says: {shown}");
+        return Err(cairn_access::Error::LoginRefused { reason }.into());
+    }
+    let (Some(code), Some(state)) = (code, state) else {
+        return Err(Error::invalid("?code= or ?state= is missing; begin again"));
+    };
+    let provider = provider(&here.door, &pending.provider).await?;
+    let oidc = here.door.oidc();
+    Ok(oidc.finish(&provider, pending, &state, &code, issuer.as_deref()).await?)
 }
 
 pub(super) async fn begin_device(call: Call) -> Result<Response, Error> {
