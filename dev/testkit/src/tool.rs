@@ -22,6 +22,15 @@ pub fn find(program: &str) -> Result<PathBuf> {
     })
 }
 
+/// Where `cargo xtask setup` puts the packages of Node.
+///
+/// # Errors
+/// When nothing was set up; the text says what to run.
+pub fn node_modules() -> Result<PathBuf> {
+    let found = cache().map(|cache| cache.join("npm/node_modules")).filter(|path| path.is_dir());
+    found.ok_or_else(|| anyhow!("run `cargo xtask setup --group test`, then try again"))
+}
+
 fn cache() -> Option<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME") {
         Some(dir) if !dir.is_empty() => PathBuf::from(dir),

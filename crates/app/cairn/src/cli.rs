@@ -243,6 +243,10 @@ pub(crate) struct Up {
     /// Plain HTTP on every address: only behind a proxy that ends TLS
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_name"])]
     pub(crate) plain_http: bool,
+    /// Where browsers reach the node when that is not where they say: behind a proxy. Logins by
+    /// identity providers come back to this address
+    #[arg(long, value_name = "URL", env = "CAIRN_PUBLIC_URL", value_parser = public_url)]
+    pub(crate) public_url: Option<String>,
     /// Where the bucket is kept when --bucket is not given
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -263,6 +267,20 @@ pub(crate) struct Up {
     /// Let webhooks go to addresses of this machine and its networks
     #[arg(long)]
     pub(crate) hooks_to_private: bool,
+}
+
+/// `http://` or `https://`, a host, and nothing that a path would be put behind.
+pub(crate) fn public_url(text: &str) -> Result<String, String> {
+    let url = text.trim_end_matches('/');
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let fits = |host: &str| {
+        let end = host.find('/').unwrap_or(host.len());
+        end > 0 && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\@".contains(&byte))
+    };
+    match host {
+        Some(host) if fits(host) => Ok(url.to_owned()),
+        _ => Err("write it as https://cairn.example.org".to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]

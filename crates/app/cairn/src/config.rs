@@ -271,6 +271,9 @@ impl Config {
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             return wrong("tls.cert and tls.key go together; give both or none");
         }
+        if let Some(url) = &self.node.public_url {
+            crate::cli::public_url(url).map_err(Usage)?;
+        }
         let limits = &self.limits;
         if !(1..=65_536).contains(&limits.requests) || !(1..=1 << 20).contains(&limits.connections)
         {

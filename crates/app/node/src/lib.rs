@@ -20,6 +20,7 @@ use cairn_datasets::{CollectOptions, Collected, Datasets, HookRunner, Secret, Up
 use cairn_env::Env;
 use cairn_http::{Door, DoorBuilder, Transport};
 use cairn_mesh::Authority;
+use cairn_oidc::Oidc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -62,6 +63,12 @@ pub enum Error {
     /// Certificates.
     #[error(transparent)]
     Mesh(#[from] cairn_mesh::Error),
+    /// The client of identity providers.
+    #[error("the client of identity providers cannot set up TLS: {detail}")]
+    Oidc {
+        /// Why not.
+        detail: String,
+    },
     /// The door.
     #[error(transparent)]
     Door(#[from] cairn_http::Error),
@@ -87,6 +94,7 @@ impl Error {
             Self::Datasets(error) => error.kind(),
             Self::Access(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
+            Self::Oidc { .. } => ErrorKind::Internal,
             Self::Door(error) => error.kind(),
             Self::Grpc(error) => error.kind(),
             Self::Listen { source, .. } => match source.kind() {
@@ -139,22 +147,17 @@ impl Node {
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) = Access::bootstrap(bucket, env.clone(), seal).await?;
+        let oidc = Oidc::new(env).map_err(|error| Error::Oidc { detail: error.to_string() })?;
+        let access = access.with_bearers(Arc::new(oidc.clone()));
         // A token is shown once it is in the audit log that it was made.
         if token.is_some() {
             access.audit().commit().await.map_err(cairn_access::Error::Unrecorded)?;
         }
-        let uploads = Uploads::new(datasets.clone());
         let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let server = options.tls.server(&addresses, &authority, &access, env)?;
         let (stop, stopped) = watch::channel(false);
-        let lasting = cairn_grpc::Options { stopped: Some(stopped.clone()), ..Default::default() };
-        let grpc =
-            cairn_grpc::Door::new(datasets.clone(), uploads.clone(), access.clone(), lasting)?;
-        let mut door = DoorBuilder::new(datasets.clone(), uploads, access.clone());
-        for pattern in cairn_grpc::PATTERNS {
-            door = door.mount("grpc", pattern, grpc.router());
-        }
-        let door = door.authority(authority.clone()).options(options.door).build()?;
+        let door = doors(&datasets, &access, &stopped)?;
+        let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             let transport = tls::transport(&options.tls, server.as_ref(), address);
@@ -186,6 +189,20 @@ impl Node {
             tracing::error!(%error, "the end of the audit log was not written");
         }
     }
+}
+
+/// The doors of a node, on one port.
+fn doors(
+    datasets: &Datasets,
+    access: &Access,
+    stopped: &watch::Receiver<bool>,
+) -> Result<DoorBuilder, Error> {
+    let uploads = Uploads::new(datasets.clone());
+    let lasting = cairn_grpc::Options { stopped: Some(stopped.clone()), ..Default::default() };
+    let grpc = cairn_grpc::Door::new(datasets.clone(), uploads.clone(), access.clone(), lasting)?;
+    let http = DoorBuilder::new(datasets.clone(), uploads, access.clone());
+    let mounted = |door: DoorBuilder, pattern| door.mount("grpc", pattern, grpc.router());
+    Ok(cairn_grpc::PATTERNS.into_iter().fold(http, mounted))
 }
 
 /// Makes one more token for `root` in an open bucket that a node has served, and makes `root` an admin

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -250,7 +251,7 @@ async fn let_through(
     if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
         return Err(Error::invalid(format!("the address is longer than {URI_BYTES_MAX} bytes")));
     }
-    same_site(&parts.method, &parts.headers)?;
+    same_site(&parts.method, &parts.uri, &parts.headers)?;
     let args = Args::parse(route.pattern, parts.uri.path())?;
     let body = check_length(&parts.headers, body, route.body_max)?;
     let body: Pieces = if body.is_end_stream() {
@@ -408,14 +409,15 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
 
 /// A browser adds the credentials it was once given to requests that any page makes. So nothing is
 /// changed by a request that a browser says another site made.
-fn same_site(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+fn same_site(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
     let fetched = text(HeaderName::from_static("sec-fetch-site"));
     let foreign = fetched.is_some_and(|site| !matches!(site, "same-origin" | "none"));
-    let host = text(header::HOST);
+    // HTTP/2 has it in the address.
+    let host = uri.authority().map(Authority::as_str).or_else(|| text(header::HOST));
     let other = text(header::ORIGIN).is_some_and(|origin| {
         let authority = origin.split_once("://").map(|(_, authority)| authority);
         authority.is_none() || authority != host

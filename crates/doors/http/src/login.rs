@@ -46,6 +46,7 @@ const NEXT: &[Query] =
 const CALLBACK: &[Query] = &[
     Query::new("code", "What the provider gave.", Holds::Text),
     Query::new("state", "What the login began with.", Holds::Text),
+    Query::new("iss", "Which provider it is.", Holds::Text),
     Query::new("error", "Why the provider gave nothing.", Holds::Text),
 ];
 

@@ -76,6 +76,12 @@ pub enum Error {
         /// Why, without a part of it.
         reason: String,
     },
+    /// A login by an identity provider was not ended well.
+    #[error("the login is refused: {reason}")]
+    LoginRefused {
+        /// Why.
+        reason: String,
+    },
     /// An identity provider does not answer.
     #[error("the identity provider {name} does not answer as it should: {detail}; try again")]
     ProviderDown {
@@ -284,6 +290,7 @@ impl Error {
             | Self::UnknownCertificate { .. }
             | Self::ExpiredCertificate { .. }
             | Self::Bearer { .. }
+            | Self::LoginRefused { .. }
             | Self::Denied { .. } => ErrorKind::Denied,
             Self::Name(_)
             | Self::Reserved { .. }
@@ -333,6 +340,7 @@ impl Error {
             | Self::UnknownCertificate { .. }
             | Self::ExpiredCertificate { .. }
             | Self::Bearer { .. }
+            | Self::LoginRefused { .. }
             | Self::Expired { .. } => true,
             Self::Denied { reason, .. } => reason.asks_for_credential(),
             _ => false,

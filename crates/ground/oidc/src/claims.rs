@@ -25,6 +25,10 @@ pub(crate) fn refused(reason: impl Into<String>) -> Error {
     Error::Bearer { reason: reason.into() }
 }
 
+pub(crate) fn login_refused(reason: impl Into<String>) -> Error {
+    Error::LoginRefused { reason: reason.into() }
+}
+
 /// The header of a token, with an algorithm that is asymmetric (OIDC-1).
 pub(crate) fn header(token: &str) -> Result<Header, Error> {
     if token.len() > TOKEN_BYTES_MAX {
@@ -74,19 +78,22 @@ fn texts<'a>(claims: &'a Map<String, Value>, name: &str) -> Vec<&'a str> {
     }
 }
 
-/// Who verified claims say somebody is (OIDC-2).
-pub(crate) fn vouched(
+fn expires_s(claims: &Map<String, Value>) -> Result<i64, Error> {
+    seconds(claims, "exp")?.ok_or_else(|| refused("it never expires"))
+}
+
+/// Whether a token that was verified is from this provider, for this client and of this time (OIDC-2).
+pub(crate) fn check(
     provider: &Provider,
     claims: &Map<String, Value>,
     wanted: Wanted<'_>,
     now_s: i64,
-) -> Result<Vouched, Error> {
+) -> Result<(), Error> {
     if text(claims, "iss").map(|issuer| issuer.trim_end_matches('/')) != Some(&provider.issuer) {
         return Err(refused("another issuer made it"));
     }
     check_audience(provider, claims, wanted)?;
-    let expires_s = seconds(claims, "exp")?.ok_or_else(|| refused("it never expires"))?;
-    if expires_s <= now_s.saturating_sub(LEEWAY_S) {
+    if expires_s(claims)? <= now_s.saturating_sub(LEEWAY_S) {
         return Err(refused("it has expired; log in again"));
     }
     let early = now_s.saturating_add(LEEWAY_S);
@@ -101,11 +108,16 @@ pub(crate) fn vouched(
             return Err(refused("it is of another login"));
         }
     }
+    Ok(())
+}
+
+/// Who claims that were checked say somebody is.
+pub(crate) fn vouched(provider: &Provider, claims: &Map<String, Value>) -> Result<Vouched, Error> {
     Ok(Vouched {
         provider: provider.name.clone(),
         user: user(provider, claims)?,
         groups: groups(provider, claims)?,
-        expires_ms: expires_s.saturating_add(LEEWAY_S).saturating_mul(1000),
+        expires_ms: expires_s(claims)?.saturating_add(LEEWAY_S).saturating_mul(1000),
     })
 }
 

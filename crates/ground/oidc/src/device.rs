@@ -3,7 +3,6 @@
 use cairn_access::{Error, Provider, Vouched};
 use serde::Deserialize;
 
-use crate::claims::Wanted;
 use crate::flow::{TokenAnswer, refusal};
 use crate::provider::{Oidc, down};
 
@@ -55,7 +54,7 @@ impl Oidc {
     /// Begins a device login.
     ///
     /// # Errors
-    /// [`Error::Bearer`] when the provider refuses; [`Error::ProviderDown`], also when it has no
+    /// [`Error::LoginRefused`] when the provider refuses; [`Error::ProviderDown`], also when it has no
     /// device flow.
     pub async fn begin_device(&self, provider: &Provider) -> Result<DeviceLogin, Error> {
         let metadata = self.metadata(provider).await?;
@@ -68,6 +67,7 @@ impl Oidc {
         let Answer { error, error_description, .. } = &answer;
         let said = TokenAnswer {
             id_token: None,
+            access_token: None,
             error: error.clone(),
             error_description: error_description.clone(),
         };
@@ -90,7 +90,8 @@ impl Oidc {
     /// Asks whether somebody has logged in.
     ///
     /// # Errors
-    /// [`Error::Bearer`] when it was refused or is over; [`Error::ProviderDown`].
+    /// [`Error::LoginRefused`] when it was refused or is over, [`Error::Bearer`] when its token does not
+    /// hold; [`Error::ProviderDown`].
     pub async fn poll_device(
         &self,
         provider: &Provider,
@@ -102,13 +103,11 @@ impl Oidc {
             ("device_code", device_code),
         ];
         let answer: TokenAnswer = self.token(provider, &metadata.token_endpoint, &form).await?;
-        match (&answer.id_token, answer.error.as_deref()) {
-            (Some(token), None) => {
-                self.check(provider, token, Wanted::Login(None)).await.map(Polled::Done)
-            }
-            (_, Some("authorization_pending")) => Ok(Polled::Pending),
-            (_, Some("slow_down")) => Ok(Polled::SlowDown),
-            _ => Err(refusal(&answer)),
+        match answer.error.as_deref() {
+            None => self.logged_in(provider, &answer, None).await.map(Polled::Done),
+            Some("authorization_pending") => Ok(Polled::Pending),
+            Some("slow_down") => Ok(Polled::SlowDown),
+            Some(_) => Err(refusal(&answer)),
         }
     }
 }

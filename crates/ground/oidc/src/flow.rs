@@ -5,7 +5,7 @@ use cairn_access::{Error, Provider, Vouched};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::claims::{Wanted, refused};
+use crate::claims::login_refused;
 use crate::provider::{Oidc, down};
 
 /// A login that was begun: what its browser keeps until it comes back. It is for that browser alone.
@@ -39,6 +39,8 @@ pub struct Begun {
 pub(crate) struct TokenAnswer {
     #[serde(default)]
     pub(crate) id_token: Option<String>,
+    #[serde(default)]
+    pub(crate) access_token: Option<String>,
     #[serde(default)]
     pub(crate) error: Option<String>,
     #[serde(default)]
@@ -89,23 +91,33 @@ impl Oidc {
         Ok(Begun { url: url.into(), pending })
     }
 
-    /// Ends a login with what the browser brought back: the `code` and the `state`.
+    /// Ends a login with what the browser brought back: the `code`, the `state`, and the `iss` with which
+    /// a provider says that it was the one (RFC 9207).
     ///
     /// # Errors
-    /// [`Error::Bearer`] when it does not hold; [`Error::ProviderDown`].
+    /// [`Error::LoginRefused`] and [`Error::Bearer`] when it does not hold; [`Error::ProviderDown`].
     pub async fn finish(
         &self,
         provider: &Provider,
         pending: &Pending,
         state: &str,
         code: &str,
+        issuer: Option<&str>,
     ) -> Result<Vouched, Error> {
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(
             pending.state.as_bytes(),
             state.as_bytes(),
         );
         if same.is_err() || pending.provider != provider.name.as_str() {
-            return Err(refused("it is the answer to another login; begin again"));
+            return Err(login_refused("it is the answer to another login; begin again"));
+        }
+        let metadata = self.metadata(provider).await?;
+        let another = match issuer {
+            Some(issuer) => issuer.trim_end_matches('/') != provider.issuer,
+            None => metadata.authorization_response_iss_parameter_supported,
+        };
+        if another {
+            return Err(login_refused("another provider answered; begin again"));
         }
         let form = [
             ("grant_type", "authorization_code"),
@@ -113,10 +125,8 @@ impl Oidc {
             ("redirect_uri", &pending.redirect),
             ("code_verifier", &pending.verifier),
         ];
-        let metadata = self.metadata(provider).await?;
         let answer: TokenAnswer = self.token(provider, &metadata.token_endpoint, &form).await?;
-        let token = answer.id_token.as_ref().ok_or_else(|| refusal(&answer))?;
-        self.check(provider, token, Wanted::Login(Some(&pending.nonce))).await
+        self.logged_in(provider, &answer, Some(&pending.nonce)).await
     }
 
     /// Asks a provider's endpoint as its client: with the secret, or by name alone.
@@ -159,7 +169,7 @@ pub(crate) fn refusal(answer: &TokenAnswer) -> Error {
         text = format!("{text}: {description}");
     }
     let shown: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-    refused(format!("the provider says: {shown}"))
+    login_refused(format!("the provider says: {shown}"))
 }
 
 fn encoded(text: &str) -> String {

@@ -9,6 +9,7 @@ use cairn_access::{Bearers, Error, Provider, Vouched};
 use cairn_env::Env;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::claims::{self, Wanted};
 use crate::keys::Keys;
@@ -31,6 +32,11 @@ pub(crate) struct Metadata {
     pub(crate) authorization_endpoint: String,
     pub(crate) token_endpoint: String,
     pub(crate) jwks_uri: String,
+    /// RFC 9207: a browser comes back with the issuer.
+    #[serde(default)]
+    pub(crate) authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    pub(crate) userinfo_endpoint: Option<String>,
     #[serde(default)]
     pub(crate) device_authorization_endpoint: Option<String>,
 }
@@ -147,24 +153,35 @@ impl Oidc {
         Ok(self.known(provider, ASK_AGAIN).await?.1)
     }
 
-    /// Who a provider's token says somebody is (OIDC-1, OIDC-2).
+    /// What a provider's token claims, when it is for this cluster and of this time (OIDC-1, OIDC-2).
     pub(crate) async fn check(
         &self,
         provider: &Provider,
         token: &str,
         wanted: Wanted<'_>,
-    ) -> Result<Vouched, Error> {
+    ) -> Result<Map<String, Value>, Error> {
         let header = claims::header(token)?;
         let keys = self.keys_for(provider, &header).await?;
         let key = keys
             .find(&header)
             .ok_or_else(|| claims::refused("no key of its provider made the signature"))?;
         let claims = key.verify(token, header.alg)?;
-        claims::vouched(provider, &claims, wanted, self.now_s())
+        claims::check(provider, &claims, wanted, self.now_s())?;
+        Ok(claims)
     }
 
     async fn get<T: DeserializeOwned>(&self, provider: &Provider, url: &str) -> Result<T, Error> {
         let request = self.request(provider, reqwest::Method::GET, url)?;
+        self.read(provider, url, request).await
+    }
+
+    /// Sends a request whose answer is JSON.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        provider: &Provider,
+        url: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, Error> {
         let (status, body) = self.answer(provider, request).await?;
         if status != 200 {
             return Err(down(provider, format!("it answered {url} with {status}")));
@@ -231,7 +248,8 @@ impl Bearers for Oidc {
             if provider.issuer != issuer {
                 continue;
             }
-            match self.check(provider, token, Wanted::Bearer).await {
+            let checked = self.check(provider, token, Wanted::Bearer).await;
+            match checked.and_then(|claims| claims::vouched(provider, &claims)) {
                 Ok(vouched) => return Ok(vouched),
                 Err(error) => last = error,
             }

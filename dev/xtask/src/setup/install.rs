@@ -107,7 +107,8 @@ impl<'a> Installer<'a> {
             apt_install(&["nodejs", "npm"])?;
         }
         let mut npm = Command::new("npm");
-        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"]);
+        // Saved, for npm takes out again what it finds and nobody asked for.
+        npm.args(["install", "--save-exact", "--no-audit", "--no-fund", "--prefix"]);
         command::run(npm.arg(&prefix).arg(format!("{}@{version}", tool.package)))?;
         Ok(true)
     }

@@ -48,6 +48,9 @@ pub(crate) enum User {
         /// A file with the new password on its first line; `-` is standard input
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// With no name: a file with the password as it is, instead of asking for it
+        #[arg(long, value_name = "FILE", conflicts_with = "name")]
+        current_password_file: Option<PathBuf>,
         /// Take the password away: the user can no longer log in with one
         #[arg(long, requires = "name", conflicts_with = "password_file")]
         remove: bool,

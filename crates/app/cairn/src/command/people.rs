@@ -68,8 +68,8 @@ pub(crate) async fn user(context: &Context, args: &cli::User) -> anyhow::Result<
             }
             Ok(())
         }
-        cli::User::Password { name: None, password_file, .. } => {
-            let current = password(None, "current password")?;
+        cli::User::Password { name: None, password_file, current_password_file, .. } => {
+            let current = password(current_password_file.as_deref(), "current password")?;
             let new = new_password(password_file.as_deref())?;
             node.change_password(current.to_string(), new.to_string()).await?;
             changed(context, "you", "have a new password; log in again")

@@ -23,7 +23,7 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
             typed => typed.to_vec(),
         },
         tls: tls(args, &config.tls),
-        door: cairn_http::Options { hooks_to_private: args.hooks_to_private, ..config.options() },
+        door: door(args, config),
         collect: config.node.collect && !args.no_gc,
         disk_cache: cache::options(args, &bucket)?,
     };
@@ -46,6 +46,12 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
     tracing::info!("stopping");
     node.stop().await;
     Ok(())
+}
+
+fn door(args: &cli::Up, config: &Config) -> cairn_http::Options {
+    let set = config.options();
+    let public_url = args.public_url.clone().or_else(|| set.public_url.clone());
+    cairn_http::Options { hooks_to_private: args.hooks_to_private, public_url, ..set }
 }
 
 /// What was typed wins as a whole over what is set.

@@ -63,6 +63,21 @@ impl Lab {
         lab
     }
 
+    /// The same lab, whose commands talk to a node as nobody.
+    pub(crate) fn as_nobody(&self, node: &Node) -> Self {
+        let mut lab = self.with("CAIRN_URL", &node.url);
+        lab.env.retain(|(name, _)| !matches!(name.as_str(), "CAIRN_BUCKET" | "CAIRN_TOKEN"));
+        lab
+    }
+
+    /// The same lab, whose commands work where a profile says.
+    pub(crate) fn by_profile(&self) -> Self {
+        let mut lab = self.with("CAIRN_LOG", "warn");
+        let places = ["CAIRN_BUCKET", "CAIRN_URL", "CAIRN_TOKEN"];
+        lab.env.retain(|(name, _)| !places.contains(&name.as_str()));
+        lab
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

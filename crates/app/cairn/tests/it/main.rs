@@ -8,6 +8,7 @@
 #![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
 mod audit;
+mod browser;
 mod cached;
 mod contract;
 mod documented;
@@ -15,13 +16,16 @@ mod full;
 mod grpc;
 mod help;
 mod hubs;
+mod identity;
 mod json;
 mod kill;
 mod lab;
 mod mount;
 mod node;
 mod nodes;
+mod oidc;
 mod outage;
+mod people;
 mod pg;
 mod places;
 mod power;
@@ -29,5 +33,7 @@ mod process;
 mod running_node;
 mod stores;
 mod streams;
+mod tls;
 mod together;
 mod tree;
+mod walker;

@@ -11,6 +11,8 @@ pub(crate) struct Node {
     pub(crate) url: String,
     /// Root's token. Empty when the bucket had one before.
     pub(crate) token: String,
+    /// The SHA-256 of the certificate of its cluster's authority.
+    pub(crate) authority: String,
 }
 
 impl Node {
@@ -20,11 +22,18 @@ impl Node {
 
     /// With these words more on its command line.
     pub(crate) fn start_with(lab: &Lab, listen: &str, more: &str) -> Self {
-        let mut running = lab.start(&format!("--json up --listen {listen} --no-gc {more}"));
+        Self::up(lab, &format!("--listen {listen} {more}"))
+    }
+
+    /// A node that was started with these options.
+    pub(crate) fn up(lab: &Lab, options: &str) -> Self {
+        let mut running = lab.start(&format!("--json up --no-gc {options}"));
         let said: Value = serde_json::from_str(&running.line()).unwrap();
+        crate::documented::check("up", &said);
+        let authority = said["authority_sha256"].as_str().unwrap().to_owned();
         let url = said["urls"][0].as_str().unwrap().to_owned();
         let token = said["root_token"].as_str().unwrap_or_default().to_owned();
-        Self { running, url, token }
+        Self { running, url, token, authority }
     }
 
     /// Another node on the same bucket, which knows the same tokens.

@@ -180,7 +180,7 @@ fn page(
     if let Some(next) = next {
         put(&mut html, format_args!("<p><a href=\"./?after={}\">More</a>", escape(next)));
     }
-    html.push_str("</html>\n");
+    html.push_str("<p><a href=\"/auth/login\">Log in or out</a></html>\n");
     let mut response = respond(StatusCode::OK, HTML, html);
     sandbox(response.headers_mut());
     fresh(response)
@@ -193,7 +193,7 @@ fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
 /// A listing is of this moment and for this caller.
 fn fresh(mut response: Response) -> Response {
     set(response.headers_mut(), header::CACHE_CONTROL, "private, no-cache");
-    set(response.headers_mut(), header::VARY, "Accept, Authorization");
+    set(response.headers_mut(), header::VARY, "Accept, Authorization, Cookie");
     response
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use cairn_access::Shown;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::provider::see_other;
@@ -15,7 +16,7 @@ use crate::guard::escape;
 
 /// Nothing but what is in the page itself is loaded, and nobody frames it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-    frame-ancestors 'none'";
+    form-action 'self'; frame-ancestors 'none'";
 const STYLE: &str = "body{font:16px system-ui,sans-serif;max-width:22em;margin:4em auto;padding:0 1em}\
     label,a,button,input{display:block;width:100%;box-sizing:border-box;margin:.4em 0}\
     input,button,a.way{padding:.6em;font:inherit}a.way,button{text-align:center;border:1px solid;\
@@ -51,15 +52,27 @@ pub(super) fn leads_to(address: &str) -> Result<Response, Error> {
 
 pub(super) async fn show(call: Call) -> Result<Response, Error> {
     let next = next_of(call.query("next")?.as_deref());
-    page(&Here::of(&call), &next, StatusCode::OK, None).await
+    let (here, session) = (Here::of(&call), cookie::session_of(&call.headers).map(str::to_owned));
+    let who = logged_in(&here, session.as_deref()).await;
+    page(&here, &next, StatusCode::OK, Says { who, wrong: None }).await
 }
 
-async fn page(
-    here: &Here,
-    next: &str,
-    status: StatusCode,
-    wrong: Option<&str>,
-) -> Result<Response, Error> {
+/// Whose session the browser shows, while it holds.
+async fn logged_in(here: &Here, session: Option<&str>) -> Option<String> {
+    let shown = Shown { session: Some(session?), ..Shown::default() };
+    let visit = here.door.access().admit(shown, here.origin.clone()).await.ok()?;
+    visit.caller().owner().map(ToString::to_string)
+}
+
+/// What the page says beside its form.
+struct Says {
+    /// Who is logged in.
+    who: Option<String>,
+    /// Why a login was refused.
+    wrong: Option<String>,
+}
+
+async fn page(here: &Here, next: &str, status: StatusCode, says: Says) -> Result<Response, Error> {
     let snapshot = here.door.access().snapshot().await?;
     let mut html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
@@ -69,8 +82,15 @@ async fn page(
     let mut put = |text: std::fmt::Arguments<'_>| {
         html.write_fmt(text).expect("a string takes all text");
     };
-    if let Some(wrong) = wrong {
-        put(format_args!("<p class=wrong role=alert>{}</p>", escape(wrong)));
+    if let Some(wrong) = says.wrong {
+        put(format_args!("<p class=wrong role=alert>{}</p>", escape(&wrong)));
+    }
+    if let Some(who) = says.who {
+        put(format_args!(
+            "<p>You are logged in as <b>{}</b>.</p><form method=post action=\"/auth/logout\">\
+             <button>Log out</button></form><p>Or log in as somebody else:</p>",
+            escape(&who)
+        ));
     }
     let encoded = utf8_percent_encode(next, NON_ALPHANUMERIC);
     for provider in snapshot.providers() {
@@ -91,7 +111,8 @@ async fn page(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // With `no-referrer` a browser would not say either that the form is ours.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     Ok(response)
 }
 
@@ -125,16 +146,23 @@ pub(super) async fn submit(mut call: Call) -> Result<Response, Error> {
             response.headers_mut().append(header::SET_COOKIE, kept);
             Ok(response)
         }
-        Err(error) if error.status().is_server_error() => Err(error),
-        Err(error) => page(&here, &next, error.status(), Some(&error.to_string())).await,
+        Err(error) => refused(&here, &next, error).await,
     }
+}
+
+/// The page again, with why a login was refused.
+pub(super) async fn refused(here: &Here, next: &str, error: Error) -> Result<Response, Error> {
+    if error.status().is_server_error() {
+        return Err(error);
+    }
+    page(here, next, error.status(), Says { who: None, wrong: Some(error.to_string()) }).await
 }
 
 pub(super) async fn logout(call: Call) -> Result<Response, Error> {
     if let Some(token) = cookie::session_of(&call.headers) {
         let (access, token) = (call.door.access().clone(), token.to_owned());
         let closing = async move {
-            let shown = cairn_access::Shown { session: Some(&token), ..Default::default() };
+            let shown = Shown { session: Some(&token), ..Shown::default() };
             let visit = access.admit(shown, cairn_access::Origin::default()).await?;
             access.close_session(&visit).await
         };

@@ -3,12 +3,12 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use cairn_access::{Provider, ProviderName};
-use cairn_oidc::Polled;
+use cairn_access::{Provider, ProviderName, Vouched};
+use cairn_oidc::{Pending, Polled};
 
 use super::page::{leads_to, next_of};
 use super::session::{SESSION_LIFE, open_vouched, opened};
-use super::{Here, cookie};
+use super::{Here, cookie, page};
 use crate::api::{DeviceAsked, DeviceBegun, DeviceWaits};
 use crate::call::{Call, json};
 use crate::door::Inner;
@@ -46,19 +46,17 @@ pub(super) async fn start(call: Call) -> Result<Response, Error> {
 }
 
 pub(super) async fn callback(call: Call) -> Result<Response, Error> {
-    let pending = cookie::pending_of(&call.headers)?;
-    if let Some(error) = call.query("error")? {
-        let shown: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
-        let reason = format!("the provider says: {shown}");
-        return Err(cairn_access::Error::Bearer { reason }.into());
-    }
-    let (code, state) = (asked(&call, "code")?, asked(&call, "state")?);
-    let name: ProviderName = pending.provider.parse()?;
-    let provider = call.door.access().snapshot().await?.provider(&name)?.clone();
-    let vouched = call.door.oidc().finish(&provider, &pending, &state, &code).await?;
     let here = Here::of(&call);
-    let session = open_vouched(&here, vouched).await?;
-    let mut response = leads_to(&next_of(Some(&pending.next)))?;
+    let pending = match cookie::pending_of(&call.headers) {
+        Ok(pending) => pending,
+        Err(error) => return page::refused(&here, &next_of(None), error).await,
+    };
+    let next = next_of(Some(&pending.next));
+    let session = match come_back(&here, &pending, Brought::of(&call)).await {
+        Ok(vouched) => open_vouched(&here, vouched).await?,
+        Err(error) => return page::refused(&here, &next, error).await,
+    };
+    let mut response = leads_to(&next)?;
     let kept = cookie::keep_session(&here, session.token.expose(), SESSION_LIFE.as_secs());
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, kept);
@@ -66,9 +64,39 @@ pub(super) async fn callback(call: Call) -> Result<Response, Error> {
     Ok(response)
 }
 
-fn asked(call: &Call, name: &str) -> Result<String, Error> {
-    let value = call.query(name)?;
-    value.ok_or_else(|| Error::invalid(format!("?{name}= is missing; begin again")))
+/// What a browser came back with.
+struct Brought {
+    error: Option<String>,
+    code: Option<String>,
+    state: Option<String>,
+    issuer: Option<String>,
+}
+
+impl Brought {
+    fn of(call: &Call) -> Result<Self, Error> {
+        let (error, code) = (call.query("error")?, call.query("code")?);
+        Ok(Self { error, code, state: call.query("state")?, issuer: call.query("iss")? })
+    }
+}
+
+/// Whom the provider vouches for by what the browser came back with.
+async fn come_back(
+    here: &Here,
+    pending: &Pending,
+    brought: Result<Brought, Error>,
+) -> Result<Vouched, Error> {
+    let Brought { error, code, state, issuer } = brought?;
+    if let Some(error) = error {
+        let shown: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
+        let reason = format!("the provider says: {shown}");
+        return Err(cairn_access::Error::LoginRefused { reason }.into());
+    }
+    let (Some(code), Some(state)) = (code, state) else {
+        return Err(Error::invalid("?code= or ?state= is missing; begin again"));
+    };
+    let provider = provider(&here.door, &pending.provider).await?;
+    let oidc = here.door.oidc();
+    Ok(oidc.finish(&provider, pending, &state, &code, issuer.as_deref()).await?)
 }
 
 pub(super) async fn begin_device(call: Call) -> Result<Response, Error> {

@@ -231,7 +231,7 @@ async fn a_login_holds_its_own_nonce_and_state() {
     assert!(!begun.url.contains(&pending.verifier), "the verifier stays here");
     let finish = async |changes: Value, state: &str| {
         issuer.answer("/token", 200, json!({"id_token": signer.sign(&claims(&issuer, changes))}));
-        oidc.finish(&corp, &pending, state, "code").await
+        oidc.finish(&corp, &pending, state, "code", None).await
     };
     let nonce = pending.nonce.as_str();
     let done = finish(json!({"nonce": nonce}), &pending.state).await.unwrap();
@@ -250,6 +250,90 @@ async fn a_login_holds_its_own_nonce_and_state() {
     assert!(finish(ours, &pending.state).await.is_ok());
     let theirs = json!({"nonce": nonce, "azp": "other"});
     assert!(finish(theirs, &pending.state).await.is_err());
+}
+
+/// RFC 9207: who says that it is another provider is refused, and so is silence of one that would say it.
+#[tokio::test]
+async fn the_answer_is_of_the_provider_that_was_asked() {
+    let issuer = Issuer::start().await;
+    let (corp, signer) = (provider(&issuer), Signer::ec("a"));
+    issuer.publish(&[&signer]);
+    let mut metadata = issuer.metadata();
+    for (says_so, shown, holds) in [
+        (false, None, true),
+        (false, Some(issuer.url()), true),
+        (false, Some("https://evil.example".to_owned()), false),
+        (true, Some(issuer.url()), true),
+        (true, None, false),
+    ] {
+        metadata["authorization_response_iss_parameter_supported"] = json!(says_so);
+        issuer.answer("/.well-known/openid-configuration", 200, metadata.clone());
+        let oidc = Oidc::new(&Env::real()).unwrap();
+        let pending = oidc.begin(&corp, "https://node/auth/callback", "/").await.unwrap().pending;
+        let token = signer.sign(&claims(&issuer, json!({"nonce": pending.nonce})));
+        issuer.answer("/token", 200, json!({"id_token": token}));
+        let done = oidc.finish(&corp, &pending, &pending.state, "code", shown.as_deref()).await;
+        assert_eq!(done.is_ok(), holds, "{says_so} {shown:?} {done:?}");
+    }
+}
+
+/// OIDC-4: userinfo fills gaps, of the very person, and replaces nothing.
+#[tokio::test]
+async fn oidc_4_userinfo_tells_what_the_id_token_does_not() {
+    let issuer = Issuer::start().await;
+    let (corp, signer) = (provider(&issuer), Signer::ec("a"));
+    issuer.publish(&[&signer]);
+    let mut metadata = issuer.metadata();
+    metadata["userinfo_endpoint"] = json!(format!("{}/userinfo", issuer.url()));
+    issuer.answer("/.well-known/openid-configuration", 200, metadata);
+    let oidc = Oidc::new(&Env::real()).unwrap();
+    let login = async |changes: Value, told: Value| {
+        let token = signer.sign(&claims(&issuer, changes));
+        issuer.answer("/token", 200, json!({"id_token": token, "access_token": "opaque"}));
+        issuer.answer("/userinfo", 200, told);
+        match oidc.poll_device(&corp, "d").await? {
+            Polled::Done(vouched) => {
+                let groups = vouched.groups.iter().map(ToString::to_string).collect::<Vec<_>>();
+                Ok::<_, Error>((vouched.user.as_str().to_owned(), groups.join(" ")))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let nothing = json!({"email": null, "email_verified": null, "groups": null});
+    let bob = json!({"sub": "4711", "email": "bob@example.org", "email_verified": true,
+                     "groups": ["ops"]});
+    let (bobs, alices) = ("corp/bob@example.org", "corp/alice@example.org");
+    let told = login(nothing.clone(), bob.clone()).await.unwrap();
+    assert_eq!(told, (bobs.to_owned(), "corp/ops".to_owned()));
+    // What the id token tells stays.
+    let told = login(json!({"groups": null}), bob.clone()).await.unwrap();
+    assert_eq!(told, (alices.to_owned(), "corp/ops".to_owned()));
+    let told = login(json!({"groups": ["a"]}), bob.clone()).await.unwrap();
+    assert_eq!(told, (alices.to_owned(), "corp/a".to_owned()));
+    // An address and its being verified come from one place.
+    let told = login(json!({"email_verified": null}), bob.clone()).await.unwrap();
+    assert_eq!(told.0, bobs);
+    let unverified = json!({"sub": "4711", "email": "root@example.org"});
+    assert!(login(json!({"email": null}), unverified).await.is_err());
+    let only_verified = json!({"sub": "4711", "email_verified": true});
+    assert!(login(json!({"email_verified": null}), only_verified).await.is_err());
+    let denied = json!({"sub": "4711", "email": "a@b", "email_verified": false});
+    assert!(login(nothing.clone(), denied).await.is_err());
+    // Of somebody else, or of nobody.
+    for sub in [json!("4712"), json!(null), json!(4711), json!("")] {
+        let mut other = bob.clone();
+        other["sub"] = sub;
+        assert!(login(nothing.clone(), other.clone()).await.is_err());
+        let mut unnamed = nothing.clone();
+        unnamed["sub"] = json!(null);
+        assert!(login(unnamed, other).await.is_err());
+    }
+    // It does not answer.
+    issuer.answer("/userinfo", 500, bob);
+    let token = signer.sign(&claims(&issuer, nothing));
+    issuer.answer("/token", 200, json!({"id_token": token, "access_token": "opaque"}));
+    let error = oidc.poll_device(&corp, "d").await.unwrap_err();
+    assert!(matches!(error, Error::ProviderDown { .. }), "{error}");
 }
 
 #[tokio::test]
