@@ -10,16 +10,14 @@ mod command;
 mod config;
 mod context;
 mod exit;
+mod log;
 mod output;
 mod profile;
 mod progress;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use crate::cli::Cli;
-use crate::config::LogFormat;
-use crate::exit::Usage;
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
@@ -30,9 +28,6 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return exit::report(&error, cli.global.json),
     };
-    if let Err(error) = start_logging(cli.global.verbose, &loaded.config.log) {
-        return exit::report(&error.into(), cli.global.json);
-    }
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -44,30 +39,19 @@ fn main() -> ExitCode {
         Err(error) => return exit::report(&error.into(), cli.global.json),
     };
     let json = cli.global.json;
+    let entered = runtime.enter();
+    let logging = match log::start(cli.global.verbose, &loaded.config.log) {
+        Ok(logging) => logging,
+        Err(error) => return exit::report(&error.into(), json),
+    };
+    drop(entered);
     let done = runtime.block_on(Box::pin(command::run(cli, loaded)));
+    drop(logging);
     runtime.shutdown_background();
     match done {
         Ok(code) => code,
         Err(error) => exit::report(&error, json),
     }
-}
-
-fn start_logging(verbose: u8, log: &config::Log) -> Result<(), Usage> {
-    let text = match verbose {
-        0 => std::env::var("CAIRN_LOG").ok().filter(|text| !text.is_empty()),
-        1 => Some("info".to_owned()),
-        _ => Some("debug".to_owned()),
-    };
-    let text = text.as_deref().unwrap_or(&log.filter);
-    let filter = tracing_subscriber::EnvFilter::try_new(text)
-        .map_err(|error| Usage(format!("{text:?} is no filter for the log: {error}")))?;
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.with_ansi(!plain && std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(())
 }
 
 /// Pulls hold directories open; the soft limit of many systems is 1024.

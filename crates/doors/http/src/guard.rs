@@ -5,22 +5,20 @@ use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
-use cairn_access::{Action, Origin, Peer, Resource, Shown, Visit};
+use cairn_access::{Action, Origin, Resource, Shown, Visit};
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt as _;
-use utoipa::ToSchema;
+use tracing::Instrument as _;
 
 use crate::args::Args;
 use crate::call::{Call, Changed, Pieces, pieces, to_its_end};
@@ -28,27 +26,9 @@ use crate::door::{Inner, Methods, Mount, allowed, route_for};
 use crate::error::Error;
 use crate::fs::Location;
 use crate::limits::{JSON_BYTES_MAX, URI_BYTES_MAX};
-use crate::login::{login_address, see_other, session_of};
+use crate::login::session_of;
+use crate::place::Place;
 use crate::route::{Effect, Permission, Route, Rule, Scope};
-
-/// The one shape of errors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ErrorBody {
-    /// What went wrong.
-    pub error: ErrorDetail,
-}
-
-/// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ErrorDetail {
-    /// `retry`, `conflict`, `not_found`, `invalid`, `denied`, `corrupt`, `exhausted`, `closed` or
-    /// `internal`.
-    pub kind: String,
-    /// What happened, and what to do.
-    pub message: String,
-    /// Names the request in the node's log.
-    pub request_id: String,
-}
 
 /// The characters of a path that an error message repeats.
 const PATH_SHOWN: usize = 200;
@@ -70,7 +50,7 @@ pub(crate) async fn answer(
         }
         Some((route, permission)) => {
             let run = Box::pin(let_through(&door, route, *permission, request, &place));
-            run.await
+            run.instrument(place.span()).await
         }
     };
     place.end(&door, answered)
@@ -89,7 +69,7 @@ pub(crate) async fn mounted(door: Inner, mount: Mount, mut request: Request) -> 
         Err(error) => return place.end(&door, Err(error)),
     };
     let request = request.map(|body| counted_in(&door, body));
-    let answered = mount.service.oneshot(request).await;
+    let answered = mount.service.oneshot(request).instrument(place.span()).await;
     let response = answered.unwrap_or_else(|never| match never {});
     let counting = door.clone();
     // Trailers stay where they are: an answer of gRPC ends with its status in them.
@@ -111,107 +91,6 @@ pub(crate) async fn nothing_there(door: Inner, request: Request) -> Response {
         Ok(_) => Err(Error::NoRoute { path }),
     };
     place.end(&door, answered)
-}
-
-/// A request among those that are worked on.
-struct Place {
-    id: String,
-    method: Method,
-    uri: Uri,
-    pattern: &'static str,
-    began: Duration,
-    wants_html: bool,
-    /// Whether it has an `Authorization` header: then it is a program's, not a person's.
-    shows_header: bool,
-}
-
-impl Place {
-    fn take(door: &Inner, pattern: &'static str, request: &Request) -> Self {
-        Self {
-            id: door.request_id(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            pattern,
-            began: door.env().clock.monotonic(),
-            shows_header: request.headers().contains_key(header::AUTHORIZATION),
-            wants_html: pattern.starts_with("/fs") && wants_html(request.headers()),
-        }
-    }
-
-    /// Where the request came from, for who decides on it.
-    fn origin(&self, request: &Request) -> Origin {
-        Origin {
-            door: match self.pattern.split('/').nth(1) {
-                Some("fs") => "fs",
-                Some("dav") => "dav",
-                _ => "rest",
-            },
-            request: self.id.clone(),
-            peer: request.extensions().get::<Peer>().copied().unwrap_or_default(),
-        }
-    }
-
-    fn end(self, door: &Inner, answered: Result<Response, Error>) -> Response {
-        let mut response = answered.unwrap_or_else(|error| self.refusal(&error));
-        let status = response.status();
-        let headers = response.headers_mut();
-        let id = HeaderValue::from_str(&self.id).expect("hexadecimal digits fit a header");
-        headers.insert("x-request-id", id);
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let took = door.env().clock.monotonic().saturating_sub(self.began);
-        door.metrics().request(self.pattern, self.method.as_str(), status.as_u16(), took);
-        tracing::debug!(id = %self.id, method = %self.method, uri = %self.uri, %status, ?took, "request");
-        response
-    }
-
-    fn refusal(&self, error: &Error) -> Response {
-        let status = error.status();
-        if self.wants_html && status == StatusCode::UNAUTHORIZED && !self.shows_header {
-            return see_other(login_address(self.uri.path()));
-        }
-        // 502 is what somebody else's server did.
-        if status.is_server_error() && status != StatusCode::BAD_GATEWAY {
-            tracing::error!(id = %self.id, uri = %self.uri, %error, "a request failed");
-        }
-        let mut response = if self.wants_html {
-            crate::fs::error_page(status, &error.to_string(), &self.id)
-        } else {
-            let detail = ErrorDetail {
-                kind: error.kind().to_string(),
-                message: error.to_string(),
-                request_id: self.id.clone(),
-            };
-            let body = serde_json::to_vec(&ErrorBody { error: detail })
-                .expect("three strings are always JSON");
-            crate::call::respond(status, "application/json", body)
-        };
-        let length = HttpBody::size_hint(response.body()).exact();
-        let headers = response.headers_mut();
-        if let Some(length) = length {
-            headers.insert(header::CONTENT_LENGTH, length.into());
-        }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let (name, value) = match (error, status.as_u16()) {
-            (Error::Method { allowed, .. }, _) => (header::ALLOW, allowed.clone()),
-            (Error::Ambiguous { .. }, _) => (header::CONNECTION, "close".to_owned()),
-            (Error::Range { len, .. }, _) => (header::CONTENT_RANGE, format!("bytes */{len}")),
-            (_, 401) => (
-                header::WWW_AUTHENTICATE,
-                "Basic realm=\"cairn\", charset=\"UTF-8\", Bearer".to_owned(),
-            ),
-            (_, 429 | 503) => (header::RETRY_AFTER, "1".to_owned()),
-            _ => return response,
-        };
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(name, value);
-        }
-        response
-    }
-}
-
-fn wants_html(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// Lets a request through to its handler, or not.

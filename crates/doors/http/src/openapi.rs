@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, schema::Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::Error;
-use crate::guard::ErrorBody;
+use crate::place::ErrorBody;
 use crate::route::{Permission, Route};
 
 pub use params::{Holds, Query};

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
-use crate::guard::ErrorBody;
+use crate::place::ErrorBody;
 
 /// Requests under way at a time.
 const IN_FLIGHT_MAX: usize = 16;
