@@ -3,7 +3,7 @@
 //! Fenced blocks whose info string is `sh test` run; the blocks of one file are one walk-through:
 //! one shell, one empty directory and one home, from the first to the last, so later blocks see
 //! the variables and files of earlier ones. `sh test fresh` begins anew. A non-zero exit fails.
-//! A comment line `# => TEXT` expects TEXT in what the block printed, after what the one before it
+//! A comment `# => TEXT` expects TEXT in what the block printed, after what the one before it
 //! matched. Servers started with `&` are stopped at the end. `proto/` is there as in a checkout, and
 //! programs that `cargo xtask setup` installs are found.
 

@@ -64,8 +64,8 @@ mod otel {
     use opentelemetry_sdk::Resource;
     use opentelemetry_sdk::trace::SdkTracerProvider;
     use tracing::Level;
-    use tracing_subscriber::filter::Targets;
     use tracing_subscriber::Layer;
+    use tracing_subscriber::filter::Targets;
 
     use crate::exit::Usage;
 

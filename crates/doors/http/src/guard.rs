@@ -130,7 +130,8 @@ async fn let_through(
     if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
         return Err(Error::invalid(format!("the address is longer than {URI_BYTES_MAX} bytes")));
     }
-    same_site(&parts.method, &parts.uri, &parts.headers)?;
+    let public = door.options().public_url.as_deref();
+    same_site(public, &parts.method, &parts.uri, &parts.headers)?;
     let args = Args::parse(route.pattern, parts.uri.path())?;
     let body = check_length(&parts.headers, body, route.body_max)?;
     let body: Pieces = if body.is_end_stream() {
@@ -288,7 +289,12 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
 
 /// A browser adds the credentials it was once given to requests that any page makes. So nothing is
 /// changed by a request that a browser says another site made.
-fn same_site(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+fn same_site(
+    public_url: Option<&str>,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Error> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
@@ -299,9 +305,16 @@ fn same_site(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Erro
     let host = uri.authority().map(Authority::as_str).or_else(|| text(header::HOST));
     let other = text(header::ORIGIN).is_some_and(|origin| {
         let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority.is_none() || authority != host
+        // A proxy may name another host to us than browsers name to it.
+        let known = [host, public_url.and_then(host_of)];
+        authority.is_none() || !known.contains(&authority)
     });
     if foreign || other { Err(Error::CrossSite) } else { Ok(()) }
+}
+
+/// The host and port of an address.
+fn host_of(url: &str) -> Option<&str> {
+    url.split_once("://").and_then(|(_, rest)| rest.split('/').next())
 }
 
 fn check_length(headers: &HeaderMap, body: Body, max: usize) -> Result<Body, Error> {

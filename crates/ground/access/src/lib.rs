@@ -1,8 +1,10 @@
 //! Who may do what: principals, tokens, grants, and the one `authorize()`.
 //!
-//! A **principal** is somebody or something that acts. It shows a **token** to be let in. A
-//! **grant** gives a principal, every caller who signed in (`authenticated`), or every caller
-//! (`anonymous`) a **role** on the datasets that a **pattern** covers. A door asks two things, in
+//! A **principal** is somebody or something that acts. To be let in it shows a **token**, its
+//! **password**, a **client certificate**, or what an **identity provider** signed for it: then it is a
+//! user of that provider, `PROVIDER/NAME`. A **grant** gives a principal, such a user, a **group**, every
+//! caller who signed in (`authenticated`), or every caller (`anonymous`) a **role** on the datasets that
+//! a **pattern** covers. A door asks two things, in
 //! this order:
 //!
 //! 1. [`Access::admit`]: who sends this request, on the state of this moment: a [`Visit`];
@@ -25,6 +27,8 @@
 //!   bucket does not answer, nothing is decided on older knowledge.
 //! - ACCESS-6 Every decision of the gate is recorded before anybody acts on it, a change again before
 //!   it is acknowledged; what cannot be recorded is refused ([`cairn_audit`]).
+//! - ACCESS-7 Guessing passwords is slowed: after a few wrong ones for an account or from an address the
+//!   next is looked at only after a wait that doubles, and an account that is not there costs as much.
 //!
 //! # Who owns the state, what is durable when, what survives a crash
 //!

@@ -20,8 +20,9 @@
 //!
 //! # Absent on purpose
 //!
-//! Encrypted tokens, userinfo as a signed token, the implicit flow, opaque bearer tokens (introspection), refresh tokens: a session
-//! is a token of this cluster, which it can revoke within a second.
+//! Encrypted tokens, userinfo as a signed token, the implicit flow, opaque bearer tokens
+//! (introspection), refresh tokens: a session is a token of this cluster, which it can revoke within a
+//! second.
 
 #![forbid(unsafe_code)]
 

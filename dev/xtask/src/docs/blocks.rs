@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Block>> {
                 break;
             }
             if let Some(block) = &mut block {
-                if let Some(expected) = line.trim_start().strip_prefix("# => ") {
+                if let Some((_, expected)) = line.split_once("# => ") {
                     block.expected.push((number, expected.trim().to_string()));
                 }
                 block.text.push_str(line);

@@ -59,6 +59,8 @@ fn a_failing_command_fails_its_block() {
 #[test]
 fn expectations_are_met_in_order() {
     check("```sh test\nprintf 'a 1\\nb 2\\n'\n# => a\n# => b 2\n```\n").unwrap();
+    check("```sh test\necho a   # => a\necho b   # => b\n```\n").unwrap();
+    assert!(check("```sh test\necho a   # => b\n```\n").is_err());
     let text = "```sh test\nprintf 'a\\nb\\n'\n# => b\n# => a\n```\n";
     assert_eq!(complaint(text), "A.md:4: \"a\" was not printed:\na\nb\n");
 }

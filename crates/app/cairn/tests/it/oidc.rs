@@ -124,6 +124,37 @@ fn a_browser_logs_in_by_a_provider_that_takes_anybody() {
     node.stop();
 }
 
+/// Behind a proxy browsers come back to its address, over TLS, and may send the form from there.
+#[test]
+fn a_node_behind_a_proxy_knows_where_browsers_reach_it() {
+    let lab = Lab::new();
+    let node = Node::up(&lab, "--listen 127.0.0.1:0 --public-url https://cairn.example.org/");
+    let provider = Provider::lenient();
+    let root = lab.through(&node);
+    root.ok(&format!("idp add corp --issuer {} --client-id any", provider.issuer));
+    let walker = Walker::new(&lab, "any");
+    let start = format!("{}/auth/start/corp", node.url);
+    let page = walker.go(&start, &["-i", "--no-location"]);
+    assert_eq!(page.status, 303, "{page:?}");
+    let back = "redirect_uri=https%3A%2F%2Fcairn.example.org%2Fauth%2Fcallback&";
+    assert!(page.body.contains(back) && page.body.contains("; Secure"), "{page:?}");
+    let form = format!("{}/auth/login", node.url);
+    for (origin, status) in [
+        ("https://cairn.example.org", 401),
+        (node.url.as_str(), 401),
+        ("https://evil.example.org", 403),
+        ("null", 403),
+    ] {
+        let header = format!("Origin: {origin}");
+        let page = walker.go(&form, &["-d", "user=x&password=y", "-H", &header]);
+        assert_eq!(page.status, status, "{origin}: {page:?}");
+    }
+    node.stop();
+    for wrong in ["cairn.example.org", "ftp://x", "https://", "https://x?y", "https://a@b"] {
+        lab.cairn_refuses(&format!("up --public-url {wrong}"));
+    }
+}
+
 /// OIDC-1, OIDC-4: a confidential client with PKCE; claims at the userinfo endpoint; keys that rotate.
 #[test]
 fn a_browser_logs_in_by_a_strict_provider() {

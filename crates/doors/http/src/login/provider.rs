@@ -15,7 +15,7 @@ use crate::door::Inner;
 use crate::error::Error;
 
 /// The provider that the path names.
-async fn provider(door: &Inner, id: &str) -> Result<Provider, Error> {
+async fn provider(door: Inner, id: String) -> Result<Provider, Error> {
     let name: ProviderName = id.parse()?;
     Ok(door.access().snapshot().await?.provider(&name)?.clone())
 }
@@ -36,7 +36,7 @@ fn redirect_address(call: &Call) -> Result<String, Error> {
 }
 
 pub(super) async fn start(call: Call) -> Result<Response, Error> {
-    let provider = provider(&call.door.clone(), &call.args.id()?.to_owned()).await?;
+    let provider = provider(&call.door.clone(), call.args.id()?).await?;
     let next = next_of(call.query("next")?.as_deref());
     let begun = call.door.oidc().begin(&provider, &redirect_address(&call)?, &next).await?;
     let kept = cookie::keep_pending(&Here::of(&call), &begun.pending)?;
@@ -103,7 +103,7 @@ pub(super) async fn begin_device(call: Call) -> Result<Response, Error> {
     let begun = call
         .door
         .oidc()
-        .begin_device(&provider(&call.door.clone(), &call.args.id()?.to_owned()).await?)
+        .begin_device(&provider(&call.door.clone(), call.args.id()?).await?)
         .await?;
     let body = DeviceBegun {
         device_code: begun.device_code,
@@ -118,7 +118,7 @@ pub(super) async fn begin_device(call: Call) -> Result<Response, Error> {
 
 pub(super) async fn poll_device(mut call: Call) -> Result<Response, Error> {
     let asked: DeviceAsked = call.json().await?;
-    let provider = provider(&call.door.clone(), &call.args.id()?.to_owned()).await?;
+    let provider = provider(&call.door.clone(), call.args.id()?).await?;
     let slow_down = match call.door.oidc().poll_device(&provider, &asked.device_code).await? {
         Polled::Done(vouched) => return opened(&open_vouched(&Here::of(&call), vouched).await?),
         Polled::Pending => false,

@@ -12,6 +12,7 @@ mod gate;
 mod hooks;
 mod hostile;
 mod http2;
+mod numbers;
 mod proofs;
 mod roads;
 mod support;

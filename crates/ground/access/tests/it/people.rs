@@ -87,7 +87,7 @@ fn a_password_lets_in_and_a_new_one_shuts_out() {
     });
 }
 
-/// ACCESS-2, ACCESS-6: guessing gets slower and slower, and who knows the password is let in again
+/// ACCESS-2, ACCESS-7: guessing gets slower and slower, and who knows the password is let in again
 /// afterwards; who is remembered is not shut out by others' guesses.
 #[test]
 fn access_6_guessing_is_slowed() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use cairn_env::Env;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -28,11 +29,13 @@ impl Issuer {
         let issuer = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
         issuer.answer("/.well-known/openid-configuration", 200, issuer.metadata());
         let state = Arc::clone(&issuer.state);
-        tokio::spawn(async move {
+        let env = Env::real();
+        let spawn = Arc::clone(&env.spawn);
+        env.spawn.task(Box::pin(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&state)));
+                spawn.task(Box::pin(answer(stream, Arc::clone(&state))));
             }
-        });
+        }));
         issuer
     }
 
