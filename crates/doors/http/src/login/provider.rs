@@ -15,7 +15,7 @@ use crate::door::Inner;
 use crate::error::Error;
 
 /// The provider that the path names.
-async fn provider(door: Inner, id: String) -> Result<Provider, Error> {
+async fn provider(door: &Inner, id: &str) -> Result<Provider, Error> {
     let name: ProviderName = id.parse()?;
     Ok(door.access().snapshot().await?.provider(&name)?.clone())
 }
