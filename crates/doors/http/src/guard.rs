@@ -28,6 +28,7 @@ use crate::fs::Location;
 use crate::limits::{JSON_BYTES_MAX, URI_BYTES_MAX};
 use crate::login::session_of;
 use crate::place::Place;
+use crate::rest_of_body::RestOfBody;
 use crate::route::{Effect, Permission, Route, Rule, Scope};
 
 /// The characters of a path that an error message repeats.
@@ -43,6 +44,7 @@ pub(crate) async fn answer(
     let method = request.method().clone();
     let place = Place::take(&door, pattern, &request);
     let found = route_for(methods, &method);
+    let (request, rest) = RestOfBody::of(request);
     let answered = match found {
         None => {
             let method: String = method.as_str().chars().take(32).collect();
@@ -53,6 +55,9 @@ pub(crate) async fn answer(
             run.instrument(place.span()).await
         }
     };
+    if answered.is_err() {
+        rest.read(&door).await;
+    }
     place.end(&door, answered)
 }
 

@@ -39,6 +39,7 @@ mod metrics;
 pub mod openapi;
 mod place;
 mod rest;
+mod rest_of_body;
 pub mod route;
 mod serve;
 mod socket;
