@@ -29,14 +29,15 @@ impl Drop for Logging {
 
 /// Begins to log. `-v` wins over `CAIRN_LOG`, and that over the settings. Within a runtime.
 pub(crate) fn start(verbose: u8, log: &Log) -> Result<Logging, Usage> {
-    let text = match verbose {
-        0 => std::env::var("CAIRN_LOG").ok().filter(|text| !text.is_empty()),
-        1 => Some("info".to_owned()),
-        _ => Some("debug".to_owned()),
+    let variable = std::env::var("CAIRN_LOG").ok().filter(|text| !text.is_empty());
+    let (from, text) = match (verbose, &variable) {
+        (0, Some(text)) => ("CAIRN_LOG", text.as_str()),
+        (0, None) => ("the setting log.filter", log.filter.as_str()),
+        (1, _) => ("-v", "info"),
+        _ => ("-vv", "debug"),
     };
-    let text = text.as_deref().unwrap_or(&log.filter);
     let filter = EnvFilter::try_new(text)
-        .map_err(|error| Usage(format!("{text:?} is no filter for the log: {error}")))?;
+        .map_err(|error| Usage(format!("{from}: {text:?} is no filter of the log: {error}")))?;
     let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match log.format {
