@@ -27,6 +27,9 @@ const ANSWER_SECONDS_MAX: &str = "65";
 const RUN_SECONDS_MAX: &str = "240";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance";
+/// What is followed has no end: it is asked for what there is.
+const ENDING: &str =
+    "[[operations]]\ninclude-path = \"/api/v1/audit\"\nparameters = { follow = \"false\" }\n";
 /// The names that the second run puts into paths.
 const NAMES: &str = "[parameters]\nproject = \"main\"\nname = \"data\"\ntag = \"v1\"\nother = \"v2\"\n\
                      path = \"sub\"\n";
@@ -89,7 +92,8 @@ fn start(program: &Path, room: &Path) -> Result<Node> {
 
 /// One run of schemathesis, which prints what it finds; returns its count of requests.
 fn ask(room: &Path, node: &Node, examples: &str, config: &str, more: &[&str]) -> Result<String> {
-    fs::write(room.join("schemathesis.toml"), config).context("cannot write its configuration")?;
+    fs::write(room.join("schemathesis.toml"), format!("{config}{ENDING}"))
+        .context("cannot write its configuration")?;
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", RUN_SECONDS_MAX]).arg(find("schemathesis")?);
     command.args(["--config-file", "schemathesis.toml", "run"]).current_dir(room);

@@ -105,7 +105,7 @@ pub(crate) fn document(routes: &[Route]) -> Result<String, Error> {
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer" },
                 "basic": { "type": "http", "scheme": "basic",
-                    "description": "Any user name, the token as password." },
+                    "description": "A user and its password, or any user name and a token." },
             },
         },
     });
@@ -123,7 +123,7 @@ fn operation(route: &Route, shapes: &mut BTreeMap<String, Value>) -> Value {
         "description": "An error.",
         "content": { "application/json": { "schema": reference("ErrorBody") } },
     });
-    if route.pattern.starts_with("/fs") {
+    if route.pattern.starts_with("/fs") || route.pattern.starts_with("/auth") {
         // Browsers get it as a page.
         error["content"]["text/html"] = json!({ "schema": { "type": "string" } });
     }
