@@ -11,6 +11,11 @@ use crate::limits::PROPFIND_PROPS_MAX;
 /// The namespace of WebDAV.
 pub(super) const DAV: &str = "DAV:";
 
+/// The namespaces of the prefixes `xml` and `xmlns`: an answer could not declare them by another one
+/// (Namespaces in XML 1.0, section 3).
+const RESERVED: [&[u8]; 2] =
+    [b"http://www.w3.org/XML/1998/namespace", b"http://www.w3.org/2000/xmlns/"];
+
 /// A property's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Prop {
@@ -101,6 +106,9 @@ fn take(asked: &mut Option<Asked>, prop: Prop) -> Result<(), Error> {
 
 fn named(namespace: &ResolveResult<'_>, start: &BytesStart<'_>) -> Result<Prop, Error> {
     let namespace = match namespace {
+        ResolveResult::Bound(namespace) if RESERVED.contains(&namespace.into_inner()) => {
+            return Err(bad("a name is in a reserved namespace"));
+        }
         ResolveResult::Bound(namespace) => text(namespace.into_inner())?,
         ResolveResult::Unbound => String::new(),
         ResolveResult::Unknown(_) => return Err(bad("a prefix has no namespace")),
@@ -201,8 +209,11 @@ mod tests {
             "<!DOCTYPE a [<!ENTITY b 'c'>]><propfind xmlns='DAV:'><allprop/></propfind>",
             "<propfind xmlns='DAV:'><prop><a\"b/></prop></propfind>",
             "<propfind xmlns='DAV:'><prop><a b='1' b='2'/></prop></propfind>",
+            "<propfind xmlns='DAV:'><prop><xmlns:a/></prop></propfind>",
+            "<propfind xmlns='DAV:'><prop><xml:a/></prop></propfind>",
             many.as_str(),
         ] {
+            crate::fuzzing::propfind(body.as_bytes());
             assert!(parse(body.as_bytes()).is_err(), "{body}");
         }
         assert!(parse(b"<propfind xmlns='DAV:'><prop><a\xff/></prop></propfind>").is_err());
