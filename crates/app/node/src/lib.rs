@@ -156,7 +156,7 @@ impl Node {
         let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let server = options.tls.server(&addresses, &authority, &access, env)?;
         let (stop, stopped) = watch::channel(false);
-        let door = doors(&datasets, &access, &stopped)?;
+        let door = doors(&datasets, &access, &stopped, &options.door)?;
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {
@@ -196,10 +196,11 @@ fn doors(
     datasets: &Datasets,
     access: &Access,
     stopped: &watch::Receiver<bool>,
+    set: &cairn_http::Options,
 ) -> Result<DoorBuilder, Error> {
     let uploads = Uploads::new(datasets.clone());
-    let lasting = cairn_grpc::Options { stopped: Some(stopped.clone()), ..Default::default() };
-    let grpc = cairn_grpc::Door::new(datasets.clone(), uploads.clone(), access.clone(), lasting)?;
+    let options = cairn_grpc::Options { body_wait: set.waits.body, stopped: Some(stopped.clone()) };
+    let grpc = cairn_grpc::Door::new(datasets.clone(), uploads.clone(), access.clone(), options)?;
     let http = DoorBuilder::new(datasets.clone(), uploads, access.clone());
     let mounted = |door: DoorBuilder, pattern| door.mount("grpc", pattern, grpc.router());
     Ok(cairn_grpc::PATTERNS.into_iter().fold(http, mounted))

@@ -76,7 +76,8 @@ impl Gate {
     }
 
     async fn admit(&self, asker: Asker) -> Result<Visit, Error> {
-        let authorization = authorization(&asker.headers)?;
+        let unreadable = |error| Error::Access(self.access.refuse(&asker.origin, error));
+        let authorization = authorization(&asker.headers).map_err(unreadable)?;
         // A session's cookie is a browser's, and no browser calls here.
         let shown = Shown { authorization, ..Shown::default() };
         Ok(self.access.admit(shown, asker.origin).await?)
@@ -97,8 +98,8 @@ impl Asker {
 }
 
 /// The one `Authorization` header.
-fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Error> {
-    let unreadable = |detail| Error::Access(cairn_access::Error::Header { detail });
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, cairn_access::Error> {
+    let unreadable = |detail| cairn_access::Error::Header { detail };
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let first = shown.next().map(HeaderValue::to_str).transpose();
     if shown.next().is_some() {
@@ -286,6 +287,24 @@ impl Call {
         let owner = self.entered.visit.caller().owner();
         let name = owner.map(ToString::to_string);
         name.ok_or_else(|| Error::Internal { detail: "an anonymous caller writes".to_owned() })
+    }
+
+    /// Makes a change, recorded before and after (ACCESS-6), to its end as
+    /// [`Call::to_its_end`] does. `detail` says what was changed.
+    pub(crate) fn change<T, W, D>(
+        &self,
+        work: W,
+        detail: D,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, W, D>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, cairn_datasets::Error>> + Send + 'static,
+        D: FnOnce(&T) -> String + Send + 'static,
+    {
+        let visit = self.visit().clone();
+        let work = async move { work.await.map_err(Error::from) };
+        let changed = self.to_its_end(async move { visit.change(work, detail).await });
+        changed.map(|ended| ended.and_then(|done| done))
     }
 
     /// Runs work to its end whether or not its caller is still there: a client that goes away does not

@@ -12,6 +12,8 @@
 //! - ACCESS-1 Every RPC has its permission in [`RPCS`], or the door is not built; every call but those
 //!   of health and reflection is authenticated, and decided by what its message names before anything
 //!   is done for it.
+//! - ACCESS-6 What publishes or moves a tag is in the audit log before it is done, and before it is
+//!   acknowledged.
 //! - GRPC-1 What a client sends is bounded before it is held, and a client that stands still is not
 //!   waited for.
 //! - GRPC-2 The pages of a list have every entry once; a page token is good for its own list alone.

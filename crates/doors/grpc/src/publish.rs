@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cairn_chunk::ChunkId;
 use cairn_datasets::{
     self as engine, ArchiveFeed, Publication, PushOptions, Pushed, Source, Store, archive_feed,
 };
@@ -45,16 +46,19 @@ impl Api {
             message: names::message(asked.message)?,
             expires_ns: names::nanoseconds(asked.expires_at)?,
         };
+        let what = published(publication.root, &self.uploads.targets(id, &owner)?);
         let uploads = self.uploads.clone();
         let work = async move { uploads.publish(id, &owner, &publication).await };
-        Ok(call.to_its_end(work).await??.version)
+        Ok(call.change(work, |_| what).await?.version)
     }
 
     async fn copy(&self, call: &Call, asked: &CopyTag) -> Result<engine::Version, Error> {
         let from = names::target(asked.from.as_ref())?;
         let to = names::target(asked.to.as_ref())?;
         let (datasets, by) = (self.datasets.clone(), call.by()?);
-        Ok(call.to_its_end(async move { datasets.copy_tag(&from, &to, &by).await }).await??)
+        let moved = format!("{} is {from}", to.tag);
+        let what = move |version: &engine::Version| format!("{moved}, {}", version.root);
+        call.change(async move { datasets.copy_tag(&from, &to, &by).await }, what).await
     }
 
     /// Pushes the archive that comes in. The push goes on to its end once the stream has ended, and
@@ -74,14 +78,22 @@ impl Api {
         let (feed, archive) = archive_feed();
         let (targets, options) = push_options(header, call.by()?)?;
         let store: Arc<dyn Store> = Arc::new(self.datasets.clone());
-        let pushed = call.to_its_end(async move {
+        let to = targets.clone();
+        let push = async move {
             let _kept = place;
             engine::push(&store, &Source::Stream(archive), &targets, &options).await
-        });
+        };
+        let pushed = call.change(push, move |pushed| published(pushed.version.root, &to));
         // Dropped without an end, the feed makes the push fail.
         receive(&mut call, &mut stream, feed).await?;
-        Ok(answer(pushed.await??))
+        Ok(answer(pushed.await?))
     }
+}
+
+/// What the audit log says of a publication.
+fn published(root: ChunkId, targets: &[engine::Target]) -> String {
+    let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    format!("published {root} as {}", targets.join(" "))
 }
 
 fn push_options(

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "these are tests")]
 
+mod audit;
 mod blocks;
 mod gate;
 mod hostile;

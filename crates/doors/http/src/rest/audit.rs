@@ -42,7 +42,7 @@ const QUIET_FOLLOWING_MAX: u32 = 10;
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "audit", ..Doc::default() };
     vec![
-        route!(GET "/api/v1/audit", read).permission(route::AUDIT).doc(Doc {
+        route!(GET "/api/v1/audit", read).permission(route::AUDIT).lasting().doc(Doc {
             summary: "What was decided and changed, by whom, from where; in order. An empty line now \
                       and then says that there is nothing to tell yet.",
             query: QUERY,
@@ -88,6 +88,9 @@ async fn read(call: Call) -> Result<Response, Error> {
     let log = call.door.access().audit().log().clone();
     if call.flag("follow")? {
         let batches = log.follow(after, filter).await.map_err(audit)?;
+        let mut closing = call.door.closing();
+        let closed = async move { closing.wait_for(|closing| *closing).await.is_ok() };
+        let batches = batches.take_until(Box::pin(closed));
         // The head of the answer does not wait for the first line.
         let quiet = (QUIET_FOLLOWING_MAX, QUIET_FOLLOWING_MAX);
         return streamed(LINES, pieces(call, batches.map_err(audit).boxed(), quiet)).await;
