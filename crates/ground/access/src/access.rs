@@ -10,8 +10,9 @@ use cairn_env::Env;
 
 use crate::caller::Caller;
 use crate::error::Error;
-use crate::gate::{Guessing, Origin, Shown};
+use crate::gate::{Origin, Shown};
 use crate::grant::Action;
+use crate::login::Guessing;
 use crate::provider::Bearers;
 use crate::snapshot::Snapshot;
 use crate::state::State;

@@ -20,7 +20,7 @@ pub const AUTHORIZATION_BYTES_MAX: usize = 16 * 1024;
 /// The longest user name and password in it, in bytes of base64.
 const BASIC_BYTES_MAX: usize = 1024;
 
-/// Who is asking. Only [`crate::Access::admit`] and [`Snapshot::authenticate`] make one that is not
+/// Who is asking. Only [`crate::Access::admit`] and the snapshot make one that is not
 /// anonymous.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {

@@ -4,28 +4,23 @@
 //! [`Visit`]: the caller and the state of that moment. All that the request does is asked of its visit,
 //! which records what was decided (ACCESS-6).
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use cairn_audit::{Outcome, Record};
 use cairn_base::{DatasetName, ProjectName};
-use cairn_env::Rng;
 
 use crate::access::Access;
 use crate::caller::{Caller, Credential, Header};
 use crate::certificate::Fingerprint;
 use crate::decide::{Decision, Reason};
 use crate::error::Error;
-use crate::grant::{Action, GrantId, Role, Scopes};
-use crate::password::{Password, Remembered, waste};
+use crate::grant::{Action, GrantId, Role};
 use crate::pattern::Resource;
-use crate::principal::{GroupName, Label, Owner, PrincipalName};
+use crate::principal::Owner;
 use crate::provider::{Provider, Vouched};
 use crate::snapshot::{Snapshot, WhoAmI};
-use crate::throttle::Throttle;
-use crate::token::{NewToken, Secret, TokenId, TokenKind, TokenSpec};
+use crate::token::{Secret, TokenId, TokenKind};
 
 /// The other side of a connection, as a listener saw it. Listeners put it into the extensions of every
 /// request.
@@ -58,30 +53,6 @@ pub struct Shown<'a> {
     pub authorization: Option<&'a str>,
     /// The token of a session, from its cookie.
     pub session: Option<&'a str>,
-}
-
-/// Passwords are checked so many at a time: each takes 19 MiB.
-const CHECKS_MAX: usize = 4;
-/// So many more may wait for that.
-const CHECKS_WAIT_MAX: usize = 64;
-
-/// What slows down who guesses passwords.
-pub(crate) struct Guessing {
-    throttle: Throttle,
-    remembered: Arc<Remembered>,
-    checks: tokio::sync::Semaphore,
-    waiting: tokio::sync::Semaphore,
-}
-
-impl Guessing {
-    pub(crate) fn new(rng: &dyn Rng) -> Self {
-        Self {
-            throttle: Throttle::default(),
-            remembered: Arc::new(Remembered::new(rng)),
-            checks: tokio::sync::Semaphore::new(CHECKS_MAX),
-            waiting: tokio::sync::Semaphore::new(CHECKS_MAX + CHECKS_WAIT_MAX),
-        }
-    }
 }
 
 /// A request that was let in: who asks, and what may be done at this moment.
@@ -157,75 +128,6 @@ impl Access {
         }
     }
 
-    /// Whether a principal's password is this one, for who wants to change it.
-    ///
-    /// # Errors
-    /// [`Error::WrongPassword`], [`Error::Throttled`], and as [`Access::snapshot`].
-    pub async fn check_own_password(
-        &self,
-        name: &PrincipalName,
-        password: Password,
-        address: Option<IpAddr>,
-    ) -> Result<Caller, Error> {
-        let snapshot = self.snapshot().await?;
-        match self.check_password(&snapshot, name.as_str(), password, address).await {
-            Ok(caller) => Ok(caller),
-            Err(error) => {
-                let peer = Peer { address, ..Peer::default() };
-                Err(self.refuse(&Origin { door: "login", peer, ..Origin::default() }, error))
-            }
-        }
-    }
-
-    /// Who has this name and password. Both answers take as long, and wrong ones ever longer.
-    async fn check_password(
-        &self,
-        snapshot: &Snapshot,
-        name: &str,
-        password: Password,
-        address: Option<IpAddr>,
-    ) -> Result<Caller, Error> {
-        let guessing = self.guessing();
-        let known = name.parse::<PrincipalName>().ok();
-        let hash = known.as_ref().and_then(|name| snapshot.state.principals.get(name));
-        let hash = hash.and_then(|account| account.password.clone());
-        let known = known.zip(hash);
-        if let Some((name, hash)) = &known
-            && guessing.remembered.knows(name, hash, &password)
-        {
-            return Ok(Caller::known(name.clone().into(), Credential::Password(hash.clone())));
-        }
-        let now = self.env().clock.monotonic();
-        if let Some(wait) = guessing.throttle.wait(name, address, now) {
-            return Err(Error::Throttled { seconds: wait.as_secs() + 1 });
-        }
-        let busy = || Error::Throttled { seconds: 1 };
-        let _waiting = guessing.waiting.try_acquire().map_err(|_| busy())?;
-        let _turn = guessing.checks.acquire().await.map_err(|_| busy())?;
-        let remembered = Arc::clone(&guessing.remembered);
-        let check = move || match known {
-            Some((name, hash)) if hash.is_of(&password) => {
-                remembered.keep(&name, &hash, &password);
-                Some(Caller::known(name.into(), Credential::Password(hash)))
-            }
-            Some(_) => None,
-            None => {
-                waste(&password);
-                None
-            }
-        };
-        match self.env().spawn.run(check).await? {
-            Some(caller) => {
-                guessing.throttle.succeeded(name, address);
-                Ok(caller)
-            }
-            None => {
-                guessing.throttle.failed(name, address, self.env().clock.monotonic());
-                Err(Error::WrongPassword)
-            }
-        }
-    }
-
     /// Whom a provider's signed token is for.
     async fn check_bearer(&self, snapshot: &Snapshot, token: &str) -> Result<Caller, Error> {
         let providers: Vec<Provider> = snapshot.providers().cloned().collect();
@@ -239,55 +141,6 @@ impl Access {
         Ok(Caller::known(Owner::User(user), credential))
     }
 
-    /// Makes a token for somebody who logged in, for `life`. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`Error::NoPrincipal`] and [`Error::NoProvider`] when it went meanwhile, and as every change.
-    pub async fn open_session(
-        &self,
-        owner: Owner,
-        groups: BTreeSet<GroupName>,
-        life: Duration,
-    ) -> Result<NewToken, Error> {
-        let spec = TokenSpec {
-            principal: owner,
-            kind: TokenKind::Session,
-            groups,
-            label: Label::session(),
-            scopes: Scopes::All,
-            expires_in: Some(life),
-        };
-        let who = spec.principal.as_str().to_owned();
-        self.record_login(&who, Outcome::Allowed, "")?;
-        self.audit().commit().await?;
-        let made = self.create_token(spec).await?;
-        self.record_login(&who, Outcome::Changed, &format!("opened session {}", made.info.id))?;
-        self.audit().commit().await.map_err(Error::Unrecorded)?;
-        Ok(made)
-    }
-
-    fn record_login(&self, who: &str, outcome: Outcome, detail: &str) -> Result<(), Error> {
-        let origin = Origin { door: "login", ..Origin::default() };
-        let record = origin.record("log_in", "", outcome);
-        Ok(self.audit().record(Record { caller: who.into(), detail: detail.into(), ..record })?)
-    }
-
-    /// Ends the session by which somebody came. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`Error::NoSession`] when it was no session but another credential; and as every change.
-    pub async fn close_session(&self, visit: &Visit) -> Result<(), Error> {
-        let Some(id) = visit.session() else { return Err(Error::NoSession) };
-        let who = visit.caller().name();
-        self.record_login(who, Outcome::Allowed, "to log out")?;
-        self.audit().commit().await?;
-        self.revoke_token(&id).await?;
-        self.record_login(who, Outcome::Changed, &format!("closed session {id}"))?;
-        self.audit().commit().await.map_err(Error::Unrecorded)
-    }
-}
-
-impl Access {
     /// Records what is done at no door and asked of no visit: by a node by itself (`node`), or by who
     /// holds the bucket (`bucket`).
     ///
@@ -308,7 +161,7 @@ impl Access {
 }
 
 impl Origin {
-    fn record(&self, action: &str, resource: &str, outcome: Outcome) -> Record {
+    pub(crate) fn record(&self, action: &str, resource: &str, outcome: Outcome) -> Record {
         let peer = self.peer.address.map(|address| address.to_string()).unwrap_or_default();
         Record {
             request: self.request.as_str().into(),
@@ -458,7 +311,7 @@ impl Visit {
     }
 
     /// The session's token, when it is by a session that the caller came.
-    fn session(&self) -> Option<TokenId> {
+    pub(crate) fn session(&self) -> Option<TokenId> {
         let Caller::Known(known) = &self.caller else { return None };
         let Credential::Token(id) = &known.credential else { return None };
         let token = self.snapshot.state.tokens.get(id)?;

@@ -56,6 +56,7 @@ mod decide;
 mod error;
 mod gate;
 mod grant;
+mod login;
 mod password;
 mod pattern;
 mod principal;

@@ -45,10 +45,7 @@ async fn access_6_what_publishes_is_recorded_before_it_is_acknowledged() {
     let copy = CopyTag { from: Some(target("data:v1")), to: Some(target("data:v2")) };
     datasets.publish(PublishRequest { what: Some(What::Copy(copy)) }).await.unwrap();
     let lines = told(&server).await;
-    assert!(
-        begins(&lines, "writer write_dataset @main/data changed v2 is data:v1,"),
-        "{lines:#?}"
-    );
+    assert!(begins(&lines, "writer write_dataset @main/data changed v2 is data:v1,"), "{lines:#?}");
 
     let mut blocks = server.blocks_as(Some(&writer)).await;
     let targets = vec![target("data:v3")];

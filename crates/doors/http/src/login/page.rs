@@ -160,10 +160,11 @@ pub(super) async fn refused(here: &Here, next: &str, error: Error) -> Result<Res
 
 pub(super) async fn logout(call: Call) -> Result<Response, Error> {
     if let Some(token) = cookie::session_of(&call.headers) {
-        let (access, token) = (call.door.access().clone(), token.to_owned());
+        let (access, origin) = (call.door.access().clone(), call.origin.clone());
+        let token = token.to_owned();
         let closing = async move {
             let shown = Shown { session: Some(&token), ..Shown::default() };
-            let visit = access.admit(shown, cairn_access::Origin::default()).await?;
+            let visit = access.admit(shown, origin).await?;
             access.close_session(&visit).await
         };
         // What does not hold any more needs no closing.

@@ -23,8 +23,8 @@ pub(super) async fn open_by_password(
 ) -> Result<NewToken, Error> {
     let wrong = || Error::Access(cairn_access::Error::WrongPassword);
     let name: PrincipalName = name.parse().map_err(|_| wrong())?;
-    let (access, address) = (here.door.access(), here.origin.peer.address);
-    access.check_own_password(&name, Password::shown(password), address).await?;
+    let (access, origin) = (here.door.access(), &here.origin);
+    access.check_own_password(&name, Password::shown(password), origin).await?;
     open(here, Owner::Principal(name), BTreeSet::new()).await
 }
 
@@ -35,7 +35,8 @@ pub(super) async fn open_vouched(here: &Here, vouched: Vouched) -> Result<NewTok
 
 async fn open(here: &Here, owner: Owner, groups: BTreeSet<GroupName>) -> Result<NewToken, Error> {
     let access = here.door.access().clone();
-    let work = async move { access.open_session(owner, groups, SESSION_LIFE).await };
+    let origin = here.origin.clone();
+    let work = async move { access.open_session(owner, groups, SESSION_LIFE, &origin).await };
     Ok(to_its_end(&here.door, here.place.clone(), work).await??)
 }
 

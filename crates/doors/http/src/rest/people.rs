@@ -132,9 +132,9 @@ async fn change_password(mut call: Call) -> Result<Response, Error> {
     })?;
     let asked: ChangePassword = call.json().await?;
     let password = Password::chosen(asked.new)?;
-    let (access, address) = (call.door.access().clone(), call.visit()?.origin().peer.address);
+    let (access, origin) = (call.door.access().clone(), call.origin.clone());
     let work = async move {
-        access.check_own_password(&name, Password::shown(asked.current), address).await?;
+        access.check_own_password(&name, Password::shown(asked.current), &origin).await?;
         access.set_password(&name, Some(password)).await
     };
     call.to_its_end(work).await??;

@@ -10,7 +10,7 @@ use super::Refs;
 use crate::error::Error;
 use crate::model::{Target, Version};
 
-/// The greatest age of what [`Refs::recent`] answers.
+/// The greatest age of what `Refs::recent` answers.
 pub const TAG_AGE_MAX: Duration = Duration::from_millis(500);
 /// Tags that are remembered.
 const TAGS_MAX: usize = 4096;

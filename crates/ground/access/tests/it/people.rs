@@ -155,7 +155,8 @@ fn a_session_is_a_token_that_its_holder_can_end() {
         access.add_grant(&grant("alice", Role::Reader, "data")).await.unwrap();
         let owner = || Owner::Principal(name("alice"));
         let hour = Duration::from_secs(3600);
-        let session = access.open_session(owner(), BTreeSet::new(), hour).await.unwrap();
+        let session =
+            access.open_session(owner(), BTreeSet::new(), hour, &Origin::default()).await.unwrap();
         let shown = Shown { session: Some(session.token.expose()), ..Shown::default() };
         assert!(may_read(&access.admit(shown, Origin::default()).await.unwrap(), "data"));
         // A header decides alone, whatever else is shown (ACCESS-2).
@@ -166,7 +167,7 @@ fn a_session_is_a_token_that_its_holder_can_end() {
         assert!(access.admit(shown, Origin::default()).await.is_err());
         assert!(access.close_session(&visit.again().await.unwrap()).await.is_err());
         for _ in 0..40 {
-            access.open_session(owner(), BTreeSet::new(), hour).await.unwrap();
+            access.open_session(owner(), BTreeSet::new(), hour, &Origin::default()).await.unwrap();
         }
         let sessions = access.snapshot().await.unwrap();
         let sessions = sessions.tokens().filter(|token| token.label.as_str() == "session").count();
@@ -279,6 +280,7 @@ fn users_of_a_provider_have_what_is_granted_to_them_there() {
                 visit.caller().owner().unwrap().clone(),
                 BTreeSet::new(),
                 REFRESH_MAX * 60,
+                &Origin::default(),
             )
             .await
             .unwrap();
@@ -314,4 +316,38 @@ fn what_a_provider_is_has_bounds() {
     for local in ["http://127.0.0.1:9400", "http://localhost:1/a", "http://[::1]:9"] {
         assert!(Provider { issuer: local.to_owned(), ..corp() }.check().is_ok(), "{local}");
     }
+}
+
+/// ACCESS-6: a login is recorded with where it came from.
+#[test]
+fn access_6_a_login_is_recorded_with_its_address() {
+    use cairn_audit::{Filter, Line, Log};
+    use futures::TryStreamExt as _;
+
+    simulate(17, async |env| {
+        let bucket = Bucket::memory(&env);
+        let access = with_alice(&bucket, &env).await;
+        let at = Origin { request: "r1".to_owned(), ..from("192.0.2.1") };
+        let wrong = Password::shown("wrong".to_owned());
+        assert!(access.check_own_password(&name("alice"), wrong, &at).await.is_err());
+        let owner = Owner::Principal(name("alice"));
+        let hour = Duration::from_secs(3600);
+        access.open_session(owner, BTreeSet::new(), hour, &at).await.unwrap();
+        let log = Log::new(bucket.clone(), env.clone(), Arc::new(Plain));
+        let batches: Vec<_> =
+            log.read(0, Filter::default()).await.unwrap().try_collect().await.unwrap();
+        let lines = batches.into_iter().flat_map(|batch| batch.lines);
+        let entries = lines.filter_map(|line| match line {
+            Line::Entry(entry) => Some(entry.record),
+            Line::Gap(_) => None,
+        });
+        let at_login: Vec<_> =
+            entries.filter(|record| record.door.to_string() == "login").collect();
+        let outcomes: Vec<String> = at_login.iter().map(|one| one.outcome.to_string()).collect();
+        assert_eq!(outcomes, ["refused", "allowed", "changed"]);
+        for record in at_login {
+            let told = (record.peer.to_string(), record.request.to_string());
+            assert_eq!(told, ("192.0.2.1".to_owned(), "r1".to_owned()));
+        }
+    });
 }
