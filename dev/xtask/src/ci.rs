@@ -11,11 +11,11 @@ use crate::args::Args;
 use crate::command;
 use crate::repo::Repo;
 use crate::test::{self, Counts};
-use crate::{api, deny, docs, fuzz, pg_verify, tidy};
+use crate::{api, console, deny, docs, fuzz, pg_verify, tidy};
 
 /// The steps, quick ones first.
-const STEPS: [&str; 10] =
-    ["fmt", "tidy", "clippy", "deny", "doc", "test", "docs", "api", "pg-verify", "fuzz"];
+const STEPS: [&str; 11] =
+    ["fmt", "tidy", "console", "clippy", "deny", "doc", "test", "docs", "api", "pg-verify", "fuzz"];
 /// Seconds each fuzz target runs unless told.
 const FUZZ_SECONDS: u64 = 60;
 
@@ -88,6 +88,7 @@ impl Plan {
         match step {
             "fmt" => quiet(self.fmt(repo)),
             "tidy" => quiet(tidy::run(repo)),
+            "console" => console::check(repo),
             "clippy" => quiet(self.clippy(repo)),
             "deny" => deny::run(repo),
             "doc" => quiet(self.doc(repo)),

@@ -10,8 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::args::Args;
-use crate::command;
 use crate::repo::Repo;
+use crate::{command, console};
 
 /// The shells whose completions go along, and what each calls the file.
 const COMPLETIONS: [(&str, &str); 3] =
@@ -28,6 +28,7 @@ struct Entry {
 pub(crate) fn main(repo: &Repo, mut args: Args) -> Result<()> {
     let wanted = args.value("--target")?;
     args.end()?;
+    eprintln!("dist: the web console: {}", console::build(repo)?);
     let host = repo.host_triple()?;
     let target = wanted.clone().unwrap_or_else(|| host.clone());
     let metadata = repo.metadata()?;

@@ -8,6 +8,7 @@ mod api;
 mod args;
 mod ci;
 mod command;
+mod console;
 mod deny;
 mod dist;
 mod docs;
@@ -38,6 +39,7 @@ usage: cargo xtask COMMAND [OPTION]...
         TARGET --replay FILE         run one input through one target
   bench [ARG]...                     cargo run --release -p cairn-bench -- ARG...
   api                                ask a node all that its OpenAPI lets one ask, and more
+  console [--check]                  build the web console into console/dist; the next build embeds it
   dist  [--target TRIPLE]            dist/cairn-VERSION-TARGET.tar.gz and its SHA256SUMS
   pg-verify [--slice] [--json]       replay logs of PostgreSQL's own tests and of ours; compare with
         [--only RUN]... [--keep]     the images in them, their writer's files and a stock server's
@@ -78,6 +80,7 @@ fn dispatch(mut args: Args) -> Result<bool> {
         "docs" => docs::main(&repo, args)?,
         "fuzz" => fuzz::main(&repo, args)?,
         "bench" => bench(&repo, args)?,
+        "console" => console::main(&repo, args)?,
         "dist" => dist::main(&repo, args)?,
         "help" | "--help" | "-h" => print!("{USAGE}"),
         other => {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::args::Args;
+use crate::console;
 use crate::repo::{self, Repo};
 use install::Installer;
 use table::Table;
@@ -28,7 +29,9 @@ pub(crate) fn main(repo: &Repo, mut args: Args) -> Result<()> {
         return Ok(());
     }
     let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-    run(repo, &groups)
+    run(repo, &groups)?;
+    eprintln!("setup: the web console: {}", console::build(repo)?);
+    Ok(())
 }
 
 /// Installs what is missing of `groups`, or of all groups when none is named.

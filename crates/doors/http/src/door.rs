@@ -247,7 +247,7 @@ impl DoorBuilder {
     pub fn new(datasets: Datasets, uploads: Uploads, access: Access) -> Self {
         let files = crate::fs::routes().into_iter().chain(crate::dav::routes());
         let routes = crate::rest::routes().into_iter().chain(files);
-        let routes = routes.chain(crate::login::routes()).collect();
+        let routes = routes.chain(crate::login::routes()).chain(crate::console::routes()).collect();
         let (options, mounts) = (Options::default(), Vec::new());
         Self { datasets, uploads, access, authority: None, oidc: None, options, routes, mounts }
     }

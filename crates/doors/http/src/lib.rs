@@ -1,5 +1,5 @@
-//! The HTTP door: REST below `/api/v1`, files below `/fs` and, as WebDAV, `/dav`, and the client that
-//! speaks to them.
+//! The HTTP door: REST below `/api/v1`, files below `/fs` and, as WebDAV, `/dav`, the web console below
+//! `/console/`, and the client that speaks to them.
 //!
 //! [`DoorBuilder`] makes a [`Door`] of the engine's handles; [`Door::serve`] answers on a listener.
 //! [`client::Node`] is the other side, a `Store` like the engine itself.
@@ -12,7 +12,8 @@
 //!
 //! - ACCESS-1 Every route declares its permission, or the door is not built; every request but those
 //!   for `/livez` and `/readyz` is authenticated, and authorized before its handler runs. The
-//!   description of the API takes no credential, for it is the same whatever the bucket holds.
+//!   description of the API and the files of the web console take no credential, for they are the
+//!   same whatever the bucket holds.
 //! - ACCESS-2 A credential that does not hold is refused, never taken for none.
 //! - HTTP-1 A response never looks whole when it is not: an error in the middle breaks the connection.
 //! - HTTP-2 What a client sends is bounded before it is held, and an operation on an upload runs to
@@ -26,6 +27,7 @@ mod args;
 mod call;
 pub mod client;
 mod connection;
+mod console;
 mod courier;
 mod dav;
 mod door;

@@ -21,9 +21,17 @@ pub type BodyResources = fn(&Args, &[u8]) -> Result<Vec<Resource>, Error>;
 
 /// The paths that may be asked for without any question: they say only whether the node lives.
 pub const PUBLIC: [&str; 2] = ["/livez", "/readyz"];
-/// The paths that describe the API. What they answer comes from the program alone: it is the same on
-/// every node of a release, and knows neither the bucket nor who asks.
-pub const DESCRIPTION: [&str; 3] = ["/api/openapi.json", "/api/docs", "/api/docs/{*path}"];
+/// The paths that describe the API, and those of the web console. What they answer comes from the program
+/// alone: it is the same on every node of a release, and knows neither the bucket nor who asks.
+pub const DESCRIPTION: [&str; 7] = [
+    "/",
+    "/api/openapi.json",
+    "/api/docs",
+    "/api/docs/{*path}",
+    "/console",
+    "/console/",
+    "/console/{*path}",
+];
 
 /// The paths by which one becomes known: they look at no credential that is shown, for a browser
 /// shows an old one too.
@@ -160,7 +168,7 @@ impl Route {
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
             Some(Permission::Description) if !DESCRIPTION.contains(&self.pattern) => {
-                let reason = "only the description of the API is readable by everybody";
+                let reason = "only what comes from the program alone is readable by everybody";
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
             Some(Permission::Login) if !LOGIN.contains(&self.pattern) => {

@@ -34,7 +34,7 @@ pub(super) fn next_of(asked: Option<&str>) -> String {
             && path.len() <= NEXT_BYTES_MAX
             && path.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    asked.filter(safe).unwrap_or("/fs/").to_owned()
+    asked.filter(safe).unwrap_or("/console/").to_owned()
 }
 
 /// The login page that leads back to `path`.
@@ -186,14 +186,14 @@ mod tests {
         for (asked, next) in [
             (Some("/fs/data/"), "/fs/data/"),
             (Some("/fs/a?download=zip&x=1"), "/fs/a?download=zip&x=1"),
-            (None, "/fs/"),
-            (Some(""), "/fs/"),
-            (Some("https://evil.example"), "/fs/"),
-            (Some("//evil.example"), "/fs/"),
-            (Some("/\\evil.example"), "/fs/"),
-            (Some("/a\r\nset-cookie: x"), "/fs/"),
-            (Some("/\tevil"), "/fs/"),
-            (Some("javascript:alert(1)"), "/fs/"),
+            (None, "/console/"),
+            (Some(""), "/console/"),
+            (Some("https://evil.example"), "/console/"),
+            (Some("//evil.example"), "/console/"),
+            (Some("/\\evil.example"), "/console/"),
+            (Some("/a\r\nset-cookie: x"), "/console/"),
+            (Some("/\tevil"), "/console/"),
+            (Some("javascript:alert(1)"), "/console/"),
         ] {
             assert_eq!(next_of(asked), next, "{asked:?}");
         }

@@ -56,8 +56,8 @@ pub(super) fn routes() -> Vec<Route> {
             answers: BodyDoc::Other("text/html", "The page and its parts."),
             ..doc
         }),
-        route!(GET "/", root).permission(route::LOOK).doc(Doc {
-            summary: "Leads to /fs/.",
+        route!(GET "/", root).permission(Permission::Description).doc(Doc {
+            summary: "Leads a browser to /console/, and others to /fs/.",
             status: 307,
             ..doc
         }),
@@ -96,8 +96,11 @@ async fn openapi(call: Call) -> Result<Response, Error> {
     Ok(respond(StatusCode::OK, "application/json", call.door.openapi().clone()))
 }
 
-async fn root(_call: Call) -> Result<Response, Error> {
-    Ok(redirect("/fs/"))
+async fn root(call: Call) -> Result<Response, Error> {
+    let person = crate::console::is_navigation(&call.headers);
+    let mut response = redirect(if person { "/console/" } else { "/fs/" });
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
 }
 
 async fn docs_entry(_call: Call) -> Result<Response, Error> {

@@ -20,7 +20,7 @@ use crate::support::{Server, Shifted, target, tree};
 const CLASSES: &[(&str, &str)] = &[
     ("GET /livez", "public"),
     ("GET /readyz", "public"),
-    ("GET /", "look"),
+    ("GET /", "description"),
     ("GET /fs", "look"),
     ("GET /fs/", "look"),
     ("GET /fs/{*path}", "read"),
@@ -38,6 +38,9 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /api/openapi.json", "description"),
     ("GET /api/docs", "description"),
     ("GET /api/docs/{*path}", "description"),
+    ("GET /console", "description"),
+    ("GET /console/", "description"),
+    ("GET /console/{*path}", "description"),
     ("GET /api/v1/projects/{project}/key", "look"),
     ("GET /api/v1/projects/{project}/datasets", "look"),
     ("GET /api/v1/projects/{project}/datasets/{name}", "read"),

@@ -4,6 +4,7 @@
 
 mod audit;
 mod clients;
+mod console;
 mod curl;
 mod dav;
 mod files;
