@@ -45,13 +45,18 @@ export class Directory {
 }
 
 /** A page of a directory, or another entry alone; `from` is where the page begins, encoded. */
-export function list(names: TagNames, path: string, from: string | null, signal?: AbortSignal): Promise<Schemas['Listing']> {
-  const { project, name, tag } = names
+export async function list(
+  { project, name, tag }: TagNames,
+  path: string,
+  from: string | null,
+  signal?: AbortSignal,
+): Promise<Schemas['Listing']> {
   const query = { limit: PAGE, ...(from ? { after: from } : {}) }
   const init = signal ? { signal } : {}
   if (!path) {
     const params = { path: { project, name, tag }, query }
-    return got(api.GET('/api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree', { params, ...init }))
+    const asked = api.GET('/api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree', { params, ...init })
+    return (await got(asked)) as Schemas['Listing']
   }
   const params = { path: { project, name, tag, path }, query }
   // A path's slashes stay what they are.
@@ -59,5 +64,10 @@ export function list(names: TagNames, path: string, from: string | null, signal?
     pattern.replace(/\{(\w+)\}/g, (_, key: keyof typeof params.path) =>
       params.path[key].split('/').map(encodeURIComponent).join('/'),
     )
-  return got(api.GET('/api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree/{path}', { params, pathSerializer, ...init }))
+  const asked = api.GET('/api/v1/projects/{project}/datasets/{name}/tags/{tag}/tree/{path}', {
+    params,
+    pathSerializer,
+    ...init,
+  })
+  return (await got(asked)) as Schemas['Listing']
 }
