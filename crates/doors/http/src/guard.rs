@@ -281,6 +281,11 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
             });
             Ok(about.collect())
         }
+        Scope::Edit => {
+            let Some(owner) = call.caller().owner() else { return one(Resource::Cluster) };
+            let target = call.door.edits().target(call.args.edit()?, owner.as_str())?;
+            one(Resource::Dataset(target.dataset.project, target.dataset.name))
+        }
         Scope::Fs => {
             let location = Location::parse(call.args.tail())?;
             Ok(vec![match location.dataset() {

@@ -59,6 +59,8 @@ pub enum Scope {
     Dataset,
     /// The targets of the upload `{upload}`, which must be the caller's.
     Upload,
+    /// The target of the edit `{edit}`, which must be the caller's.
+    Edit,
     /// What a path below `/fs/` names: a project, or a dataset.
     Fs,
     /// What the body names.
@@ -235,6 +237,7 @@ impl fmt::Debug for Scope {
             Self::Project => "project",
             Self::Dataset => "dataset",
             Self::Upload => "upload",
+            Self::Edit => "edit",
             Self::Fs => "path",
             Self::Body(_) => "body",
         })
@@ -270,6 +273,8 @@ rules! {
     RETAIN = SetRetention Dataset;
     /// To write the targets of the upload in the path.
     UPLOAD = WriteDataset Upload;
+    /// To write the target of the edit in the path.
+    EDIT = WriteDataset Edit;
     /// To read what a path below `/fs/` names.
     BROWSE = ReadDataset Fs;
     /// To read numbers about the node.
