@@ -15,6 +15,22 @@ pub struct NodeVersion {
     pub bucket_id: String,
 }
 
+/// A project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectName {
+    /// Its name.
+    pub name: String,
+}
+
+/// A page of projects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectPage {
+    /// Those of this page, by name.
+    pub projects: Vec<ProjectName>,
+    /// `?after=` of the next page; none on the last.
+    pub next: Option<String>,
+}
+
 /// A page of datasets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetPage {

@@ -157,7 +157,7 @@ async fn let_through(
     };
     authorize(&mut call, permission).await?;
     let response = match route.effect {
-        Effect::Nothing => (route.handler)(call).await?,
+        Effect::Nothing | Effect::TellingChange => (route.handler)(call).await?,
         Effect::Change => change(route, call).await?,
     };
     Ok(finish(door, response, place.method == Method::HEAD, permit))

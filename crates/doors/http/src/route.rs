@@ -97,6 +97,9 @@ pub enum Permission {
 pub enum Effect {
     /// It changes something: that is in the audit log before it is done, and before it is acknowledged.
     Change,
+    /// It changes something, and its handler tells the audit log before and after: for an answer that is
+    /// begun before the change is done.
+    TellingChange,
     /// Nothing that lasts or is seen: it reads, or prepares what a change makes visible.
     Nothing,
 }
@@ -131,6 +134,12 @@ impl Route {
     #[must_use]
     pub fn changes_nothing(self) -> Self {
         Self { effect: Effect::Nothing, ..self }
+    }
+
+    /// Says that its handler records the change itself, by [`cairn_access::Visit::change`].
+    #[must_use]
+    pub fn records_itself(self) -> Self {
+        Self { effect: Effect::TellingChange, ..self }
     }
 
     /// Says what it takes to use it.
@@ -182,7 +191,9 @@ impl Route {
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
             // A change has somebody who makes it.
-            Some(Permission::Public | Permission::Description) if self.effect == Effect::Change => {
+            Some(Permission::Public | Permission::Description)
+                if self.effect != Effect::Nothing =>
+            {
                 let reason = "it changes something, and nobody is asked who";
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
@@ -210,7 +221,7 @@ impl Route {
     #[must_use]
     pub fn info(&self) -> RouteInfo {
         let permission = self.permission.map_or_else(|| "none".to_owned(), |p| p.to_string());
-        let changes = self.effect == Effect::Change;
+        let changes = self.effect != Effect::Nothing;
         RouteInfo { method: self.method.to_string(), pattern: self.pattern, permission, changes }
     }
 }

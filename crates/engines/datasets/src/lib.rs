@@ -36,6 +36,7 @@ mod meter;
 mod model;
 mod page_file;
 mod pages;
+mod projects;
 mod proof;
 mod pull;
 mod push;

@@ -340,7 +340,7 @@ impl Refs {
     }
 
     /// What refs there are.
-    fn targets(
+    pub(crate) fn targets(
         &self,
         project: Option<&ProjectName>,
         name: Option<&DatasetName>,

@@ -41,7 +41,11 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /console", "description"),
     ("GET /console/", "description"),
     ("GET /console/{*path}", "description"),
+    ("GET /api/v1/projects", "look"),
     ("GET /api/v1/projects/{project}/key", "look"),
+    ("GET /api/v1/login/sessions", "signed_in"),
+    ("DELETE /api/v1/login/sessions", "signed_in"),
+    ("DELETE /api/v1/login/sessions/{id}", "signed_in"),
     ("GET /api/v1/projects/{project}/datasets", "look"),
     ("GET /api/v1/projects/{project}/datasets/{name}", "read"),
     ("DELETE /api/v1/projects/{project}/datasets/{name}", "write"),
@@ -141,6 +145,8 @@ const CHANGES: &[&str] = &[
     "DELETE /api/v1/access/providers/{id}",
     "POST /api/v1/cluster/join-tokens",
     "DELETE /api/v1/login",
+    "DELETE /api/v1/login/sessions",
+    "DELETE /api/v1/login/sessions/{id}",
 ];
 
 /// The callers, in the order of the columns below.
