@@ -15,6 +15,22 @@ pub struct NodeVersion {
     pub bucket_id: String,
 }
 
+/// A project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectName {
+    /// Its name.
+    pub name: String,
+}
+
+/// A page of projects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectPage {
+    /// Those of this page, by name.
+    pub projects: Vec<ProjectName>,
+    /// `?after=` of the next page; none on the last.
+    pub next: Option<String>,
+}
+
 /// A page of datasets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetPage {
@@ -142,6 +158,7 @@ pub mod schema;
 pub use access::*;
 pub use audit::*;
 pub use cluster::*;
+pub use edits::*;
 pub use follow::*;
 pub use hooks::*;
 pub use operate::*;
@@ -150,6 +167,7 @@ pub use people::*;
 mod access;
 mod audit;
 mod cluster;
+mod edits;
 mod follow;
 mod hooks;
 mod operate;

@@ -4,7 +4,7 @@
 //! route's pattern here, and each part is decoded once.
 
 use cairn_base::{DatasetName, ProjectName, TagName};
-use cairn_datasets::{Dataset, Target, UploadId};
+use cairn_datasets::{Dataset, EditId, Target, UploadId};
 use percent_encoding::percent_decode_str;
 
 use crate::error::Error;
@@ -98,6 +98,15 @@ impl Args {
     pub fn upload(&self) -> Result<UploadId, Error> {
         UploadId::from_hex(self.get("upload")?)
             .ok_or_else(|| Error::invalid("an upload id has 32 hexadecimal digits"))
+    }
+
+    /// `{edit}`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn edit(&self) -> Result<EditId, Error> {
+        EditId::from_hex(self.get("edit")?)
+            .ok_or_else(|| Error::invalid("the id of an edit has 32 hexadecimal digits"))
     }
 
     /// `{id}` as text.

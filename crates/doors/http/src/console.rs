@@ -76,15 +76,14 @@ async fn file(call: Call) -> Result<Response, Error> {
     match cairn_console::find(&path) {
         Some(asset) => answer(&call.headers, asset, if kept { FOREVER } else { "no-cache" }),
         // A page that was opened before the node was replaced asks for parts that are gone.
-        None if kept || (!is_navigation(&call.headers) && names.last().is_some_and(has_ending)) => {
+        None if kept
+            || (!is_navigation(&call.headers)
+                && names.last().is_some_and(|name| name.contains('.'))) =>
+        {
             Err(Error::NoPath { detail: format!("there is no /console/{path}") })
         }
         None => index(&call.headers),
     }
-}
-
-fn has_ending(name: &Cow<'_, str>) -> bool {
-    name.contains('.')
 }
 
 /// Whether a person goes there, and not a page that wants a part of itself.

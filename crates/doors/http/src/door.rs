@@ -11,7 +11,7 @@ use axum::http::Method;
 use axum::routing::any;
 use bytes::Bytes;
 use cairn_access::Access;
-use cairn_datasets::{Datasets, Uploads};
+use cairn_datasets::{Datasets, Edits, Uploads};
 use cairn_env::{Env, Rng};
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
@@ -113,6 +113,7 @@ pub(crate) struct Inner(Arc<Shared>);
 struct Shared {
     datasets: Datasets,
     uploads: Uploads,
+    edits: Edits,
     access: Access,
     authority: Option<Authority>,
     oidc: Oidc,
@@ -137,6 +138,10 @@ impl Inner {
 
     pub(crate) fn uploads(&self) -> &Uploads {
         &self.0.uploads
+    }
+
+    pub(crate) fn edits(&self) -> &Edits {
+        &self.0.edits
     }
 
     pub(crate) fn access(&self) -> &Access {
@@ -313,6 +318,7 @@ impl DoorBuilder {
         let courier = Arc::new(Post::new(clock, self.options.hooks_to_private)?);
         let inner = Inner(Arc::new(Shared {
             courier,
+            edits: Edits::new(self.datasets.clone()),
             datasets: self.datasets,
             uploads: self.uploads,
             access: self.access,

@@ -76,9 +76,11 @@ pub enum Error {
     /// A browser sent it for a page of another site.
     #[error("a page of another site asked for this; open the console of this node instead")]
     CrossSite,
-    /// Too many uploads at a time.
-    #[error("the node has {max} uploads open already; try again when one has ended")]
+    /// Too many uploads or edits at a time.
+    #[error("the node has {max} {what} open already; try again when one has ended")]
     Uploads {
+        /// What of it.
+        what: &'static str,
         /// The bound.
         max: usize,
     },
@@ -176,6 +178,14 @@ impl Error {
             Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             other => status_of(other.kind()),
+        }
+    }
+
+    /// Of a file that does not go on where its client thinks, the bytes that were received.
+    pub(crate) fn received(&self) -> Option<u64> {
+        match self {
+            Self::Datasets(cairn_datasets::Error::Offset { received, .. }) => Some(*received),
+            _ => None,
         }
     }
 

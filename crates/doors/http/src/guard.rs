@@ -157,7 +157,7 @@ async fn let_through(
     };
     authorize(&mut call, permission).await?;
     let response = match route.effect {
-        Effect::Nothing => (route.handler)(call).await?,
+        Effect::Nothing | Effect::TellingChange => (route.handler)(call).await?,
         Effect::Change => change(route, call).await?,
     };
     Ok(finish(door, response, place.method == Method::HEAD, permit))
@@ -280,6 +280,11 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
                 (rule.action, Resource::Dataset(target.dataset.project, target.dataset.name))
             });
             Ok(about.collect())
+        }
+        Scope::Edit => {
+            let Some(owner) = call.caller().owner() else { return one(Resource::Cluster) };
+            let target = call.door.edits().target(call.args.edit()?, owner.as_str())?;
+            one(Resource::Dataset(target.dataset.project, target.dataset.name))
         }
         Scope::Fs => {
             let location = Location::parse(call.args.tail())?;

@@ -64,6 +64,14 @@ pub const READ_BYTES: u64 = 4 * 1024 * 1024;
 /// Targets of one upload.
 pub const TARGETS_MAX: usize = cairn_datasets::UPLOAD_TARGETS_MAX;
 
+/// The body of one request with a part of a file of an edit: what a client sends again at most when a
+/// connection breaks.
+pub const EDIT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// So much of such a body is taken at a time.
+pub const EDIT_PIECE_BYTES: usize = 1024 * 1024;
+/// Paths of one page of an edit.
+pub const EDIT_PAGE_MAX: usize = 1000;
+
 /// Entries of a page when the request does not say.
 pub const PAGE_DEFAULT: usize = 1000;
 /// Entries of a page at most.

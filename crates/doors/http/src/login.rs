@@ -6,6 +6,7 @@
 //! identity provider keeps nothing on a hub: what it must remember is in a cookie of its own.
 
 mod cookie;
+mod own;
 mod page;
 mod provider;
 mod session;
@@ -16,7 +17,9 @@ use cairn_access::Origin;
 use cairn_oidc::Oidc;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::api::{DeviceAsked, DeviceBegun, LoginWays, Opened, PasswordLogin};
+use crate::api::{
+    DeviceAsked, DeviceBegun, LoginWays, Opened, OwnSessions, PasswordLogin, SessionsEnded,
+};
 use crate::call::Call;
 use crate::door::Inner;
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
@@ -51,7 +54,7 @@ const CALLBACK: &[Query] = &[
 ];
 
 pub(crate) fn routes() -> Vec<Route> {
-    browser_routes().into_iter().chain(program_routes()).collect()
+    browser_routes().into_iter().chain(program_routes()).chain(own_routes()).collect()
 }
 
 fn browser_routes() -> Vec<Route> {
@@ -126,6 +129,29 @@ fn program_routes() -> Vec<Route> {
         }),
         route!(DELETE "/api/v1/login", session::close).permission(Permission::SignedIn).doc(Doc {
             summary: "Ends the caller's session.",
+            status: 204,
+            ..doc
+        }),
+    ]
+}
+
+fn own_routes() -> Vec<Route> {
+    let doc = Doc { group: "login", ..Doc::default() };
+    let all = "/api/v1/login/sessions";
+    let one = "/api/v1/login/sessions/{id}";
+    vec![
+        route!(GET all, own::list).permission(Permission::SignedIn).doc(Doc {
+            summary: "The caller's sessions, the newest first.",
+            answers: BodyDoc::Json(shape::<OwnSessions>),
+            ..doc
+        }),
+        route!(DELETE all, own::end_all).permission(Permission::SignedIn).doc(Doc {
+            summary: "Ends all sessions of the caller, wherever they were opened.",
+            answers: BodyDoc::Json(shape::<SessionsEnded>),
+            ..doc
+        }),
+        route!(DELETE one, own::end_one).permission(Permission::SignedIn).doc(Doc {
+            summary: "Ends one session of the caller.",
             status: 204,
             ..doc
         }),

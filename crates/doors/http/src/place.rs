@@ -34,6 +34,9 @@ pub struct ErrorDetail {
     pub message: String,
     /// Names the request in the node's log.
     pub request_id: String,
+    /// Of a file of an edit that does not go on where the request thinks: the bytes that were received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<u64>,
 }
 
 /// A request among those that are worked on.
@@ -123,6 +126,7 @@ impl Place {
                 kind: error.kind().to_string(),
                 message: error.to_string(),
                 request_id: self.id.clone(),
+                received: error.received(),
             };
             let body = serde_json::to_vec(&ErrorBody { error: detail })
                 .expect("three strings are always JSON");

@@ -59,6 +59,8 @@ pub enum Scope {
     Dataset,
     /// The targets of the upload `{upload}`, which must be the caller's.
     Upload,
+    /// The target of the edit `{edit}`, which must be the caller's.
+    Edit,
     /// What a path below `/fs/` names: a project, or a dataset.
     Fs,
     /// What the body names.
@@ -95,6 +97,9 @@ pub enum Permission {
 pub enum Effect {
     /// It changes something: that is in the audit log before it is done, and before it is acknowledged.
     Change,
+    /// It changes something, and its handler tells the audit log before and after: for an answer that is
+    /// begun before the change is done.
+    TellingChange,
     /// Nothing that lasts or is seen: it reads, or prepares what a change makes visible.
     Nothing,
 }
@@ -129,6 +134,12 @@ impl Route {
     #[must_use]
     pub fn changes_nothing(self) -> Self {
         Self { effect: Effect::Nothing, ..self }
+    }
+
+    /// Says that its handler records the change itself, by [`cairn_access::Visit::change`].
+    #[must_use]
+    pub fn records_itself(self) -> Self {
+        Self { effect: Effect::TellingChange, ..self }
     }
 
     /// Says what it takes to use it.
@@ -180,7 +191,9 @@ impl Route {
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
             // A change has somebody who makes it.
-            Some(Permission::Public | Permission::Description) if self.effect == Effect::Change => {
+            Some(Permission::Public | Permission::Description)
+                if self.effect != Effect::Nothing =>
+            {
                 let reason = "it changes something, and nobody is asked who";
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
@@ -208,7 +221,7 @@ impl Route {
     #[must_use]
     pub fn info(&self) -> RouteInfo {
         let permission = self.permission.map_or_else(|| "none".to_owned(), |p| p.to_string());
-        let changes = self.effect == Effect::Change;
+        let changes = self.effect != Effect::Nothing;
         RouteInfo { method: self.method.to_string(), pattern: self.pattern, permission, changes }
     }
 }
@@ -235,6 +248,7 @@ impl fmt::Debug for Scope {
             Self::Project => "project",
             Self::Dataset => "dataset",
             Self::Upload => "upload",
+            Self::Edit => "edit",
             Self::Fs => "path",
             Self::Body(_) => "body",
         })
@@ -270,6 +284,8 @@ rules! {
     RETAIN = SetRetention Dataset;
     /// To write the targets of the upload in the path.
     UPLOAD = WriteDataset Upload;
+    /// To write the target of the edit in the path.
+    EDIT = WriteDataset Edit;
     /// To read what a path below `/fs/` names.
     BROWSE = ReadDataset Fs;
     /// To read numbers about the node.

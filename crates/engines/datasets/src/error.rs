@@ -124,6 +124,28 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// The edit is not known any more: it ended, or was idle for too long.
+    #[error(
+        "there is no edit {id}; it was published or given up, or idle for too long; open another"
+    )]
+    NoEdit {
+        /// Its id.
+        id: String,
+    },
+    /// A file of an edit does not go on where a client thinks.
+    #[error("{path:?} has {received} bytes so far; go on from there")]
+    Offset {
+        /// The file.
+        path: String,
+        /// The bytes that were received, which is where it goes on.
+        received: u64,
+    },
+    /// What is asked of an edit cannot be done as it stands.
+    #[error("{detail}")]
+    Edit {
+        /// Why not, and what to do.
+        detail: String,
+    },
     /// There is no such hook.
     #[error("there is no hook {id} of this dataset; `cairn hook ls` lists them")]
     NoHook {
@@ -158,11 +180,15 @@ impl Error {
             | Self::NoTag { .. }
             | Self::NoPath { .. }
             | Self::NoHook { .. }
+            | Self::NoEdit { .. }
             | Self::NoHashTree => ErrorKind::NotFound,
             Self::WrongKind { .. } | Self::Invalid { .. } | Self::Incomplete { .. } => {
                 ErrorKind::Invalid
             }
-            Self::Moved { .. } | Self::InTheWay { .. } => ErrorKind::Conflict,
+            Self::Moved { .. }
+            | Self::InTheWay { .. }
+            | Self::Offset { .. }
+            | Self::Edit { .. } => ErrorKind::Conflict,
             Self::Local { source, .. } => local_kind(source),
             Self::TooMany { .. } => ErrorKind::Exhausted,
             Self::Remote { kind, .. } => *kind,

@@ -26,6 +26,7 @@
 
 mod browse;
 mod content;
+mod edits;
 mod error;
 mod follow;
 mod hooks;
@@ -35,6 +36,7 @@ mod meter;
 mod model;
 mod page_file;
 mod pages;
+mod projects;
 mod proof;
 mod pull;
 mod push;
@@ -48,6 +50,11 @@ mod warm;
 pub use browse::{Change, ChangeKind, Changed, Listed, Node};
 pub use cairn_blocks::{CollectOptions, CollectReport, Secret, SessionStats, VerifyReport};
 pub use content::ContentStream;
+pub use edits::{
+    EDIT_DEPTH_MAX, EDIT_FILES_MAX, EDIT_NAMES_BYTES_MAX, EDIT_OPEN_FILES_MAX, EDIT_PATH_BYTES_MAX,
+    EDIT_WRITE_BYTES_MAX, EDITS_MAX, EditFile, EditId, EditPublication, EditStatus, Edits, Expect,
+    FileWrite,
+};
 pub use error::Error;
 pub use follow::{Follow, LOOK_EVERY, REMOVED, state_id};
 pub use hooks::{

@@ -11,7 +11,7 @@ use cairn_env::Env;
 use crate::error::Error;
 use crate::follow::Follow;
 use crate::model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
-use crate::refs::{Refs, by_dataset};
+use crate::refs::{On, Refs, by_dataset};
 use crate::store::{Published, Store, Upload};
 use crate::warm::Warm;
 
@@ -128,6 +128,7 @@ impl Datasets {
         targets: &[Target],
         version: &Version,
         unproven: Option<&[ChunkId]>,
+        on: Option<&On>,
     ) -> Result<(), Error> {
         for target in targets {
             self.refs.announce(target, session.id(), version).await?;
@@ -140,7 +141,11 @@ impl Datasets {
             return Err(error);
         }
         for target in targets {
-            self.refs.settle(target, session.id(), version).await?;
+            let settled = self.refs.settle(target, session.id(), version, on).await;
+            if matches!(settled, Err(Error::Moved { .. })) {
+                self.refs.retract(target, session.id()).await?;
+            }
+            settled?;
         }
         Ok(())
     }
@@ -226,6 +231,36 @@ impl LocalUpload {
     pub(crate) fn targets(&self) -> &[Target] {
         &self.targets
     }
+
+    /// Publishes what was made on top of `on`, while the target points there; every chunk that is not
+    /// in that version is looked up (DATASETS-2). Only then the session ends.
+    ///
+    /// # Errors
+    /// [`Error::Moved`], [`Error::Incomplete`], [`Error::Blocks`].
+    pub(crate) async fn publish_on(
+        &self,
+        publication: &Publication,
+        on: &On,
+    ) -> Result<Published, Error> {
+        self.session.flush().await?;
+        let stored = self.session.stats().await;
+        let mut version = self.datasets.version(publication)?;
+        version.new_bytes = stored.content_bytes;
+        version.stored_bytes = stored.stored_bytes;
+        let base: Vec<ChunkId> = on.0.iter().map(|version| version.root).collect();
+        let (project, targets) = (&self.project, &self.targets);
+        let moving = self.datasets.publish_root(
+            &self.session,
+            project,
+            targets,
+            &version,
+            Some(&base),
+            Some(on),
+        );
+        moving.await?;
+        end(&self.session).await;
+        Ok(Published { version, stored })
+    }
 }
 
 #[async_trait]
@@ -264,7 +299,7 @@ impl Upload for LocalUpload {
             (version.files, version.bytes) = (totals.files, totals.bytes);
         }
         self.datasets
-            .publish_root(&self.session, &self.project, &self.targets, &version, unproven)
+            .publish_root(&self.session, &self.project, &self.targets, &version, unproven, None)
             .await?;
         end(&self.session).await;
         Ok(Published { version, stored })
@@ -337,7 +372,7 @@ impl Store for Datasets {
             ..source
         };
         let targets = [to.clone()];
-        self.publish_root(&session, &from.dataset.project, &targets, &version, None).await?;
+        self.publish_root(&session, &from.dataset.project, &targets, &version, None, None).await?;
         end(&session).await;
         Ok(version)
     }

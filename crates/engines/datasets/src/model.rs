@@ -36,6 +36,14 @@ pub struct Target {
     pub tag: TagName,
 }
 
+impl Target {
+    /// What is said when it points elsewhere than expected.
+    pub(crate) fn moved(&self) -> crate::Error {
+        let (dataset, tag) = (self.dataset.to_string(), self.tag.to_string());
+        crate::Error::Moved { dataset, tag }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.dataset, self.tag)

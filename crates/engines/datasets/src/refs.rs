@@ -60,18 +60,39 @@ pub(crate) struct RefState {
 impl RefState {
     /// Makes an announced version the current one. Done twice it is done once: the answer of the first
     /// swap may have been lost.
-    fn settle(&mut self, session: &str, version: &Version) -> bool {
+    fn settle(&mut self, session: &str, version: &Version, on: Option<&On>) -> Settled {
         let Some(at) = self.pending.iter().position(|pending| pending.session == session) else {
-            return self.current.iter().chain(&self.history).any(|settled| settled == version);
+            let mut all = self.current.iter().chain(&self.history);
+            return if all.any(|settled| settled == version) {
+                Settled::Done
+            } else {
+                Settled::Lost
+            };
         };
+        if on.is_some_and(|on| on.0 != self.current) {
+            return Settled::Moved;
+        }
         let version = self.pending.remove(at).version;
         if let Some(old) = self.current.replace(version) {
             self.history.insert(0, old);
             self.history.truncate(HISTORY_MAX);
         }
         self.removed_ns = None;
-        true
+        Settled::Done
     }
+}
+
+/// Where a ref must still point when it moves; nowhere for one that is not there.
+pub(crate) struct On(pub(crate) Option<Version>);
+
+/// What came of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    Done,
+    /// The announcement is gone.
+    Lost,
+    /// The ref points elsewhere than expected.
+    Moved,
 }
 
 /// Says that a tag moved, or may have, whatever becomes of the swap and of who waits for it.
@@ -231,16 +252,23 @@ impl Refs {
         .await
     }
 
-    /// Moves the ref to the announced root.
+    /// Moves the ref to the announced root; with `on`, only from there.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] when it points elsewhere.
     pub(crate) async fn settle(
         &self,
         target: &Target,
         session: SessionId,
         version: &Version,
+        on: Option<&On>,
     ) -> Result<(), Error> {
         let session = session.to_string();
-        let settled = self.update(target, |state| Ok(state.settle(&session, version))).await?;
-        if settled { Ok(()) } else { Err(cairn_blocks::Error::SessionExpired.into()) }
+        match self.update(target, |state| Ok(state.settle(&session, version, on))).await? {
+            Settled::Done => Ok(()),
+            Settled::Lost => Err(cairn_blocks::Error::SessionExpired.into()),
+            Settled::Moved => Err(target.moved()),
+        }
     }
 
     /// Takes an announcement back.
@@ -312,7 +340,7 @@ impl Refs {
     }
 
     /// What refs there are.
-    fn targets(
+    pub(crate) fn targets(
         &self,
         project: Option<&ProjectName>,
         name: Option<&DatasetName>,

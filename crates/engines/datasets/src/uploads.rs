@@ -27,6 +27,13 @@ pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 pub struct UploadId([u8; 16]);
 
 impl UploadId {
+    /// A new one.
+    pub(crate) fn fresh(env: &cairn_env::Env) -> Self {
+        let mut id = Self([0; 16]);
+        env.rng.fill(&mut id.0);
+        id
+    }
+
     /// Parses 32 hexadecimal digits.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
@@ -82,8 +89,7 @@ impl Uploads {
             Ok(())
         })?;
         let upload = Arc::new(self.datasets.upload_to(targets, false).await?);
-        let mut id = UploadId([0; 16]);
-        self.datasets.blocks.env().rng.fill(&mut id.0);
+        let id = UploadId::fresh(self.datasets.blocks.env());
         self.with(|open| open.insert(id, Open { upload, owner: owner.to_owned(), used: now }));
         Ok(id)
     }

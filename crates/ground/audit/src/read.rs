@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -77,6 +77,24 @@ impl Log {
         Ok(self.clone().batches(numbers, filter))
     }
 
+    /// As [`Log::read`], but the newest first: the segments before number `before`, or all, from the last
+    /// on, and the records of each likewise.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn read_back(
+        &self,
+        before: Option<u64>,
+        filter: Filter,
+    ) -> Result<impl Stream<Item = Result<Batch, Error>> + Send + use<>, Error> {
+        let numbers = self.numbers(0, &filter).await?;
+        let end = before.map_or(numbers.end, |before| before.min(numbers.end));
+        let backwards = (numbers.start..end.max(numbers.start)).rev();
+        let batches = self.clone().batches(backwards, filter);
+        Ok(batches
+            .map_ok(|batch| Batch { lines: batch.lines.into_iter().rev().collect(), ..batch }))
+    }
+
     /// As [`Log::read`], and then what is written from then on, for ever. Looks every
     /// [`FOLLOW_EVERY`]; where there is nothing, the batch is empty and has the number before.
     ///
@@ -116,9 +134,9 @@ impl Log {
 
     fn batches(
         self,
-        numbers: Range<u64>,
+        numbers: impl Iterator<Item = u64> + Send + 'static,
         filter: Filter,
-    ) -> impl Stream<Item = Result<Batch, Error>> + Send + use<> {
+    ) -> impl Stream<Item = Result<Batch, Error>> + Send + 'static {
         let find = move |seq| {
             let (log, filter) = (self.clone(), filter.clone());
             async move { Ok(batch(log.find(seq).await?, seq, &filter)) }

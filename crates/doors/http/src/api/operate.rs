@@ -45,6 +45,28 @@ pub struct Collected {
     pub sessions_expired: u64,
 }
 
+/// One line of a collection: progress, and at the end its result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectLine {
+    /// How far it is.
+    Progress {
+        /// Versions whose chunks were marked.
+        versions: u64,
+        /// Versions that there are.
+        all: u64,
+    },
+    /// What was done.
+    Result(Collected),
+    /// It could not be finished.
+    Error {
+        /// As in an error's body.
+        kind: String,
+        /// What happened.
+        message: String,
+    },
+}
+
 /// One line of a verification: progress, and at the end its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -201,3 +201,30 @@ pub struct DeviceWaits {
     /// Whether to ask less often from now on.
     pub slow_down: bool,
 }
+
+/// A session of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OwnSession {
+    /// Its public id.
+    pub id: String,
+    /// When it was opened, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// Until when it holds, in milliseconds since 1970.
+    pub expires_ms: Option<i64>,
+    /// Whether it is the one by which this was asked.
+    pub current: bool,
+}
+
+/// The sessions of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OwnSessions {
+    /// Those that hold, the newest first.
+    pub sessions: Vec<OwnSession>,
+}
+
+/// What a sign-out everywhere did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionsEnded {
+    /// How many sessions ended.
+    pub ended: u64,
+}

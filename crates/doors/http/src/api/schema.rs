@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "only their shapes are used")]
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// One version: a manifest and who published it when.
@@ -141,6 +141,36 @@ pub struct Change {
     old: Option<Node>,
     /// The new entry.
     new: Option<Node>,
+}
+
+/// A file of an edit.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct EditFile {
+    /// Its path.
+    path: String,
+    /// The length that it will have.
+    size: u64,
+    /// Bytes that were received.
+    received: u64,
+    /// Whether it is whole.
+    done: bool,
+}
+
+/// A page of what an edit has so far.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct EditStatus {
+    /// The project of its dataset.
+    project: String,
+    /// The name of its dataset.
+    name: String,
+    /// The tag that is to move.
+    tag: String,
+    /// Files, by path.
+    files: Vec<EditFile>,
+    /// Paths that are taken out of the version to come.
+    removed: Vec<String>,
+    /// `?after=` of the next page; none on the last.
+    next: Option<String>,
 }
 
 /// What one version cost.

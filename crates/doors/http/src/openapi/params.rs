@@ -60,7 +60,7 @@ impl Holds {
 pub(super) fn in_path(name: &str) -> Value {
     match name {
         "project" | "name" | "tag" | "other" => Holds::Name.schema(),
-        "upload" => json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
+        "upload" | "edit" => json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
         _ => Holds::Text.schema(),
     }
 }

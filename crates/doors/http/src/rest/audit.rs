@@ -3,7 +3,8 @@
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_access::{Action, Resource};
-use cairn_audit::{Batch, Filter, Outcome, SEQ_MAX, Verify};
+use cairn_audit::{Batch, Filter, Line, Outcome, SEQ_MAX, Verify};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
 use super::maintenance::told;
@@ -12,6 +13,7 @@ use super::route;
 use crate::api::{AuditLine, AuditVerified, AuditVerify, AuditVerifyLine};
 use crate::call::{Call, LINES, line, parse_json, streamed};
 use crate::error::Error;
+use crate::limits::PAGE_MAX;
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
 
@@ -28,6 +30,13 @@ const QUERY: &[Query] = &[
     Query::new("since", "Not before, in milliseconds since 1970 UTC.", MOMENT),
     Query::new("until", "Not from then on, in milliseconds since 1970 UTC.", MOMENT),
     Query::new("after", "Only segments after this `seq`.", Holds::Number(0, SEQ_MAX)),
+    Query::new("order", "Whether the newest comes first.", Holds::OneOf(&["oldest", "newest"])),
+    Query::new(
+        "before",
+        "With the newest first, only what was recorded before this: `SEQ.INDEX` of the last line.",
+        Holds::Text,
+    ),
+    Query::new("limit", "Lines at most; all unless told.", Holds::Number(1, PAGE_MAX as u64)),
     Query::new("follow", "`true` goes on with what is recorded from then on.", Holds::Flag),
 ];
 
@@ -85,6 +94,20 @@ async fn read(call: Call) -> Result<Response, Error> {
         until_ms: number(&call, "until")?,
     };
     let after = number(&call, "after")?.unwrap_or(0);
+    let limit = match call.query_bytes("limit") {
+        Some(_) => call.limit()?,
+        None => usize::MAX,
+    };
+    let newest = match call.query("order")?.as_deref() {
+        None | Some("oldest") => false,
+        Some("newest") => true,
+        Some(_) => return Err(Error::invalid("?order= takes oldest or newest")),
+    };
+    let before = call.query("before")?.map(|text| place(&text)).transpose()?;
+    if (newest && (after > 0 || call.flag("follow")?)) || (!newest && before.is_some()) {
+        let detail = "?order=newest goes with ?before=, not with ?after= and ?follow=";
+        return Err(Error::invalid(detail));
+    }
     let log = call.door.access().audit().log().clone();
     if call.flag("follow")? {
         let batches = log.follow(after, filter).await.map_err(audit)?;
@@ -93,10 +116,54 @@ async fn read(call: Call) -> Result<Response, Error> {
         let batches = batches.take_until(Box::pin(closed));
         // The head of the answer does not wait for the first line.
         let quiet = (QUIET_FOLLOWING_MAX, QUIET_FOLLOWING_MAX);
-        return streamed(LINES, pieces(call, batches.map_err(audit).boxed(), quiet)).await;
+        let batches = limited(batches.map_err(audit).boxed(), limit);
+        return streamed(LINES, pieces(call, batches, quiet)).await;
     }
-    let batches = log.read(after, filter).await.map_err(audit)?;
-    streamed(LINES, pieces(call, batches.map_err(audit).boxed(), (0, QUIET_MAX))).await
+    let batches = if newest {
+        let from = before.map(|(seq, index)| if index.is_some() { seq + 1 } else { seq });
+        let batches = log.read_back(from, filter).await.map_err(audit)?;
+        batches.map_ok(move |batch| cut(batch, before)).map_err(audit).boxed()
+    } else {
+        log.read(after, filter).await.map_err(audit)?.map_err(audit).boxed()
+    };
+    streamed(LINES, pieces(call, limited(batches, limit), (0, QUIET_MAX))).await
+}
+
+/// `SEQ`, or `SEQ.INDEX`.
+fn place(text: &str) -> Result<(u64, Option<u32>), Error> {
+    let wrong = || Error::invalid("?before= takes SEQ or SEQ.INDEX, as a line has them");
+    let (seq, index) = match text.split_once('.') {
+        Some((seq, index)) => (seq, Some(index.parse().map_err(|_| wrong())?)),
+        None => (text, None),
+    };
+    let seq = seq.parse().ok().filter(|seq| *seq <= SEQ_MAX).ok_or_else(wrong)?;
+    Ok((seq, index))
+}
+
+/// Leaves out what of a segment does not come before a place in it.
+fn cut(mut batch: Batch, before: Option<(u64, Option<u32>)>) -> Batch {
+    if let Some((seq, Some(index))) = before
+        && seq == batch.seq
+    {
+        batch.lines.retain(|line| matches!(line, Line::Entry(entry) if entry.index < index));
+    }
+    batch
+}
+
+type Batches = BoxStream<'static, Result<Batch, Error>>;
+
+/// At most `limit` lines.
+fn limited(batches: Batches, limit: usize) -> Batches {
+    let cut = futures::stream::try_unfold((batches, limit), |(mut batches, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let Some(mut batch) = batches.try_next().await? else { return Ok(None) };
+        batch.lines.truncate(left);
+        let left = left - batch.lines.len();
+        Ok(Some((batch, (batches, left))))
+    });
+    cut.boxed()
 }
 
 /// The lines of a batch.
@@ -150,7 +217,7 @@ async fn verify(mut call: Call) -> Result<Response, Error> {
             })
         },
     };
-    let work = |report: super::progress::Report| async move {
+    let work = |report: super::progress::Report<u64>| async move {
         log.verify(what, move |seq| report(seq)).await
     };
     streamed(LINES, progress_lines(&call.door.env().clock, work, lines)).await
@@ -158,7 +225,7 @@ async fn verify(mut call: Call) -> Result<Response, Error> {
 
 #[cfg(test)]
 mod tests {
-    use cairn_audit::{Entry, Gap, Line, Record};
+    use cairn_audit::{Entry, Gap, Record};
     use serde_json::to_value;
 
     use super::*;

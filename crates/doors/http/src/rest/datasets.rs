@@ -7,7 +7,9 @@ use cairn_base::{DatasetName, TagName};
 use cairn_datasets::{Dataset, Rules, Store as _, Target};
 
 use super::route;
-use crate::api::{CopyTag, DatasetPage, MovedTag, ProjectKey, Removed, TagPage, schema};
+use crate::api::{
+    CopyTag, DatasetPage, MovedTag, ProjectKey, ProjectName, ProjectPage, Removed, TagPage, schema,
+};
 use crate::args::Args;
 use crate::call::{Call, changed, json, no_content, parse_json};
 use crate::error::Error;
@@ -36,6 +38,12 @@ pub(super) fn routes() -> Vec<Route> {
     let tag = "/api/v1/projects/{project}/datasets/{name}/tags/{tag}";
     let rules = "/api/v1/projects/{project}/datasets/{name}/rules";
     vec![
+        route!(GET "/api/v1/projects", projects).permission(route::LOOK).doc(Doc {
+            summary: "The projects with a dataset that the caller may read, by name.",
+            query: PAGE,
+            answers: BodyDoc::Json(shape::<ProjectPage>),
+            ..doc
+        }),
         route!(GET "/api/v1/projects/{project}/key", key).permission(route::LIST).doc(Doc {
             summary: "What a client must know to work with the project's chunks.",
             answers: BodyDoc::Json(shape::<ProjectKey>),
@@ -92,6 +100,17 @@ async fn key(call: Call) -> Result<Response, Error> {
     let project = call.door.datasets().project(&call.args.project()?).await?;
     let key = hex::encode(project.key.as_bytes());
     json(StatusCode::OK, &ProjectKey { bucket_id: project.bucket_id, key })
+}
+
+async fn projects(call: Call) -> Result<Response, Error> {
+    let (limit, after) = (call.limit()?, call.query("after")?.unwrap_or_default());
+    let visit = call.visit()?.clone();
+    let datasets = call.door.datasets();
+    let readable = |project: &_, name: &_| visit.may_read(project, name);
+    let (found, more) = datasets.projects(&after, limit, readable).await?;
+    let next = found.last().filter(|_| more).map(ToString::to_string);
+    let projects = found.into_iter().map(|name| ProjectName { name: name.to_string() }).collect();
+    json(StatusCode::OK, &ProjectPage { projects, next })
 }
 
 async fn list(call: Call) -> Result<Response, Error> {

@@ -1,31 +1,41 @@
 //! What an operator runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use cairn_blocks::CollectOptions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::progress::{Lines, progress_lines};
+use super::progress::{Lines, Report, progress_lines};
 use super::route;
-use crate::api::{Collect, Collected, Usage, Verified, VerifyLine};
-use crate::call::{Call, LINES, changed, json, parse_json, streamed};
+use crate::api::{Collect, CollectLine, Collected, Usage, Verified, VerifyLine};
+use crate::call::{Call, LINES, json, parse_json, streamed, to_its_end};
 use crate::error::Error;
-use crate::openapi::{BodyDoc, Doc, shape};
+use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
+
+const COLLECT_QUERY: &[Query] =
+    &[Query::new("dry_run", "Only says what would be done, as in the body.", Holds::Flag)];
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "maintenance", ..Doc::default() };
     vec![
-        route!(POST "/api/v1/maintenance/collect", collect).permission(route::MAINTAIN).doc(Doc {
-            summary: "Applies retention rules and deletes what nothing reaches any more.",
-            takes: BodyDoc::Json(shape::<Collect>),
-            optional: true,
-            answers: BodyDoc::Json(shape::<Collected>),
-            ..doc
-        }),
+        route!(POST "/api/v1/maintenance/collect", collect)
+            .permission(route::MAINTAIN)
+            .records_itself()
+            .doc(Doc {
+                summary: "Applies retention rules and deletes what nothing reaches any more. With `Accept: \
+                          application/x-ndjson` it tells how far it is, then the result. It goes on when \
+                          its client goes away.",
+                query: COLLECT_QUERY,
+                takes: BodyDoc::Json(shape::<Collect>),
+                optional: true,
+                answers: BodyDoc::JsonOrLines(shape::<Collected>, shape::<CollectLine>),
+                ..doc
+            }),
         route!(POST "/api/v1/maintenance/verify", verify).permission(route::MAINTAIN).changes_nothing().doc(Doc {
             summary: "Reads every byte back and walks every version. Progress, then the result.",
             answers: BodyDoc::Lines(shape::<VerifyLine>),
@@ -49,21 +59,44 @@ pub(crate) fn told<T: Serialize, U: DeserializeOwned>(value: &T) -> Result<U, Er
 async fn collect(mut call: Call) -> Result<Response, Error> {
     let body = call.bytes().await?;
     let asked: Collect = if body.is_empty() { Collect::default() } else { parse_json(&body)? };
+    let dry_run = asked.dry_run || call.flag("dry_run")?;
     let default = CollectOptions::default();
     let grace = asked.grace_seconds.map_or(default.grace, Duration::from_secs);
-    let options = CollectOptions { grace, dry_run: asked.dry_run, ..default };
-    let datasets = call.door.datasets().clone();
-    let collected = call.to_its_end(async move { datasets.collect(options).await }).await??;
-    let collected: Collected = told(&collected)?;
-    let what = if asked.dry_run {
-        "nothing: it was only asked what would be collected".to_owned()
-    } else {
-        format!(
-            "removed {} tags, {} versions, {} packs",
-            collected.tags_removed, collected.versions_removed, collected.packs_deleted
-        )
+    let options = CollectOptions { grace, dry_run, ..default };
+    let lines = call.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let lines = lines.is_some_and(|accept| accept.contains(LINES));
+    let (datasets, visit) = (call.door.datasets().clone(), call.visit()?.clone());
+    let (door, place) = (call.door.clone(), call.place.clone());
+    // It is recorded when it is done, whether or not somebody still waits for it (ACCESS-6).
+    let work = |report: Report<(u64, u64)>| {
+        let work = async move { Ok::<_, Error>(datasets.collect_telling(options, report).await?) };
+        let change = async move { visit.change(work, |done| collected_what(done, dry_run)).await };
+        let done = to_its_end(&door, place, change);
+        async move { done.await? }
     };
-    Ok(changed(json(StatusCode::OK, &collected)?, what))
+    if lines {
+        let progress = |(versions, all)| CollectLine::Progress { versions, all };
+        let last = |ended: Result<cairn_datasets::Collected, Error>| {
+            Ok(match ended {
+                Ok(collected) => CollectLine::Result(told::<_, Collected>(&collected)?),
+                Err(error) => {
+                    let (kind, message) = (error.kind().to_string(), error.to_string());
+                    CollectLine::Error { kind, message }
+                }
+            })
+        };
+        let clock = &call.door.env().clock;
+        return streamed(LINES, progress_lines(clock, work, Lines { progress, last })).await;
+    }
+    json(StatusCode::OK, &told::<_, Collected>(&work(Arc::new(|_| {})).await?)?)
+}
+
+fn collected_what(done: &cairn_datasets::Collected, dry_run: bool) -> String {
+    if dry_run {
+        return "nothing: it was only asked what would be collected".to_owned();
+    }
+    let (tags, versions) = (done.tags_removed, done.versions_removed);
+    format!("removed {tags} tags, {versions} versions, {} packs", done.blocks.packs_deleted)
 }
 
 /// Ends with its client: it only reads.

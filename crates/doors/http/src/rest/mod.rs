@@ -9,6 +9,7 @@ mod audit;
 mod chunks;
 mod cluster;
 mod datasets;
+mod edits;
 pub(crate) mod follow;
 mod hooks;
 mod maintenance;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Vec<Route> {
         proofs::routes(),
         chunks::routes(),
         uploads::routes(),
+        edits::routes(),
         maintenance::routes(),
         access::routes(),
         people::routes(),

@@ -149,6 +149,7 @@ async fn metrics(call: Call) -> Result<Response, Error> {
     let usage = call.door.datasets().blocks().usage();
     let index_memory = call.door.datasets().blocks().index_memory() as u64;
     let uploads = call.door.uploads().count() as u64;
+    let edits = call.door.edits().count() as u64;
     let audit = call.door.access().audit().status();
     let name = "cairn_audit_failures_total";
     family(&mut text, name, "counter", "Segments of the audit log that could not be written.");
@@ -157,6 +158,7 @@ async fn metrics(call: Call) -> Result<Response, Error> {
     let gauges = [
         ("cairn_audit_waiting_bytes", "Records of the audit log that wait.", Some(waiting)),
         ("cairn_uploads_open", "Uploads that are open.", Some(uploads)),
+        ("cairn_edits_open", "Edits that are open.", Some(edits)),
         ("cairn_blocks_packs", "Packs in the bucket.", Some(usage.packs)),
         ("cairn_blocks_chunks", "Chunks in the bucket.", Some(usage.chunks)),
         ("cairn_blocks_runs", "Runs of the chunk index.", Some(usage.runs)),

@@ -16,7 +16,7 @@ use crate::error::Error;
 const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where work reports how far it is.
-pub(super) type Report = Arc<dyn Fn(u64) + Send + Sync>;
+pub(super) type Report<P> = Arc<dyn Fn(P) + Send + Sync>;
 
 /// How the lines are made.
 pub(super) struct Lines<P, L> {
@@ -27,22 +27,23 @@ pub(super) struct Lines<P, L> {
 }
 
 /// The lines of `work`, which ends when nobody reads them any more.
-pub(super) fn progress_lines<W, F, T, L>(
+pub(super) fn progress_lines<W, F, T, L, S>(
     clock: &Arc<dyn Clock>,
     work: W,
     lines: Lines<
-        impl Fn(u64) -> L + Send + 'static,
+        impl Fn(S) -> L + Send + 'static,
         impl FnOnce(T) -> Result<L, Error> + Send + 'static,
     >,
 ) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static
 where
-    W: FnOnce(Report) -> F,
+    W: FnOnce(Report<S>) -> F,
+    S: Clone + Default + Send + Sync + 'static,
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
     L: Serialize,
 {
-    let (sender, told) = watch::channel(0_u64);
-    let report: Report = Arc::new(move |far| {
+    let (sender, told) = watch::channel(S::default());
+    let report: Report<S> = Arc::new(move |far| {
         sender.send_replace(far);
     });
     let clock = Arc::clone(clock);
@@ -64,7 +65,7 @@ where
             };
             match ended {
                 None => {
-                    let far = *told.borrow();
+                    let far = told.borrow().clone();
                     let line = line(&(lines.progress)(far))?;
                     Ok(Some((line, Some((work, told, lines)))))
                 }

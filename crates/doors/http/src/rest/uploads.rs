@@ -101,7 +101,7 @@ async fn begin(mut call: Call) -> Result<Response, Error> {
     let work = async move { uploads.begin(&targets, &owner).await };
     let id = match call.to_its_end(work).await? {
         Err(cairn_datasets::Error::TooMany { .. }) => {
-            return Err(Error::Uploads { max: UPLOADS_MAX });
+            return Err(Error::Uploads { what: "uploads", max: UPLOADS_MAX });
         }
         other => other?,
     };

@@ -41,7 +41,11 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /console", "description"),
     ("GET /console/", "description"),
     ("GET /console/{*path}", "description"),
+    ("GET /api/v1/projects", "look"),
     ("GET /api/v1/projects/{project}/key", "look"),
+    ("GET /api/v1/login/sessions", "signed_in"),
+    ("DELETE /api/v1/login/sessions", "signed_in"),
+    ("DELETE /api/v1/login/sessions/{id}", "signed_in"),
     ("GET /api/v1/projects/{project}/datasets", "look"),
     ("GET /api/v1/projects/{project}/datasets/{name}", "read"),
     ("DELETE /api/v1/projects/{project}/datasets/{name}", "write"),
@@ -67,6 +71,12 @@ const CLASSES: &[(&str, &str)] = &[
     ("POST /api/v1/uploads/{upload}/frames", "upload"),
     ("POST /api/v1/uploads/{upload}/publish", "upload"),
     ("DELETE /api/v1/uploads/{upload}", "upload"),
+    ("POST /api/v1/projects/{project}/datasets/{name}/edits", "write"),
+    ("GET /api/v1/edits/{edit}", "edit"),
+    ("DELETE /api/v1/edits/{edit}", "edit"),
+    ("PUT /api/v1/edits/{edit}/files/{*path}", "edit"),
+    ("DELETE /api/v1/edits/{edit}/files/{*path}", "edit"),
+    ("POST /api/v1/edits/{edit}/publish", "edit"),
     ("POST /api/v1/maintenance/collect", "admin"),
     ("POST /api/v1/maintenance/verify", "admin"),
     ("GET /api/v1/usage", "admin"),
@@ -118,6 +128,7 @@ const CHANGES: &[&str] = &[
     "PUT /api/v1/projects/{project}/datasets/{name}/tags/{tag}",
     "DELETE /api/v1/projects/{project}/datasets/{name}/tags/{tag}",
     "POST /api/v1/uploads/{upload}/publish",
+    "POST /api/v1/edits/{edit}/publish",
     "POST /api/v1/maintenance/collect",
     "POST /api/v1/access/principals",
     "DELETE /api/v1/access/principals/{id}",
@@ -134,6 +145,8 @@ const CHANGES: &[&str] = &[
     "DELETE /api/v1/access/providers/{id}",
     "POST /api/v1/cluster/join-tokens",
     "DELETE /api/v1/login",
+    "DELETE /api/v1/login/sessions",
+    "DELETE /api/v1/login/sessions/{id}",
 ];
 
 /// The callers, in the order of the columns below.
@@ -151,7 +164,7 @@ fn expected(class: &str) -> [u16; 7] {
         "look" | "read" => [401, 401, 401, 403, 0, 0, 0],
         "write" => [401, 401, 401, 403, 403, 0, 0],
         // Somebody else's upload is none, whoever asks.
-        "upload" => [401, 401, 401, 404, 404, 0, 404],
+        "upload" | "edit" => [401, 401, 401, 404, 404, 0, 404],
         "admin" => [401, 401, 401, 403, 403, 403, 0],
         other => panic!("no class {other}"),
     }
@@ -170,6 +183,7 @@ fn address(server: &Server, pattern: &str, upload: &str) -> String {
         .replace("{tag}", "v1")
         .replace("{other}", "v1")
         .replace("{upload}", upload)
+        .replace("{edit}", upload)
         .replace("{id}", "nobody")
         .replace("{*path}", tail);
     format!("{}{path}", server.url)
@@ -178,6 +192,7 @@ fn address(server: &Server, pattern: &str, upload: &str) -> String {
 fn body(pattern: &str) -> &'static str {
     match pattern {
         "/api/v1/projects/{project}/uploads" => r#"{"targets":[{"name":"data","tag":"v1"}]}"#,
+        "/api/v1/projects/{project}/datasets/{name}/edits" => r#"{"tag":"v1"}"#,
         "/api/v1/projects/{project}/datasets/{name}/tags/{tag}" => {
             r#"{"from":{"name":"data","tag":"v1"}}"#
         }
@@ -188,6 +203,14 @@ fn body(pattern: &str) -> &'static str {
 async fn begin(server: &Server, token: &str) -> String {
     let url = format!("{}/api/v1/projects/main/uploads", server.url);
     let body = body("/api/v1/projects/{project}/uploads");
+    let answer = server.http().post(url).bearer_auth(token).body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+async fn begin_edit(server: &Server, token: &str) -> String {
+    let url = format!("{}/api/v1/projects/main/datasets/data/edits", server.url);
+    let body = r#"{"tag":"v1"}"#;
     let answer = server.http().post(url).bearer_auth(token).body(body).send().await.unwrap();
     assert_eq!(answer.status(), 201);
     answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
@@ -220,6 +243,7 @@ async fn access_1_every_route_for_every_caller() {
             server.fill(work.path(), "data:v1").await;
             let upload = match class {
                 "upload" => begin(&server, &writer).await,
+                "edit" => begin_edit(&server, &writer).await,
                 _ => String::new(),
             };
             let token = match *caller {

@@ -1,6 +1,7 @@
 //! Retention rules, and collection of what no version reaches.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cairn_base::ErrorKind;
 use cairn_blocks::{CollectOptions, CollectReport, Collection};
@@ -49,10 +50,23 @@ impl Datasets {
     /// [`Error::Blocks`] with a corrupt kind when a published version misses a chunk: then nothing is
     /// deleted.
     pub async fn collect(&self, options: CollectOptions) -> Result<Collected, Error> {
+        self.collect_telling(options, Arc::new(|_| {})).await
+    }
+
+    /// As [`Datasets::collect`], and tells how far it is: versions whose chunks were marked, and how many
+    /// there are.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn collect_telling(
+        &self,
+        options: CollectOptions,
+        told: Arc<dyn Fn((u64, u64)) + Send + Sync>,
+    ) -> Result<Collected, Error> {
         let mut before = Collected::default();
         self.retain(options, &mut before).await?;
         for attempt in 1.. {
-            match self.sweep(options, before).await {
+            match self.sweep(options, before, &*told).await {
                 // Another collection replaced a run that this one was reading.
                 Err(error)
                     if error.kind() == ErrorKind::NotFound && attempt < COLLECT_ATTEMPTS_MAX =>
@@ -70,10 +84,14 @@ impl Datasets {
         &self,
         options: CollectOptions,
         mut collected: Collected,
+        told: &(dyn Fn((u64, u64)) + Send + Sync),
     ) -> Result<Collected, Error> {
         // The roots are read after the collection has begun: that order is what BLOCKS-4 rests on.
         let mut collection = self.blocks.collect(options).await?;
         let states = self.refs.all(None, None).await?;
+        let count =
+            |state: &RefState| u64::from(state.current.is_some()) + state.history.len() as u64;
+        let all: u64 = states.iter().map(|(_, state)| count(state)).sum();
         for (target, state) in &states {
             let stale = i64::try_from(options.lease.as_nanos()).unwrap_or(i64::MAX);
             if !options.dry_run && !state.pending.is_empty() {
@@ -83,6 +101,7 @@ impl Datasets {
             for version in state.current.iter().chain(&state.history) {
                 collected.versions += 1;
                 self.mark(&mut collection, &key, version.root, Reached::Published).await?;
+                told((collected.versions, all));
             }
             for pending in &state.pending {
                 self.mark(&mut collection, &key, pending.version.root, Reached::Announced).await?;

@@ -32,8 +32,8 @@ enum Pending {
     Layout { start: u64, len: u64 },
 }
 
-struct Assembler<'k> {
-    layout: Cut<'k>,
+struct Assembler {
+    layout: Cut,
     /// Bytes of layout so far, and where the next layout chunk begins.
     layout_len: u64,
     layout_cut: u64,
@@ -41,7 +41,7 @@ struct Assembler<'k> {
     part: Part,
 }
 
-impl Assembler<'_> {
+impl Assembler {
     fn member_chunk(&mut self, id: ChunkId, bytes: Bytes) {
         self.pending.push_back(Pending::Ready(whole(id, bytes.len())));
         self.part.chunks.push((id, bytes));

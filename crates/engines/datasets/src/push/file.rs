@@ -60,15 +60,15 @@ pub(crate) fn cut_whole(key: &ChunkKey, bytes: &Bytes) -> Vec<Loaded> {
 }
 
 /// Cuts a content that arrives in pieces.
-pub(crate) struct Cut<'k> {
-    key: &'k ChunkKey,
+pub(crate) struct Cut {
+    key: ChunkKey,
     cutter: Cutter,
     buffer: Vec<u8>,
 }
 
-impl<'k> Cut<'k> {
-    pub(crate) fn new(key: &'k ChunkKey, class: SizeClass) -> Self {
-        Self { key, cutter: Cutter::new(class), buffer: Vec::new() }
+impl Cut {
+    pub(crate) fn new(key: &ChunkKey, class: SizeClass) -> Self {
+        Self { key: key.clone(), cutter: Cutter::new(class), buffer: Vec::new() }
     }
 
     /// Takes bytes and gives the chunks that are certain.

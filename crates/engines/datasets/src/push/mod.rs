@@ -29,7 +29,10 @@ use crate::store::{Store, UPLOAD_KEEP_EVERY, Upload};
 
 pub use feed::{ArchiveFeed, ArchiveStream, FeedClosed, archive_feed};
 pub(crate) use file::TREE_BYTES_MIN;
+pub(crate) use file::{Cut, End, Part, whole};
 pub(crate) use scan::Stamp;
+pub(crate) use sink::{Sink, To};
+pub(crate) use tree::{ContentBuilder, emit};
 
 /// How often a push starts again because a collection or an expiry came between.
 const PUSH_ATTEMPTS_MAX: u32 = 4;
@@ -199,7 +202,7 @@ async fn push_once(
 
 /// Does the work of an upload and says meanwhile that the upload goes on: a large or slow source may
 /// hold nothing new for longer than a silent upload is kept.
-async fn kept<T>(upload: &dyn Upload, env: &Env, work: impl Future<Output = T>) -> T {
+pub(crate) async fn kept<T>(upload: &dyn Upload, env: &Env, work: impl Future<Output = T>) -> T {
     tokio::select! {
         biased;
         done = work => done,

@@ -28,8 +28,25 @@ pub(crate) enum Class {
 
 type Encoding = Pin<Box<dyn Future<Output = Result<Frame, Lost>> + Send>>;
 
+/// Whose upload it is that a sink fills.
+pub(crate) enum To<'a> {
+    /// Lent for as long as the sink lives.
+    Lent(&'a dyn Upload),
+    /// Shared with others.
+    Shared(Arc<dyn Upload>),
+}
+
+impl To<'_> {
+    fn upload(&self) -> &dyn Upload {
+        match self {
+            Self::Lent(upload) => *upload,
+            Self::Shared(upload) => upload.as_ref(),
+        }
+    }
+}
+
 pub(crate) struct Sink<'a> {
-    upload: &'a dyn Upload,
+    to: To<'a>,
     env: Env,
     key: ChunkKey,
     level: i32,
@@ -42,15 +59,9 @@ pub(crate) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(crate) fn new(
-        upload: &'a dyn Upload,
-        env: &Env,
-        key: ChunkKey,
-        level: i32,
-        meter: Arc<Meter>,
-    ) -> Self {
+    pub(crate) fn new(to: To<'a>, env: &Env, key: ChunkKey, level: i32, meter: Arc<Meter>) -> Self {
         Self {
-            upload,
+            to,
             env: env.clone(),
             key,
             level,
@@ -98,7 +109,7 @@ impl<'a> Sink<'a> {
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         let ids: Vec<ChunkId> = batch.iter().map(|(id, ..)| *id).collect();
-        let wanted = self.upload.claim(&ids).await?;
+        let wanted = self.to.upload().claim(&ids).await?;
         for ((id, bytes, class), wanted) in batch.into_iter().zip(wanted) {
             if !wanted {
                 continue;
@@ -128,13 +139,13 @@ impl<'a> Sink<'a> {
 
     async fn hand_on(&mut self) -> Result<(), Error> {
         if let Some(frame) = self.encoding.next().await {
-            self.upload.add(frame?).await?;
+            self.to.upload().add(frame?).await?;
         }
         Ok(())
     }
 
     /// Hands everything on.
-    pub(crate) async fn finish(mut self) -> Result<(), Error> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
         self.claim().await?;
         for open in [std::mem::take(&mut self.data), std::mem::take(&mut self.pages)] {
             if !open.is_empty() {

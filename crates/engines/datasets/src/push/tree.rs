@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::file::{End, Part, TREE_BYTES_MIN};
 use super::read::{self, Done, Piece, READS_MAX, Read};
 use super::scan::{FileEvent, Scan};
-use super::sink::Sink;
+use super::sink::{Sink, To};
 use super::unpack::Archive;
 use super::{Loaded, PushOptions, Skipped, Source, unpack};
 use crate::error::Error;
@@ -86,7 +86,7 @@ pub(crate) async fn build(
     let env = store.env().clone();
     let key = project.key.clone();
     let mut tree = Tree {
-        sink: Sink::new(upload, &env, key, options.level, Arc::clone(&options.meter)),
+        sink: Sink::new(To::Lent(upload), &env, key, options.level, Arc::clone(&options.meter)),
         env,
         options,
         browser: None,
@@ -329,75 +329,24 @@ impl Tree<'_> {
         &mut self,
         mut pieces: mpsc::Receiver<Piece>,
     ) -> std::io::Result<Whole> {
-        let mut stream = Streamed::default();
-        let mut outboard = Streamed::default();
-        let mut nodes = Vec::new();
+        let mut building = ContentBuilder::default();
         while let Some(piece) = pieces.recv().await {
             match piece {
                 Piece::Failed(error) => return Err(error),
                 Piece::Part(part) => {
-                    self.part(part, &mut stream, &mut outboard, &mut nodes)
-                        .await
-                        .map_err(std::io::Error::other)?;
+                    self.options.meter.bytes.add(part.read);
+                    self.counted += part.read;
+                    let taken = building.part(part, &mut self.sink).await;
+                    taken.map_err(std::io::Error::other)?;
                 }
                 Piece::End { end, meta, stamp, changed, warning } => {
-                    let content = self.end(end, stream, outboard, nodes).await;
+                    let content = building.end(end, &mut self.sink).await;
                     let content = content.map_err(std::io::Error::other)?;
                     return Ok(Whole { content, meta, stamp, changed, warning });
                 }
             }
         }
         Err(std::io::Error::other(Error::Worker(Lost)))
-    }
-
-    async fn part(
-        &mut self,
-        part: Part,
-        stream: &mut Streamed,
-        outboard: &mut Streamed,
-        nodes: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        self.options.meter.bytes.add(part.read);
-        self.counted += part.read;
-        self.sink.data(part.chunks).await?;
-        for slice in part.slices {
-            stream.push(slice, &mut self.sink).await?;
-        }
-        nodes.extend(part.nodes.iter().flatten());
-        while nodes.len() >= OUTBOARD_CHUNK_BYTES {
-            let rest = nodes.split_off(OUTBOARD_CHUNK_BYTES);
-            outboard.chunk(std::mem::replace(nodes, rest), &mut self.sink).await?;
-        }
-        Ok(())
-    }
-
-    async fn end(
-        &mut self,
-        end: End,
-        stream: Streamed,
-        mut outboard: Streamed,
-        mut nodes: Vec<u8>,
-    ) -> Result<Content, Error> {
-        let stream = stream.finish(&mut self.sink).await?;
-        nodes.extend(end.nodes.iter().flatten());
-        let mut tree = None;
-        if end.len > TREE_BYTES_MIN {
-            for chunk in nodes.chunks(OUTBOARD_CHUNK_BYTES) {
-                outboard.chunk(chunk.to_vec(), &mut self.sink).await?;
-            }
-            tree = Some(Box::new(outboard.finish(&mut self.sink).await?));
-        }
-        let mut recipe = None;
-        if let Some(bytes) = end.recipe {
-            let mut stored = Streamed::default();
-            for chunk in bytes.chunks(OUTBOARD_CHUNK_BYTES) {
-                stored.chunk(chunk.to_vec(), &mut self.sink).await?;
-            }
-            recipe = Some(Box::new(stored.finish(&mut self.sink).await?));
-        }
-        let one_chunk = matches!(stream, Stream::Empty | Stream::Chunk { .. }) && recipe.is_none();
-        let root = (!one_chunk).then_some(end.root);
-        Ok(Content { len: end.len, stream, root, outboard: tree, recipe })
     }
 
     async fn finish(mut self) -> Result<Built, Error> {
@@ -407,7 +356,7 @@ impl Tree<'_> {
         let root = Root { meta: top.meta, page, totals }.encode()?;
         let id = self.sink.key().id(&root);
         self.sink.pages(&mut vec![(id, Bytes::from(root))]).await?;
-        self.sink.finish().await?;
+        self.sink.flush().await?;
         Ok(Built {
             root: id,
             totals,
@@ -416,6 +365,54 @@ impl Tree<'_> {
             unstable: self.unstable,
             cache: self.cache,
         })
+    }
+}
+
+/// The content of a file of which parts come in order.
+#[derive(Default)]
+pub(crate) struct ContentBuilder {
+    stream: Streamed,
+    outboard: Streamed,
+    nodes: Vec<u8>,
+}
+
+impl ContentBuilder {
+    /// Takes the next part.
+    pub(crate) async fn part(&mut self, part: Part, sink: &mut Sink<'_>) -> Result<(), Error> {
+        sink.data(part.chunks).await?;
+        for slice in part.slices {
+            self.stream.push(slice, sink).await?;
+        }
+        self.nodes.extend(part.nodes.iter().flatten());
+        while self.nodes.len() >= OUTBOARD_CHUNK_BYTES {
+            let rest = self.nodes.split_off(OUTBOARD_CHUNK_BYTES);
+            self.outboard.chunk(std::mem::replace(&mut self.nodes, rest), sink).await?;
+        }
+        Ok(())
+    }
+
+    /// The content, now that its last part was taken.
+    pub(crate) async fn end(mut self, end: End, sink: &mut Sink<'_>) -> Result<Content, Error> {
+        let stream = self.stream.finish(sink).await?;
+        self.nodes.extend(end.nodes.iter().flatten());
+        let mut tree = None;
+        if end.len > TREE_BYTES_MIN {
+            for chunk in self.nodes.chunks(OUTBOARD_CHUNK_BYTES) {
+                self.outboard.chunk(chunk.to_vec(), sink).await?;
+            }
+            tree = Some(Box::new(self.outboard.finish(sink).await?));
+        }
+        let mut recipe = None;
+        if let Some(bytes) = end.recipe {
+            let mut stored = Streamed::default();
+            for chunk in bytes.chunks(OUTBOARD_CHUNK_BYTES) {
+                stored.chunk(chunk.to_vec(), sink).await?;
+            }
+            recipe = Some(Box::new(stored.finish(sink).await?));
+        }
+        let one_chunk = matches!(stream, Stream::Empty | Stream::Chunk { .. }) && recipe.is_none();
+        let root = (!one_chunk).then_some(end.root);
+        Ok(Content { len: end.len, stream, root, outboard: tree, recipe })
     }
 }
 
@@ -455,7 +452,7 @@ impl Streamed {
 }
 
 /// Names pages for a builder and keeps them for the sink.
-fn emit(
+pub(crate) fn emit(
     key: &cairn_chunk::ChunkKey,
     pages: &mut Vec<Loaded>,
 ) -> impl FnMut(Vec<u8>) -> Result<ChunkId, Error> {

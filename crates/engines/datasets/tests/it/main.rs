@@ -6,6 +6,7 @@
 mod archives;
 mod browsing;
 mod defects;
+mod editing;
 mod following;
 mod hooks;
 mod measuring;
