@@ -286,6 +286,10 @@ pub(crate) fn public_url(text: &str) -> Result<String, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Make a token; it is printed once
+    #[command(after_help = "EXAMPLES\n  \
+        cairn token create ci --only writer:@lab/raw --expires 30d\n\n\
+        An admin of everything makes tokens for anybody; an admin of a project or of a narrower pattern\n\
+        makes its own, no stronger than what it came with.")]
     Create {
         /// Whose it is; a principal of that name is made when there is none
         principal: String,
@@ -299,7 +303,7 @@ pub(crate) enum Token {
         #[arg(long, value_name = "AGE")]
         expires: Option<String>,
     },
-    /// List tokens, not what they are
+    /// List the tokens that you may revoke, not what they are
     Ls,
     /// Make one more token for `root`, for an owner who lost all of them; works on a bucket
     #[command(after_help = "EXAMPLES\n  \
@@ -318,7 +322,10 @@ pub(crate) enum Grant {
     /// Give a role
     #[command(after_help = "EXAMPLES\n  \
         cairn grant add alice writer 'photos*'\n  \
-        cairn grant add anonymous reader public     everybody may read it")]
+        cairn grant add lea admin '@lab/*'          who gives roles on the project lab from then on\n  \
+        cairn grant add anonymous reader public     everybody may read it\n\n\
+        An admin of everything gives any role; an admin of a project or of a narrower pattern gives roles\n\
+        within it, to whoever there is.")]
     Add {
         /// A principal, PROVIDER/NAME, group:NAME, group:PROVIDER/NAME, `authenticated` or
         /// `anonymous`
@@ -329,7 +336,7 @@ pub(crate) enum Grant {
         /// Datasets: NAME or @PROJECT/NAME, with `*` for any characters
         pattern: String,
     },
-    /// List grants
+    /// List the grants that you may take back
     Ls,
     /// Take a role away
     Rm {

@@ -24,6 +24,10 @@ pub const TOKENS_MAX: usize = 10_000;
 pub const GRANTS_MAX: usize = 10_000;
 /// The most grants of one subject, because every decision looks at all grants of a few subjects.
 pub const GRANTS_PER_SUBJECT_MAX: usize = 1_000;
+/// The most grants within a part, for who is admin of that part alone to add one.
+pub const GRANTS_PER_PART_MAX: usize = 500;
+/// The most tokens of one owner, sessions aside, for who may make only its own to make one.
+pub const OWN_TOKENS_MAX: usize = 64;
 /// The most identity providers.
 pub const PROVIDERS_MAX: usize = 32;
 /// The most groups of this bucket that one principal is in.
@@ -257,6 +261,16 @@ impl State {
         }
     }
 
+    /// Adds a token that its owner makes.
+    pub(crate) fn add_own_token(&mut self, now_ms: i64, token: Token) -> Result<(), Error> {
+        let owner = &token.info.principal;
+        let own = self.tokens.values().map(|token| &token.info);
+        let own = own.filter(|info| info.principal == *owner && info.kind == TokenKind::Api);
+        let own = own.filter(|info| !info.expired(now_ms) && info.id != token.info.id);
+        bound("tokens of your own", own.count(), OWN_TOKENS_MAX)?;
+        self.add_token(now_ms, token)
+    }
+
     pub(crate) fn revoke_token(&mut self, now_ms: i64, id: &TokenId) -> Result<(), Error> {
         self.keep_an_admin(now_ms, |state| match state.tokens.remove(id) {
             Some(_) => Ok(()),
@@ -273,6 +287,20 @@ impl State {
         bound("grants", self.grants.values().map(BTreeMap::len).sum(), GRANTS_MAX)?;
         self.insert_grant(id.clone(), grant)?;
         Ok(id)
+    }
+
+    /// Adds a grant in the name of who is admin of `part`.
+    pub(crate) fn add_grant_within(
+        &mut self,
+        grant: Grant,
+        part: &Pattern,
+    ) -> Result<GrantId, Error> {
+        if *part != Pattern::everything() {
+            let others = self.grants.values().flat_map(BTreeMap::values);
+            let others = others.filter(|other| **other != grant && part.includes(&other.pattern));
+            bound("grants within what you administer", others.count(), GRANTS_PER_PART_MAX)?;
+        }
+        self.add_grant(grant)
     }
 
     /// Adds a grant where [`GRANTS_MAX`] was checked.
