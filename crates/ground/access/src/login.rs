@@ -13,7 +13,7 @@ use cairn_env::Rng;
 use crate::access::Access;
 use crate::caller::{Caller, Credential};
 use crate::error::Error;
-use crate::gate::{Origin, Visit};
+use crate::gate::{Origin, Shown, Visit};
 use crate::grant::Scopes;
 use crate::password::{Password, Remembered, waste};
 use crate::principal::{GroupName, Label, Owner, PrincipalName};
@@ -66,6 +66,19 @@ impl Access {
             Ok(caller) => Ok(caller),
             Err(error) => Err(self.refuse(&at_login(origin), error)),
         }
+    }
+
+    /// Whom a token of this cluster stands for, for who logs in with it instead of a password.
+    ///
+    /// # Errors
+    /// As [`Access::admit`].
+    pub async fn check_own_token(&self, token: &str, origin: &Origin) -> Result<Caller, Error> {
+        let shown = Shown { session: Some(token), ..Shown::default() };
+        let visit = self.admit(shown, at_login(origin)).await?;
+        let caller = visit.caller();
+        let with = format!("with {}", caller.credential());
+        self.record_login(origin, caller.name(), Outcome::Allowed, &with)?;
+        Ok(caller.clone())
     }
 
     /// Who has this name and password. Both answers take as long, and wrong ones ever longer.

@@ -133,8 +133,8 @@ pub(super) async fn submit(mut call: Call) -> Result<Response, Error> {
     let here = Here::of(&call);
     let kept = if password.starts_with(cairn_access::TOKEN_PREFIX) {
         // A token is kept as it is: its own end is the session's.
-        let header = format!("Bearer {password}");
-        call.door.access().authenticate(Some(&header)).await.map(|_| password).map_err(Error::from)
+        let checked = call.door.access().check_own_token(&password, &here.origin).await;
+        checked.map(|_| password).map_err(Error::from)
     } else {
         let opened = open_by_password(&here, &user, password).await;
         opened.map(|session| session.token.expose().to_owned())

@@ -3,19 +3,13 @@
 use std::time::Duration;
 
 use cairn_access::{
-    Access, Action, Error, GRANTS_PER_PART_MAX, GrantId, NewToken, OWN_TOKENS_MAX, Origin, Owner,
-    Role, Scope, Scopes, Shown, TokenSpec, Visit,
+    Access, Action, Error, GRANTS_PER_PART_MAX, GrantId, OWN_TOKENS_MAX, Origin, Owner, Role,
+    Scope, Scopes, TokenSpec, Visit,
 };
 use cairn_bucket::Bucket;
 use cairn_env::Env;
 
-use crate::{first, grant, simulate, spec};
-
-async fn visit(access: &Access, token: &NewToken) -> Visit {
-    let header = format!("Bearer {}", token.token.expose());
-    let shown = Shown { authorization: Some(&header), ..Shown::default() };
-    access.admit(shown, Origin::default()).await.unwrap()
-}
+use crate::{first, grant, simulate, spec, visit};
 
 /// `lea`, who is admin of the project `lab` and of `@main/open*`, and `bob`.
 async fn lab(bucket: &Bucket, env: &Env) -> (Access, Visit) {
@@ -27,7 +21,7 @@ async fn lab(bucket: &Bucket, env: &Env) -> (Access, Visit) {
         access.add_grant(&grant("lea", Role::Admin, pattern)).await.unwrap();
     }
     let token = access.create_token(spec("lea")).await.unwrap();
-    let lea = visit(&access, &token).await;
+    let lea = visit(&access, &token).await.unwrap();
     (access, lea)
 }
 
@@ -110,7 +104,7 @@ fn access_8_a_scope_limits_what_is_given() {
         let (access, lea) = lab(&bucket, &env).await;
         let limited = async |scopes: Scopes| {
             let token = lea.create_token(TokenSpec { scopes, ..spec("lea") }).await.unwrap();
-            visit(&access, &token).await
+            visit(&access, &token).await.unwrap()
         };
         let reader = limited(only(Role::Reader, "@lab/*")).await;
         assert!(denied(reader.add_grant(&grant("bob", Role::Reader, "@lab/a")).await));
@@ -149,7 +143,7 @@ fn access_8_tokens_of_ones_own_are_no_stronger() {
         let short = TokenSpec { expires_in: Some(hour), ..spec("lea") };
         let short = lea.create_token(short).await.unwrap();
         let ends = short.info.expires_ms;
-        let short = visit(&access, &short).await;
+        let short = visit(&access, &short).await.unwrap();
         env.clock.sleep(minute).await;
         let short = short.again().await.unwrap();
         assert_eq!(short.create_token(spec("lea")).await.unwrap().info.expires_ms, ends);
@@ -169,7 +163,7 @@ fn access_8_tokens_of_ones_own_are_no_stronger() {
         let owner = Owner::Principal("lea".parse().unwrap());
         let session =
             access.open_session(owner, [].into(), hour, &Origin::default()).await.unwrap();
-        let session = visit(&access, &session).await;
+        let session = visit(&access, &session).await.unwrap();
         assert_eq!(session.create_token(spec("lea")).await.unwrap().info.expires_ms, None);
     });
 }

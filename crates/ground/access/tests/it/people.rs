@@ -343,6 +343,10 @@ fn access_6_a_login_is_recorded_with_its_address() {
         let hour = Duration::from_secs(3600);
         access.open_session(owner, BTreeSet::new(), hour, &at).await.unwrap();
         let log = Log::new(bucket.clone(), env.clone(), Arc::new(Plain));
+        let root = access.recover().await.unwrap();
+        access.check_own_token(root.token.expose(), &at).await.unwrap();
+        assert!(access.check_own_token("wrong", &at).await.is_err());
+        access.audit().commit().await.unwrap();
         let batches: Vec<_> =
             log.read(0, Filter::default()).await.unwrap().try_collect().await.unwrap();
         let lines = batches.into_iter().flat_map(|batch| batch.lines);
@@ -353,7 +357,7 @@ fn access_6_a_login_is_recorded_with_its_address() {
         let at_login: Vec<_> =
             entries.filter(|record| record.door.to_string() == "login").collect();
         let outcomes: Vec<String> = at_login.iter().map(|one| one.outcome.to_string()).collect();
-        assert_eq!(outcomes, ["refused", "allowed", "changed"]);
+        assert_eq!(outcomes, ["refused", "allowed", "changed", "allowed", "refused"]);
         for record in at_login {
             let told = (record.peer.to_string(), record.request.to_string());
             assert_eq!(told, ("192.0.2.1".to_owned(), "r1".to_owned()));
