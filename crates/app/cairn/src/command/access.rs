@@ -1,9 +1,9 @@
-//! Tokens and grants of a node.
+//! Tokens and grants of a node, and what they come to.
 
 use cairn_base::ErrorKind;
 use cairn_datasets::Error;
 use cairn_http::api::{
-    CreateToken, GrantBody, NamedGrant, ScopeBody, ScopesBody, TokenBody, WhoAmIBody,
+    CreateToken, Explain, GrantBody, NamedGrant, ScopeBody, ScopesBody, TokenBody, WhoAmIBody,
 };
 use cairn_http::client::Node;
 
@@ -135,6 +135,32 @@ pub(crate) async fn whoami(context: &Context) -> anyhow::Result<()> {
     }
     for GrantBody { subject, role, pattern } in &who.grants {
         output::line(&format!("{role:<7} on {pattern} ({subject})"))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn access(context: &Context, args: &cli::AccessCommand) -> anyhow::Result<()> {
+    let cli::AccessCommand::Explain { principal, action, resource } = args;
+    let (subject, action, resource) = (principal.clone(), action.clone(), resource.clone());
+    let explained = context.node()?.explain(&Explain { subject, action, resource }).await?;
+    if context.global.json {
+        return output::json(&explained);
+    }
+    match (&explained.by, &explained.reason) {
+        (Some(by), _) => output::line(&format!("allowed by grant {by}"))?,
+        (None, reason) => {
+            output::line(&format!(
+                "denied: {}",
+                reason.as_deref().unwrap_or("no grant allows it")
+            ))?;
+        }
+    }
+    output::line(&format!("it takes {}", explained.needs))?;
+    for judged in &explained.grants {
+        let grant = &judged.grant;
+        let verdict = judged.verdict.replace('_', " ");
+        let (subject, pattern) = (shown(&grant.subject), shown(&grant.pattern));
+        output::line(&format!("{verdict:<15} {subject} is {} on {pattern}", grant.role))?;
     }
     Ok(())
 }
