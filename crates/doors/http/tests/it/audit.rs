@@ -276,7 +276,7 @@ async fn audit_4_a_node_without_its_log_is_not_ready() {
     use cairn_access::{Access, Plain};
     use tower::ServiceExt as _;
 
-    let clock = Arc::new(crate::support::Shifted::default());
+    let clock = Arc::new(cairn_testkit::Shifted::default());
     let env = Env { clock: clock.clone(), ..Env::real() };
     let bucket = Bucket::memory(&env);
     let first = Access::bootstrap(bucket.clone(), env.clone(), Arc::new(Plain)).await.unwrap();

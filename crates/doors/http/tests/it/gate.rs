@@ -12,9 +12,10 @@ use cairn_datasets::{Datasets, Store as _, Uploads};
 use cairn_env::Env;
 use cairn_http::route::{self, Permission, Route};
 use cairn_http::{DoorBuilder, Error, ErrorBody, Options};
+use cairn_testkit::Shifted;
 use serde_json::Value;
 
-use crate::support::{Server, Shifted, target, tree};
+use crate::support::{Server, target, tree};
 
 /// What each route is, said a second time. A route that is not here fails the test.
 const CLASSES: &[(&str, &str)] = &[
@@ -197,9 +198,7 @@ async fn begin(server: &Server, token: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn access_1_every_route_for_every_caller() {
-    let clock = Arc::new(Shifted::default());
-    let real = Env::real();
-    let env = Env { clock: clock.clone(), ..real };
+    let (clock, env) = Shifted::env();
     let server = Server::in_env(env.clone(), Bucket::memory(&env), Options::default()).await;
     let work = tempfile::tempdir().unwrap();
     tree(work.path());
