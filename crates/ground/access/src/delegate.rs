@@ -111,7 +111,8 @@ impl Visit {
     /// # Errors
     /// [`Error::Denied`], and as [`crate::Access::revoke_token`].
     pub async fn revoke_token(&self, id: &TokenId) -> Result<(), Error> {
-        let own = self.snapshot().tokens().any(|token| token.id == *id && self.is_own(token));
+        let token = self.snapshot().state.tokens.get(id);
+        let own = token.is_some_and(|token| self.is_own(&token.info));
         let action = if own { self.tokens_action() } else { Action::ManageAccess };
         self.authorize(action, &Resource::Cluster)?;
         self.access().revoke_token(id).await

@@ -51,21 +51,26 @@ fn at_login(origin: &Origin) -> Origin {
 }
 
 impl Access {
-    /// Whether a principal's password is this one, for who wants to change it.
+    /// Who has this name and password, for who logs in or wants to change it. A refusal is recorded.
     ///
     /// # Errors
     /// [`Error::WrongPassword`], [`Error::Throttled`], and as [`Access::snapshot`].
     pub async fn check_own_password(
         &self,
-        name: &PrincipalName,
+        name: &str,
         password: Password,
         origin: &Origin,
     ) -> Result<Caller, Error> {
         let snapshot = self.snapshot().await?;
-        match self.check_password(&snapshot, name.as_str(), password, origin.peer.address).await {
+        match self.check_password(&snapshot, name, password, origin.peer.address).await {
             Ok(caller) => Ok(caller),
-            Err(error) => Err(self.refuse(&at_login(origin), error)),
+            Err(error) => Err(self.refuse_login(origin, error)),
         }
+    }
+
+    /// Records that a login was refused, also one by an identity provider. Returns what to answer.
+    pub fn refuse_login(&self, origin: &Origin, error: Error) -> Error {
+        self.refuse(&at_login(origin), error)
     }
 
     /// Whom a token of this cluster stands for, for who logs in with it instead of a password.

@@ -96,6 +96,7 @@ impl State {
     }
 
     pub(crate) fn add_principal(&mut self, principal: Principal) -> Result<(), Error> {
+        check_groups(&principal.groups)?;
         if self.principals.contains_key(&principal.name) {
             return Err(Error::PrincipalExists { name: principal.name });
         }
@@ -134,15 +135,7 @@ impl State {
         name: &PrincipalName,
         groups: &BTreeSet<GroupName>,
     ) -> Result<(), Error> {
-        if let Some(group) = groups.iter().find(|group| !group.is_local()) {
-            return Err(Error::Foreign { name: group.to_string() });
-        }
-        if groups.len() > GROUPS_PER_PRINCIPAL_MAX {
-            return Err(Error::TooMany {
-                what: "groups of one principal",
-                max: GROUPS_PER_PRINCIPAL_MAX,
-            });
-        }
+        check_groups(groups)?;
         self.keep_an_admin(now_ms, |state| {
             state.account(name)?.info.groups = groups.clone();
             Ok(())
@@ -223,21 +216,27 @@ impl State {
             return Ok(());
         }
         assert!(!self.tokens.contains_key(&info.id), "80 random bits came twice");
-        self.check_owner(&info.principal)?;
-        check_scopes(&info.scopes)?;
+        self.check_token(info)?;
         if self.tokens.len() >= TOKENS_MAX {
             self.tokens.retain(|_, token| !token.info.expired(now_ms));
         }
         if info.kind == TokenKind::Session {
             self.make_room_for_session(&info.principal);
         }
+        self.insert_token(token)
+    }
+
+    /// Adds a token where there is room for it.
+    fn insert_token(&mut self, token: Token) -> Result<(), Error> {
+        self.check_token(&token.info)?;
         bound("tokens", self.tokens.len(), TOKENS_MAX)?;
-        self.tokens.insert(info.id.clone(), token);
+        self.tokens.insert(token.info.id.clone(), token);
         Ok(())
     }
 
-    fn check_owner(&self, owner: &Owner) -> Result<(), Error> {
-        match owner {
+    fn check_token(&self, info: &TokenInfo) -> Result<(), Error> {
+        check_scopes(&info.scopes)?;
+        match &info.principal {
             Owner::Principal(name) if !self.principals.contains_key(name) => {
                 Err(Error::NoPrincipal { name: name.clone() })
             }
@@ -365,6 +364,17 @@ impl State {
                 self.decide_for(&subjects, action, everything).is_allowed()
             })
     }
+}
+
+fn check_groups(groups: &BTreeSet<GroupName>) -> Result<(), Error> {
+    if let Some(group) = groups.iter().find(|group| !group.is_local()) {
+        return Err(Error::Foreign { name: group.to_string() });
+    }
+    let max = GROUPS_PER_PRINCIPAL_MAX;
+    if groups.len() > max {
+        return Err(Error::TooMany { what: "groups of one principal", max });
+    }
+    Ok(())
 }
 
 fn check_scopes(scopes: &Scopes) -> Result<(), Error> {

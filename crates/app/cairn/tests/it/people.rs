@@ -70,6 +70,11 @@ fn a_login_is_kept_in_a_profile() {
     let said = nobody.fails("login --user alice --password-file bob.txt", 4);
     assert!(said.contains("password"), "{said}");
     nobody.fails("login --user mallory --password-file alice.txt", 4);
+    // ACCESS-6: also with a name that nobody can have.
+    nobody.fails("login --user a*b --password-file alice.txt", 4);
+    let log = root.json("audit --door login --outcome refused");
+    let refused = log.iter().map(|line| line["count"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(refused, 3, "{log:?}");
     let said = nobody.fails("login", 2);
     assert!(said.contains("--user"), "{said}");
     let words = "login --user alice --password-file alice.txt --save-as work";
@@ -167,6 +172,8 @@ fn groups_give_what_they_are_given() {
 
     check(&root, "user groups alice staff", "user");
     until("the group", || (alice.run("cat photos:v1/a").code == Some(0)).then_some(()));
+    let log = root.ok("audit --action manage_access --outcome changed");
+    assert!(log.contains("alice is in staff"), "{log}");
     check(&root, "user groups bob", "user");
     until("the end of the group", || (bob.run("cat photos:v1/a").code == Some(4)).then_some(()));
     node.stop();

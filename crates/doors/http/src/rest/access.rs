@@ -31,7 +31,8 @@ const GIVE: Permission = Permission::Needs(&[
     Rule { action: Action::ManageGrants, scope: Scope::Body(granted) },
 ]);
 
-fn manage(route: Route, doc: Doc) -> Route {
+/// A route to manage access of everybody.
+pub(super) fn manage(route: Route, doc: Doc) -> Route {
     with(route, route::ACCESS, doc)
 }
 

@@ -338,7 +338,7 @@ fn access_6_a_login_is_recorded_with_its_address() {
         let access = with_alice(&bucket, &env).await;
         let at = Origin { request: "r1".to_owned(), ..from("192.0.2.1") };
         let wrong = Password::shown("wrong".to_owned());
-        assert!(access.check_own_password(&name("alice"), wrong, &at).await.is_err());
+        assert!(access.check_own_password("alice", wrong, &at).await.is_err());
         let owner = Owner::Principal(name("alice"));
         let hour = Duration::from_secs(3600);
         access.open_session(owner, BTreeSet::new(), hour, &at).await.unwrap();
