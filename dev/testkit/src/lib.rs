@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod clock;
 pub mod postgres;
 mod process;
 pub mod store;
 pub mod tool;
+
+pub use clock::Shifted;

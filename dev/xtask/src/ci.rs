@@ -14,8 +14,11 @@ use crate::test::{self, Counts};
 use crate::{api, console, deny, docs, fuzz, pg_verify, tidy};
 
 /// The steps, quick ones first.
-const STEPS: [&str; 11] =
-    ["fmt", "tidy", "console", "clippy", "deny", "doc", "test", "docs", "api", "pg-verify", "fuzz"];
+const STEPS: [&str; 12] = [
+    "fmt", "tidy", "console", "clippy", "deny", "doc", "test", "otel", "docs", "api", "pg-verify", "fuzz",
+];
+/// The package whose feature `otel` has a step of its own, and what that feature changes.
+const OTEL: (&str, [&str; 2]) = ("cairn", ["cairn", "cairn-http"]);
 /// Seconds each fuzz target runs unless told.
 const FUZZ_SECONDS: u64 = 60;
 
@@ -97,6 +100,7 @@ impl Plan {
                 *counts = found;
                 result.map(|()| format!("{} passed, {} failed", found.passed, found.failed))
             }
+            "otel" => self.otel(repo),
             "docs" => docs::run(repo, &[]),
             "api" => api::run(repo),
             "pg-verify" => pg_verify::run_slice(repo),
@@ -126,6 +130,22 @@ impl Plan {
         let mut cargo = repo.cargo();
         cargo.arg("clippy").args(test::scope(&self.packages));
         command::run(cargo.args(["--all-targets", "--", "-D", "warnings"]))
+    }
+
+    /// The one feature of the binary that is off unless asked for.
+    fn otel(&self, repo: &Repo) -> Result<String> {
+        let (package, changed) = OTEL;
+        let touched = |name: &String| changed.contains(&name.as_str());
+        if !self.packages.is_empty() && !self.packages.iter().any(touched) {
+            return Ok("no package has it".to_owned());
+        }
+        let with = ["-p", package, "--features", "otel"];
+        let mut clippy = repo.cargo();
+        clippy.arg("clippy").args(with).args(["--all-targets", "--", "-D", "warnings"]);
+        command::run(&mut clippy)?;
+        let mut test = repo.cargo();
+        command::run(test.arg("test").args(with).args(["--test", "it", "spans::"]))?;
+        Ok(String::new())
     }
 
     /// `rustdoc` of our crates: broken links and missing docs are errors.

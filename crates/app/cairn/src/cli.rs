@@ -6,17 +6,20 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::access::{AccessCommand, Grant, Token};
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
 pub(crate) use self::hook::Hook;
-pub(crate) use self::people::{AccessCommand, Cert, Cluster, Idp, Login, User};
+pub(crate) use self::people::{Cert, Cluster, Idp, Login, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
-use crate::command::cache;
+pub(crate) use self::up::{Up, public_url};
 use crate::exit::Usage;
 
+mod access;
 mod audit;
 mod hook;
 mod people;
 mod pg;
+mod up;
 
 /// Versioned, deduplicated datasets on a bucket you own.
 #[derive(Debug, Parser)]
@@ -213,128 +216,6 @@ pub(crate) enum ConfigCommand {
         /// Show where each comes from too
         #[arg(long)]
         origin: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "EXAMPLES\n  \
-    cairn up --demo                                 try it\n  \
-    cairn up --bucket s3://my-bucket/cairn          serve a bucket\n  \
-    cairn up --listen 0.0.0.0:7400                  beyond this machine, over TLS\n  \
-    cairn up --tls-cert full.pem --tls-key key.pem  with a certificate of your own\n\n\
-    On loopback a node speaks plain HTTP. Elsewhere it speaks TLS, with a certificate of your own or\n\
-    one signed by the cluster's own authority, whose certificate is in the bucket and is printed by\n\
-    `cairn cluster ca`.\n\
-    At its first start a node prints one token for `root`. It is stored as a hash only.")]
-pub(crate) struct Up {
-    /// Where to listen; repeat for several addresses. 127.0.0.1:7400 when nothing is said
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Vec<std::net::SocketAddr>,
-    /// A certificate chain (PEM) for TLS on every address; read again when the file changes
-    #[arg(long, value_name = "FILE", requires = "tls_key", env = "CAIRN_TLS_CERT")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key (PEM) of --tls-cert
-    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "CAIRN_TLS_KEY")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// TLS on every address, with a certificate of the cluster's authority that also holds this name;
-    /// repeat for more
-    #[arg(long, value_name = "NAME", conflicts_with = "tls_cert")]
-    pub(crate) tls_name: Vec<String>,
-    /// Plain HTTP on every address: only behind a proxy that ends TLS
-    #[arg(long, conflicts_with_all = ["tls_cert", "tls_name"])]
-    pub(crate) plain_http: bool,
-    /// Where browsers reach the node when that is not where they say: behind a proxy. Logins by
-    /// identity providers come back to this address
-    #[arg(long, value_name = "URL", env = "CAIRN_PUBLIC_URL", value_parser = public_url)]
-    pub(crate) public_url: Option<String>,
-    /// Where the bucket is kept when --bucket is not given
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Where what was read of a bucket that is far away is kept; by default below the data directory.
-    /// Given for a file:// bucket, that is cached too
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
-    /// How much that may be, as 20G or 500M; 0 for nothing. By default a tenth of what is free on its
-    /// disk, and 20 GiB at most
-    #[arg(long, value_name = "BYTES", value_parser = cache::size)]
-    pub(crate) cache_size: Option<u64>,
-    /// Push a tree in several versions, pull it back, and say what to try
-    #[arg(long)]
-    pub(crate) demo: bool,
-    /// Do not collect in the background
-    #[arg(long)]
-    pub(crate) no_gc: bool,
-    /// Let webhooks go to addresses of this machine and its networks
-    #[arg(long)]
-    pub(crate) hooks_to_private: bool,
-}
-
-/// `http://` or `https://`, a host, and nothing that a path would be put behind.
-pub(crate) fn public_url(text: &str) -> Result<String, String> {
-    let url = text.trim_end_matches('/');
-    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let fits = |host: &str| {
-        let end = host.find('/').unwrap_or(host.len());
-        end > 0 && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\@".contains(&byte))
-    };
-    match host {
-        Some(host) if fits(host) => Ok(url.to_owned()),
-        _ => Err("write it as https://cairn.example.org".to_owned()),
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Token {
-    /// Make a token; it is printed once
-    Create {
-        /// Whose it is; a principal of that name is made when there is none
-        principal: String,
-        /// What it is for
-        #[arg(long, default_value = "token")]
-        label: String,
-        /// Limit it to a role on some datasets, as reader:photos*; repeat for more
-        #[arg(long, value_name = "ROLE:PATTERN")]
-        only: Vec<String>,
-        /// After which time it stops working: 12h, 30d, 8w
-        #[arg(long, value_name = "AGE")]
-        expires: Option<String>,
-    },
-    /// List tokens, not what they are
-    Ls,
-    /// Make one more token for `root`, for an owner who lost all of them; works on a bucket
-    #[command(after_help = "EXAMPLES\n  \
-        cairn --bucket file:///srv/cairn token recover   no token is asked for: who can write\n  \
-        \u{20}                                               to the bucket owns it")]
-    Recover,
-    /// Revoke a token: it stops working everywhere within a second
-    Rm {
-        /// Its id, from `token ls`
-        id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Grant {
-    /// Give a role
-    #[command(after_help = "EXAMPLES\n  \
-        cairn grant add alice writer 'photos*'\n  \
-        cairn grant add anonymous reader public     everybody may read it")]
-    Add {
-        /// A principal, PROVIDER/NAME, group:NAME, group:PROVIDER/NAME, `authenticated` or
-        /// `anonymous`
-        subject: String,
-        /// reader, writer or admin
-        #[arg(value_parser = ["reader", "writer", "admin"])]
-        role: String,
-        /// Datasets: NAME or @PROJECT/NAME, with `*` for any characters
-        pattern: String,
-    },
-    /// List grants
-    Ls,
-    /// Take a role away
-    Rm {
-        /// Its id, from `grant ls`
-        id: String,
     },
 }
 

@@ -15,6 +15,7 @@ use cairn_http::{Options, Waits};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::command::cache;
 use crate::context::config_dir;
 use crate::exit::Usage;
 
@@ -29,6 +30,7 @@ const OTHERS: [&str; 2] = ["default", "profile"];
 pub(crate) struct Config {
     pub(crate) node: NodeConfig,
     pub(crate) tls: TlsConfig,
+    pub(crate) cache: CacheConfig,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
 }
@@ -43,12 +45,14 @@ pub(crate) struct NodeConfig {
     pub(crate) public_url: Option<String>,
     /// Whether it collects in the background.
     pub(crate) collect: bool,
+    /// Whether webhooks may go to addresses of this machine and its networks.
+    pub(crate) hooks_to_private: bool,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
         let listen = vec![SocketAddr::from(([127, 0, 0, 1], 7400))];
-        Self { listen, public_url: None, collect: true }
+        Self { listen, public_url: None, collect: true, hooks_to_private: false }
     }
 }
 
@@ -64,6 +68,33 @@ pub(crate) struct TlsConfig {
     pub(crate) names: Vec<String>,
     /// Plain HTTP also beyond loopback.
     pub(crate) plain_http: bool,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CacheConfig {
+    /// Where what was read of a bucket that is far away is kept.
+    pub(crate) dir: Option<PathBuf>,
+    /// How much that may be; 0 for nothing.
+    pub(crate) size: Option<ByteCount>,
+}
+
+/// Bytes: a number, or a text as `20G`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value")]
+pub(crate) struct ByteCount(pub(crate) u64);
+
+impl TryFrom<Value> for ByteCount {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => cache::size(&text).map(Self),
+            // What is no number is refused in the same words.
+            other => cache::size(&other.to_string()).map(Self),
+        }
+    }
 }
 
 /// `[limits]`
@@ -240,15 +271,15 @@ fn known() -> anyhow::Result<Table> {
     Ok(Table::try_from(Config::default())?)
 }
 
-/// All names of settings.
+/// All names of settings. JSON has those too that have no value.
 fn names() -> Vec<String> {
-    let without_value = ["node.public_url", "tls.cert", "tls.key"].map(str::to_owned);
-    let table = known().unwrap_or_default();
-    let names = table.iter().flat_map(|(section, values)| {
-        let keys = values.as_table().into_iter().flat_map(Table::keys);
+    let all = serde_json::to_value(Config::default()).unwrap_or_default();
+    let sections = all.as_object().into_iter().flatten();
+    let names = sections.flat_map(|(section, values)| {
+        let keys = values.as_object().into_iter().flat_map(serde_json::Map::keys);
         keys.map(move |key| format!("{section}.{key}"))
     });
-    names.chain(without_value).collect()
+    names.collect()
 }
 
 fn check_name(section: &str, key: &str, from: &str) -> anyhow::Result<()> {
@@ -304,6 +335,7 @@ impl Config {
                 shutdown: Duration::from_secs(limits.shutdown_wait_seconds),
             },
             public_url: self.node.public_url.clone(),
+            hooks_to_private: self.node.hooks_to_private,
             ..Options::default()
         }
     }
@@ -336,6 +368,9 @@ mod tests {
             ("CAIRN__LOG__FORMAT", "json"),
             ("CAIRN__NODE__PUBLIC_URL", "https://cairn.example.org"),
             ("CAIRN__NODE__COLLECT", "false"),
+            ("CAIRN__NODE__HOOKS_TO_PRIVATE", "true"),
+            ("CAIRN__CACHE__SIZE", "20G"),
+            ("CAIRN__CACHE__DIR", "/srv/cache"),
         ];
         let loaded = load(&[("user", user), ("project", project)], &variables).unwrap();
         let Config { limits, node, log, .. } = &loaded.config;
@@ -343,6 +378,9 @@ mod tests {
         assert_eq!(limits.body_wait_seconds, Limits::default().body_wait_seconds);
         assert_eq!(node.public_url.as_deref(), Some("https://cairn.example.org"));
         assert!(!node.collect);
+        assert!(loaded.config.options().hooks_to_private);
+        let cache = CacheConfig { dir: Some("/srv/cache".into()), size: Some(ByteCount(20 << 30)) };
+        assert_eq!(loaded.config.cache, cache);
         assert_eq!(node.listen, ["[::1]:1".parse().unwrap()]);
         assert_eq!(log.format, LogFormat::Json);
         assert!(loaded.origins["limits.requests"].ends_with("project"));
@@ -367,6 +405,9 @@ mod tests {
             ("[limits]\nbody_wait_seconds = 0", "1 to 86400"),
             ("[tls]\ncert = \"a\"", "go together"),
             ("[log]\nformat = \"xml\"", "log.format from"),
+            ("[cache]\nsize = \"much\"", "write it as 500M"),
+            ("[cache]\nsize = -1", "write it as 500M"),
+            ("[cache]\nsize = true", "write it as 500M"),
             ("[limits", "is wrong"),
         ] {
             let error = load(&[("f", text)], &[]).unwrap_err();
@@ -375,6 +416,8 @@ mod tests {
         }
         assert!(load(&[], &[("CAIRN__LIMITS", "1")]).is_err());
         assert_eq!(load(&[("f", "")], &[]).unwrap().config, Config::default());
+        let sized = load(&[("f", "[cache]\nsize = 0")], &[]).unwrap();
+        assert_eq!(sized.config.cache.size, Some(ByteCount(0)));
     }
 
     #[test]
@@ -383,6 +426,8 @@ mod tests {
             let (section, key) = name.split_once('.').unwrap();
             assert!(check_name(section, key, "test").is_ok(), "{name}");
         }
-        assert!(names().contains(&"tls.cert".to_owned()));
+        for unset in ["node.public_url", "tls.cert", "tls.key", "cache.dir", "cache.size"] {
+            assert!(names().contains(&unset.to_owned()), "{unset}");
+        }
     }
 }

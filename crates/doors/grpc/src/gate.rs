@@ -15,7 +15,6 @@ use cairn_access::{Access, Action, Origin, Resource, Shown, Visit};
 use cairn_datasets::Uploads;
 use cairn_env::Env;
 use futures::FutureExt as _;
-use futures::channel::oneshot;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status};
@@ -317,11 +316,6 @@ impl Call {
         T: Send + 'static,
         W: Future<Output = T> + Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        self.entered.env.spawn.task(Box::pin(async move {
-            // The caller may be gone: then nobody wants the answer.
-            drop(sender.send(work.await));
-        }));
-        receiver.map(|answer| answer.map_err(|_| cairn_env::Lost.into()))
+        self.entered.env.spawn.to_its_end(work).map(|done| done.map_err(Error::from))
     }
 }

@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use cairn_access::{Caller, Origin, Snapshot, Visit};
 use cairn_datasets::Browser;
 use cairn_env::{Clock, Patience};
-use futures::channel::oneshot;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -157,13 +156,12 @@ where
     T: Send + 'static,
     W: Future<Output = T> + Send + 'static,
 {
-    let (sender, receiver) = oneshot::channel();
-    door.env().spawn.task(Box::pin(async move {
-        // The request may be gone: then nobody wants the answer.
-        drop(sender.send(work.await));
+    let ended = door.env().spawn.to_its_end(async move {
+        let done = work.await;
         drop(place);
-    }));
-    receiver.map(|answer| answer.map_err(|_| cairn_env::Lost.into()))
+        done
+    });
+    ended.map(|done| done.map_err(Error::from))
 }
 
 /// What a change changed, in an answer's extensions: for the audit log.

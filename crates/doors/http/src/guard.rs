@@ -293,6 +293,11 @@ fn resources(call: &Call, rule: &Rule) -> Result<Vec<(Action, Resource)>, Error>
                 None => (Action::ListDatasets, Resource::Project(location.project)),
             }])
         }
+        Scope::Grant => one(match call.args.id()?.parse() {
+            Ok(id) => call.snapshot()?.about_grant(&id),
+            Err(_) => Resource::Cluster,
+        }),
+        Scope::Tokens => Ok(vec![(call.visit()?.tokens_action(), Resource::Cluster)]),
         Scope::Body(_) => Err(Error::Internal { detail: "a body was not read".to_owned() }),
     }
 }

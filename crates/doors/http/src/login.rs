@@ -22,6 +22,7 @@ use crate::api::{
 };
 use crate::call::Call;
 use crate::door::Inner;
+use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::rest::route;
 use crate::route::{Permission, Route};
@@ -38,11 +39,18 @@ impl Here {
         let place = call.place.clone();
         Self { door: call.door.clone(), origin: call.origin.clone(), place }
     }
+
+    /// Records that a provider vouches for nobody. Returns what to answer.
+    fn refuse(&self, error: cairn_access::Error) -> Error {
+        if !error.asks_for_credential() {
+            return error.into();
+        }
+        self.door.access().refuse_login(&self.origin, error).into()
+    }
 }
 
 pub(crate) use cookie::session_of;
-pub(crate) use page::login_address;
-pub(crate) use provider::see_other;
+pub(crate) use page::{login_address, see_other};
 
 const NEXT: &[Query] =
     &[Query::new("next", "Where to go afterwards: a path of this node.", Holds::Text)];
@@ -159,8 +167,7 @@ fn own_routes() -> Vec<Route> {
 }
 
 /// The client of identity providers, which is made when a door is.
-pub(crate) fn client(env: &cairn_env::Env) -> Result<Oidc, crate::error::Error> {
-    Oidc::new(env).map_err(|error| crate::error::Error::Internal {
-        detail: format!("TLS cannot be set up: {error}"),
-    })
+pub(crate) fn client(env: &cairn_env::Env) -> Result<Oidc, Error> {
+    Oidc::new(env)
+        .map_err(|error| Error::Internal { detail: format!("TLS cannot be set up: {error}") })
 }

@@ -65,6 +65,10 @@ pub enum Scope {
     Fs,
     /// What the body names.
     Body(BodyResources),
+    /// What the grant `{id}` is about.
+    Grant,
+    /// Tokens: everybody's, or for who may not have that, the caller's own.
+    Tokens,
 }
 
 /// An action, and what it is about.
@@ -251,6 +255,8 @@ impl fmt::Debug for Scope {
             Self::Edit => "edit",
             Self::Fs => "path",
             Self::Body(_) => "body",
+            Self::Grant => "grant",
+            Self::Tokens => "tokens",
         })
     }
 }
@@ -294,6 +300,12 @@ rules! {
     MAINTAIN = Maintain Cluster;
     /// To manage access.
     ACCESS = ManageAccess Cluster;
+    /// To list the grants that the caller may give and take back.
+    GRANTS = ListGrants Cluster;
+    /// To take back the grant in the path.
+    TAKE_BACK = ManageGrants Grant;
+    /// To deal with tokens of one's own, or with everybody's.
+    TOKENS = ManageOwnTokens Tokens;
     /// To read the audit log.
     AUDIT = ReadAudit Cluster;
 }

@@ -8,9 +8,7 @@ use cairn_audit::{Audit, Outcome};
 use cairn_bucket::{Bucket, Seal, Version};
 use cairn_env::Env;
 
-use crate::caller::Caller;
 use crate::error::Error;
-use crate::gate::{Origin, Shown};
 use crate::grant::Action;
 use crate::login::Guessing;
 use crate::provider::Bearers;
@@ -170,15 +168,6 @@ impl Access {
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let state = self.state().await?;
         Ok(Snapshot { state, now_ms: self.now_ms() })
-    }
-
-    /// Who sends this `Authorization` header: [`Access::admit`] for whoever needs nothing more.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn authenticate(&self, header: Option<&str>) -> Result<Caller, Error> {
-        let shown = Shown { authorization: header, ..Shown::default() };
-        Ok(self.admit(shown, Origin::default()).await?.caller().clone())
     }
 
     /// Whether any client certificate was registered, as far as was read last.

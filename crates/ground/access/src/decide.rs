@@ -6,12 +6,13 @@ use std::fmt;
 use cairn_base::{DatasetName, ProjectName};
 use serde::Serialize;
 
-use crate::caller::{Caller, Credential, Known};
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::grant::{Action, Grant, GrantId, Reach, Role, Scopes};
 use crate::pattern::{Pattern, Resource};
 use crate::principal::{GroupName, Owner, Subject};
 use crate::snapshot::Snapshot;
+use crate::standing::Standing;
 use crate::state::State;
 use crate::token::TokenInfo;
 
@@ -130,14 +131,14 @@ pub struct Explanation {
 
 /// One question, ready to be asked of many grants.
 #[derive(Clone, Copy)]
-struct Question<'a> {
+pub(crate) struct Question<'a> {
     needs: Role,
     reach: Reach,
     resource: &'a Resource,
 }
 
 impl<'a> Question<'a> {
-    fn new(action: Action, resource: &'a Resource) -> Self {
+    pub(crate) fn new(action: Action, resource: &'a Resource) -> Self {
         Self { needs: action.needs(), reach: action.reach(), resource }
     }
 
@@ -199,7 +200,12 @@ impl State {
 
     /// Decides for `subjects`. A scope limits what a token brings; what is open to everybody stays
     /// so.
-    fn decide(&self, subjects: &[Subject], scopes: &Scopes, question: Question<'_>) -> Decision {
+    pub(crate) fn decide(
+        &self,
+        subjects: &[Subject],
+        scopes: &Scopes,
+        question: Question<'_>,
+    ) -> Decision {
         let needs = question.needs;
         let in_scope = question.within(scopes);
         let mut weaker = None;
@@ -252,65 +258,12 @@ impl Snapshot {
     /// The caller's token is looked up again: one that was revoked or expired since it was shown is
     /// denied, also on a connection that lives on.
     pub fn authorize(&self, caller: &Caller, action: Action, resource: &Resource) -> Decision {
-        let standing = match caller {
-            Caller::Anonymous => Ok((self.state.subjects(None, &BTreeSet::new()), Scopes::All)),
-            Caller::Known(known) => self.standing(known),
-        };
-        match standing {
-            Ok((subjects, scopes)) => {
-                self.state.decide(&subjects, &scopes, Question::new(action, resource))
+        match self.standing(caller) {
+            Ok(Standing { owner, groups, scopes, .. }) => {
+                let subjects = self.state.subjects(owner, groups);
+                self.state.decide(&subjects, scopes, Question::new(action, resource))
             }
             Err(reason) => Decision::Denied { reason },
-        }
-    }
-
-    /// What a credential stands for in this state: its subjects and limits, or why it no longer
-    /// stands for anything.
-    fn standing(&self, known: &Known) -> Result<(Vec<Subject>, Scopes), Reason> {
-        let (state, owner) = (&self.state, Some(&known.owner));
-        let none = BTreeSet::new();
-        let within = |end: Option<i64>| match end {
-            Some(end) if end <= self.now_ms => Err(Reason::Expired),
-            _ => Ok(()),
-        };
-        match &known.credential {
-            Credential::Token(id) => {
-                let token = state.tokens.get(id).map(|token| &token.info);
-                let token = token.ok_or(Reason::Revoked)?;
-                within(token.expires_ms)?;
-                Ok((state.subjects(owner, &token.groups), token.scopes.clone()))
-            }
-            Credential::Password(hash) => {
-                let account = known.owner.principal().and_then(|name| state.principals.get(name));
-                let same = account.is_some_and(|account| account.password.as_ref() == Some(hash));
-                if !same {
-                    return Err(Reason::Revoked);
-                }
-                Ok((state.subjects(owner, &none), Scopes::All))
-            }
-            Credential::Certificate(fingerprint) => {
-                let kept = state.certificates.get(fingerprint);
-                let kept = kept.filter(|kept| Some(&kept.principal) == known.owner.principal());
-                within(Some(kept.ok_or(Reason::Revoked)?.expires_ms))?;
-                Ok((state.subjects(owner, &none), Scopes::All))
-            }
-            Credential::Bearer { provider, groups, expires_ms } => {
-                if state.providers.get(&provider.name) != Some(provider) {
-                    return Err(Reason::Revoked);
-                }
-                within(Some(*expires_ms))?;
-                Ok((state.subjects(owner, groups), Scopes::All))
-            }
-        }
-    }
-
-    /// Whether the credential still stands.
-    pub(crate) fn stands(&self, caller: &Caller) -> Result<(), Error> {
-        let Caller::Known(known) = caller else { return Ok(()) };
-        match (self.standing(known), &known.credential) {
-            (Ok(_), _) => Ok(()),
-            (Err(Reason::Expired), Credential::Token(id)) => Err(Error::Expired { id: id.clone() }),
-            (Err(_), _) => Err(Error::Unknown),
         }
     }
 
@@ -356,23 +309,23 @@ impl Snapshot {
     /// The grants that bear on `caller`: its own, those of its groups, of everybody who signed in,
     /// and of everybody.
     pub(crate) fn grants_for(&self, caller: &Caller) -> Vec<Grant> {
-        let subjects = match caller {
-            Caller::Anonymous => Ok((self.state.subjects(None, &BTreeSet::new()), Scopes::All)),
-            Caller::Known(known) => self.standing(known),
-        };
-        let subjects = subjects.map(|(subjects, _)| subjects).unwrap_or_default();
+        let subjects = self.subjects_of(caller);
         self.state.grants_of(&subjects).map(|(_, grant)| grant.clone()).collect()
     }
 
     /// The groups that bear on `caller`.
     pub(crate) fn groups_for(&self, caller: &Caller) -> Vec<GroupName> {
-        let Caller::Known(known) = caller else { return Vec::new() };
-        let subjects = self.standing(known).map(|(subjects, _)| subjects).unwrap_or_default();
         let group = |subject| match subject {
             Subject::Group(group) => Some(group),
             _ => None,
         };
-        subjects.into_iter().filter_map(group).collect()
+        self.subjects_of(caller).into_iter().filter_map(group).collect()
+    }
+
+    /// The subjects that `caller` is; none when its credential no longer stands.
+    fn subjects_of(&self, caller: &Caller) -> Vec<Subject> {
+        let standing = self.standing(caller);
+        standing.map_or_else(|_| Vec::new(), |s| self.state.subjects(s.owner, s.groups))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::decide::Reason;
 use crate::grant::{Action, GrantId};
 use crate::password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::pattern::{PATTERN_BYTES_MAX, Resource};
-use crate::principal::{PrincipalName, ProviderName};
+use crate::principal::{Owner, PrincipalName, ProviderName};
 use crate::token::TokenId;
 
 /// What went wrong with access. No variant ever holds a credential, or a part of one.
@@ -169,6 +169,21 @@ pub enum Error {
         /// Of what: token, grant.
         what: &'static str,
     },
+    /// A token of one's own asks for more than what one showed has.
+    #[error(
+        "a token of your own cannot be stronger than the credential that you show, and its {what} \
+         that; ask for less, or an administrator for the token"
+    )]
+    Stronger {
+        /// What of it.
+        what: &'static str,
+    },
+    /// A token is to be somebody else's who is a user of a provider.
+    #[error("{name} is a user of an identity provider, who alone makes tokens of its own")]
+    ForeignToken {
+        /// Whose it was to be.
+        name: Owner,
+    },
     /// A token may not be limited to nothing.
     #[error("a token needs at least one scope, or all of its principal's grants")]
     NoScope,
@@ -291,6 +306,7 @@ impl Error {
             | Self::ExpiredCertificate { .. }
             | Self::Bearer { .. }
             | Self::LoginRefused { .. }
+            | Self::Stronger { .. }
             | Self::Denied { .. } => ErrorKind::Denied,
             Self::Name(_)
             | Self::Reserved { .. }
@@ -300,6 +316,7 @@ impl Error {
             | Self::Action { .. }
             | Self::Id { .. }
             | Self::NoScope
+            | Self::ForeignToken { .. }
             | Self::Lifetime
             | Self::AnonymousRole
             | Self::Foreign { .. }

@@ -15,7 +15,7 @@ use crate::caller::{Caller, Credential, Header};
 use crate::certificate::Fingerprint;
 use crate::decide::{Decision, Reason};
 use crate::error::Error;
-use crate::grant::{Action, GrantId, Role};
+use crate::grant::{Action, GrantId};
 use crate::pattern::Resource;
 use crate::principal::Owner;
 use crate::provider::{Provider, Vouched};
@@ -181,6 +181,10 @@ impl Visit {
         &self.caller
     }
 
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// The state that this visit is decided on.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
@@ -260,7 +264,7 @@ impl Visit {
         let changing: Vec<_> = self
             .allowed()
             .iter()
-            .filter(|(action, ..)| action.needs() != Role::Reader)
+            .filter(|(action, ..)| !action.only_reads())
             .map(|(action, resource, _)| (action.as_str(), resource.to_string()))
             .collect();
         let own = [("own_account", String::new())];

@@ -18,7 +18,8 @@ pub enum Role {
     Reader,
     /// What a reader may, and publish, move and delete tags, set retention.
     Writer,
-    /// Everything, also tokens, grants, collection and verification.
+    /// What a writer may, and give and take back roles there, and make tokens of one's own. On
+    /// everything: all there is, also principals, everybody's tokens, collection and verification.
     Admin,
 }
 
@@ -78,8 +79,16 @@ pub enum Action {
     ReadMetrics,
     /// Collect unused blocks, verify stored ones.
     Maintain,
-    /// Read and change principals, tokens and grants.
+    /// Read and change principals, groups, certificates, providers and everybody's tokens.
     ManageAccess,
+    /// List grants. Allowed to whom is admin of anything; the list itself is filtered by
+    /// [`crate::Visit::grants`].
+    ListGrants,
+    /// Give and take back roles on all that a pattern covers, up to one's own.
+    ManageGrants,
+    /// Make, list and revoke tokens of one's own, which are no stronger than oneself
+    /// ([`crate::Visit::create_token`]).
+    ManageOwnTokens,
     /// Read and verify the audit log.
     ReadAudit,
 }
@@ -97,7 +106,7 @@ pub(crate) enum Reach {
 }
 
 /// The one table: each action, its word, the least role that allows it, and where.
-const ACTIONS: [(Action, &str, Role, Reach); 9] = [
+const ACTIONS: [(Action, &str, Role, Reach); 12] = [
     (Action::ListDatasets, "list_datasets", Role::Reader, Reach::Part),
     (Action::ReadDataset, "read_dataset", Role::Reader, Reach::Whole),
     (Action::WriteDataset, "write_dataset", Role::Writer, Reach::Whole),
@@ -106,6 +115,9 @@ const ACTIONS: [(Action, &str, Role, Reach); 9] = [
     (Action::ReadMetrics, "read_metrics", Role::Reader, Reach::Cluster),
     (Action::Maintain, "maintain", Role::Admin, Reach::Cluster),
     (Action::ManageAccess, "manage_access", Role::Admin, Reach::Cluster),
+    (Action::ListGrants, "list_grants", Role::Admin, Reach::Part),
+    (Action::ManageGrants, "manage_grants", Role::Admin, Reach::Whole),
+    (Action::ManageOwnTokens, "manage_own_tokens", Role::Admin, Reach::Part),
     (Action::ReadAudit, "read_audit", Role::Admin, Reach::Cluster),
 ];
 
@@ -124,6 +136,19 @@ impl Action {
     #[must_use]
     pub fn needs(self) -> Role {
         self.row().2
+    }
+
+    /// Whether it changes nothing by itself.
+    #[must_use]
+    pub fn only_reads(self) -> bool {
+        matches!(
+            self,
+            Self::ListDatasets
+                | Self::ReadDataset
+                | Self::ReadMetrics
+                | Self::ListGrants
+                | Self::ReadAudit
+        )
     }
 
     pub(crate) fn reach(self) -> Reach {
@@ -175,6 +200,28 @@ pub enum Scopes {
 
 /// The most scopes of one token.
 pub const SCOPES_MAX: usize = 64;
+
+impl Scope {
+    /// Whether it leaves all that `other` does.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.role.includes(other.role) && self.pattern.includes(&other.pattern)
+    }
+}
+
+impl Scopes {
+    /// Whether these leave all that `other` does. Each of `other` must be within one of these.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Only(_), Self::All) => false,
+            (Self::Only(own), Self::Only(others)) => {
+                others.iter().all(|other| own.iter().any(|scope| scope.includes(other)))
+            }
+        }
+    }
+}
 
 /// The name of a grant: a hash of what it says, so that the same grant has the same name on every
 /// node and adding it twice is adding it once.
@@ -264,7 +311,10 @@ mod tests {
             | Action::ReadMetrics
             | Action::Maintain
             | Action::ManageAccess
-            | Action::ReadAudit => 9,
+            | Action::ListGrants
+            | Action::ManageGrants
+            | Action::ManageOwnTokens
+            | Action::ReadAudit => 12,
         };
         let mut all: Vec<_> = Action::all().collect();
         assert!(all.iter().all(|action| every(*action) == ACTIONS.len()));

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | reader | list, read; on everything also metrics |
 //! | writer | what a reader may; publish, move and delete tags, delete datasets, set retention |
-//! | admin | what a writer may; on everything also maintenance, principals, tokens and grants |
+//! | admin | what a writer may; give and take back roles there, and make tokens of its own; on everything also maintenance, principals and everybody's tokens |
 //!
 //! # Invariants
 //!
@@ -29,6 +29,8 @@
 //!   it is acknowledged; what cannot be recorded is refused ([`cairn_audit`]).
 //! - ACCESS-7 Guessing passwords is slowed: after a few wrong ones for an account or from an address the
 //!   next is looked at only after a wait that doubles, and an account that is not there costs as much.
+//! - ACCESS-8 Nobody gives what he has not: a role is given and taken back only where the giver is admin
+//!   of all that it is about, and a token of one's own is no stronger than the credential it was made with.
 //!
 //! # Who owns the state, what is durable when, what survives a crash
 //!
@@ -43,8 +45,8 @@
 //!
 //! When a token was last used: it would be a write per use, or a value that differs from node to
 //! node. Who made a grant or a token: that is in the audit log. A limit on failed attempts with
-//! tokens: a token is 256 random bits. Rights on who may hand out which rights: whoever may
-//! [`Action::ManageAccess`] may all.
+//! tokens: a token is 256 random bits. A role that may give some roles and not others: who is admin of a
+//! part may give there what he has.
 
 #![forbid(unsafe_code)]
 
@@ -53,6 +55,7 @@ mod base32;
 mod caller;
 mod certificate;
 mod decide;
+mod delegate;
 mod error;
 mod gate;
 mod grant;
@@ -62,6 +65,7 @@ mod pattern;
 mod principal;
 mod provider;
 mod snapshot;
+mod standing;
 mod state;
 mod throttle;
 mod token;
@@ -83,8 +87,8 @@ pub use principal::{
 pub use provider::{Bearers, ClientSecret, GROUPS_MAX, Provider, Vouched};
 pub use snapshot::{Snapshot, WhoAmI};
 pub use state::{
-    GRANTS_MAX, GRANTS_PER_SUBJECT_MAX, GROUPS_PER_PRINCIPAL_MAX, PRINCIPALS_MAX, PROVIDERS_MAX,
-    SESSIONS_PER_OWNER_MAX, TOKENS_MAX,
+    GRANTS_MAX, GRANTS_PER_PART_MAX, GRANTS_PER_SUBJECT_MAX, GROUPS_PER_PRINCIPAL_MAX,
+    OWN_TOKENS_MAX, PRINCIPALS_MAX, PROVIDERS_MAX, SESSIONS_PER_OWNER_MAX, TOKENS_MAX,
 };
 pub use token::{
     NewToken, PlainToken, TOKEN_CHARS, TOKEN_PREFIX, TokenId, TokenInfo, TokenKind, TokenSpec,

@@ -13,7 +13,7 @@ use cairn_env::Rng;
 use crate::access::Access;
 use crate::caller::{Caller, Credential};
 use crate::error::Error;
-use crate::gate::{Origin, Visit};
+use crate::gate::{Origin, Shown, Visit};
 use crate::grant::Scopes;
 use crate::password::{Password, Remembered, waste};
 use crate::principal::{GroupName, Label, Owner, PrincipalName};
@@ -51,21 +51,39 @@ fn at_login(origin: &Origin) -> Origin {
 }
 
 impl Access {
-    /// Whether a principal's password is this one, for who wants to change it.
+    /// Who has this name and password, for who logs in or wants to change it. A refusal is recorded.
     ///
     /// # Errors
     /// [`Error::WrongPassword`], [`Error::Throttled`], and as [`Access::snapshot`].
     pub async fn check_own_password(
         &self,
-        name: &PrincipalName,
+        name: &str,
         password: Password,
         origin: &Origin,
     ) -> Result<Caller, Error> {
         let snapshot = self.snapshot().await?;
-        match self.check_password(&snapshot, name.as_str(), password, origin.peer.address).await {
+        match self.check_password(&snapshot, name, password, origin.peer.address).await {
             Ok(caller) => Ok(caller),
-            Err(error) => Err(self.refuse(&at_login(origin), error)),
+            Err(error) => Err(self.refuse_login(origin, error)),
         }
+    }
+
+    /// Records that a login was refused, also one by an identity provider. Returns what to answer.
+    pub fn refuse_login(&self, origin: &Origin, error: Error) -> Error {
+        self.refuse(&at_login(origin), error)
+    }
+
+    /// Whom a token of this cluster stands for, for who logs in with it instead of a password.
+    ///
+    /// # Errors
+    /// As [`Access::admit`].
+    pub async fn check_own_token(&self, token: &str, origin: &Origin) -> Result<Caller, Error> {
+        let shown = Shown { session: Some(token), ..Shown::default() };
+        let visit = self.admit(shown, at_login(origin)).await?;
+        let caller = visit.caller();
+        let with = format!("with {}", caller.credential());
+        self.record_login(origin, caller.name(), Outcome::Allowed, &with)?;
+        Ok(caller.clone())
     }
 
     /// Who has this name and password. Both answers take as long, and wrong ones ever longer.

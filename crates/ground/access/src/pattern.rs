@@ -26,6 +26,22 @@ pub enum Resource {
     Project(ProjectName),
     /// One dataset, whether it exists or not.
     Dataset(ProjectName, DatasetName),
+    /// All that a pattern covers, which is none of the above.
+    Pattern(Pattern),
+}
+
+impl From<Pattern> for Resource {
+    /// What the pattern covers.
+    fn from(pattern: Pattern) -> Self {
+        if pattern == Pattern::everything() {
+            return Self::Cluster;
+        }
+        match (pattern.project.parse(), pattern.name.parse()) {
+            (Ok(project), Ok(name)) => Self::Dataset(project, name),
+            (Ok(project), Err(_)) if pattern.name == ANY => Self::Project(project),
+            _ => Self::Pattern(pattern),
+        }
+    }
 }
 
 impl fmt::Display for Resource {
@@ -34,6 +50,7 @@ impl fmt::Display for Resource {
             Self::Cluster => f.write_str("@*/*"),
             Self::Project(project) => write!(f, "@{project}/*"),
             Self::Dataset(project, name) => write!(f, "@{project}/{name}"),
+            Self::Pattern(pattern) => pattern.fmt(f),
         }
     }
 }
@@ -56,6 +73,14 @@ impl Pattern {
         Self { project: ANY.to_owned(), name: ANY.to_owned() }
     }
 
+    /// Whether every name that `other` covers is covered by this pattern too. It may say no where
+    /// only the bounds of names make it so, never yes where it is not.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        // A star is in no literal, so what a star of `other` stands for is within a star of `self`.
+        glob(&self.project, &other.project) && glob(&self.name, &other.name)
+    }
+
     /// Whether all of `resource` is within the pattern: for a project, every name in it; for the
     /// cluster, everything.
     #[must_use]
@@ -66,6 +91,7 @@ impl Pattern {
             Resource::Dataset(project, name) => {
                 glob(&self.project, project.as_str()) && glob(&self.name, name.as_str())
             }
+            Resource::Pattern(pattern) => self.includes(pattern),
         }
     }
 
@@ -76,8 +102,31 @@ impl Pattern {
             Resource::Cluster => true,
             Resource::Project(project) => glob(&self.project, project.as_str()),
             Resource::Dataset(..) => self.covers(resource),
+            Resource::Pattern(pattern) => {
+                overlap(&self.project, &pattern.project) && overlap(&self.name, &pattern.name)
+            }
         }
     }
+}
+
+/// Whether some text is both `a` and `b`, where a star stands for any run of characters, or none.
+/// Takes time in proportion to the product of their lengths.
+fn overlap(a: &str, b: &str) -> bool {
+    let b = b.as_bytes();
+    // Which starts of `b` meet the start of `a` that was looked at.
+    let mut meets: Vec<bool> =
+        (0..=b.len()).map(|len| b[..len].iter().all(|byte| *byte == b'*')).collect();
+    for one in a.bytes() {
+        let before = meets;
+        meets = vec![one == b'*' && before[0]];
+        for (at, other) in b.iter().enumerate() {
+            meets.push(match (one, *other) {
+                (b'*', _) | (_, b'*') => meets[at] || before[at + 1],
+                (one, other) => one == other && before[at],
+            });
+        }
+    }
+    meets[b.len()]
 }
 
 /// Whether `text` is `pattern` with each star standing for some run of characters, or none.

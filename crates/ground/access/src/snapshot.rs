@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::caller::{Caller, Credential};
 use crate::certificate::Certificate;
 use crate::error::Error;
-use crate::grant::Grant;
+use crate::grant::{Grant, GrantId};
 use crate::principal::{GroupName, Owner, Principal, ProviderName};
 use crate::provider::Provider;
 use crate::state::State;
@@ -74,6 +74,12 @@ impl Snapshot {
     /// All tokens, by id, without what they are (ACCESS-3).
     pub fn tokens(&self) -> impl Iterator<Item = &TokenInfo> {
         self.state.tokens.values().map(|token| &token.info)
+    }
+
+    /// The grant of that name.
+    #[must_use]
+    pub fn grant(&self, id: &GrantId) -> Option<&Grant> {
+        self.state.grants.values().find_map(|grants| grants.get(id))
     }
 
     /// All grants, by subject.

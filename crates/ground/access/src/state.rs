@@ -24,6 +24,10 @@ pub const TOKENS_MAX: usize = 10_000;
 pub const GRANTS_MAX: usize = 10_000;
 /// The most grants of one subject, because every decision looks at all grants of a few subjects.
 pub const GRANTS_PER_SUBJECT_MAX: usize = 1_000;
+/// The most grants within a part, for who is admin of that part alone to add one.
+pub const GRANTS_PER_PART_MAX: usize = 500;
+/// The most tokens of one owner, sessions aside, for who may make only its own to make one.
+pub const OWN_TOKENS_MAX: usize = 64;
 /// The most identity providers.
 pub const PROVIDERS_MAX: usize = 32;
 /// The most groups of this bucket that one principal is in.
@@ -92,6 +96,7 @@ impl State {
     }
 
     pub(crate) fn add_principal(&mut self, principal: Principal) -> Result<(), Error> {
+        check_groups(&principal.groups)?;
         if self.principals.contains_key(&principal.name) {
             return Err(Error::PrincipalExists { name: principal.name });
         }
@@ -130,15 +135,7 @@ impl State {
         name: &PrincipalName,
         groups: &BTreeSet<GroupName>,
     ) -> Result<(), Error> {
-        if let Some(group) = groups.iter().find(|group| !group.is_local()) {
-            return Err(Error::Foreign { name: group.to_string() });
-        }
-        if groups.len() > GROUPS_PER_PRINCIPAL_MAX {
-            return Err(Error::TooMany {
-                what: "groups of one principal",
-                max: GROUPS_PER_PRINCIPAL_MAX,
-            });
-        }
+        check_groups(groups)?;
         self.keep_an_admin(now_ms, |state| {
             state.account(name)?.info.groups = groups.clone();
             Ok(())
@@ -219,21 +216,27 @@ impl State {
             return Ok(());
         }
         assert!(!self.tokens.contains_key(&info.id), "80 random bits came twice");
-        self.check_owner(&info.principal)?;
-        check_scopes(&info.scopes)?;
+        self.check_token(info)?;
         if self.tokens.len() >= TOKENS_MAX {
             self.tokens.retain(|_, token| !token.info.expired(now_ms));
         }
         if info.kind == TokenKind::Session {
             self.make_room_for_session(&info.principal);
         }
+        self.insert_token(token)
+    }
+
+    /// Adds a token where there is room for it.
+    fn insert_token(&mut self, token: Token) -> Result<(), Error> {
+        self.check_token(&token.info)?;
         bound("tokens", self.tokens.len(), TOKENS_MAX)?;
-        self.tokens.insert(info.id.clone(), token);
+        self.tokens.insert(token.info.id.clone(), token);
         Ok(())
     }
 
-    fn check_owner(&self, owner: &Owner) -> Result<(), Error> {
-        match owner {
+    fn check_token(&self, info: &TokenInfo) -> Result<(), Error> {
+        check_scopes(&info.scopes)?;
+        match &info.principal {
             Owner::Principal(name) if !self.principals.contains_key(name) => {
                 Err(Error::NoPrincipal { name: name.clone() })
             }
@@ -257,6 +260,16 @@ impl State {
         }
     }
 
+    /// Adds a token that its owner makes.
+    pub(crate) fn add_own_token(&mut self, now_ms: i64, token: Token) -> Result<(), Error> {
+        let owner = &token.info.principal;
+        let own = self.tokens.values().map(|token| &token.info);
+        let own = own.filter(|info| info.principal == *owner && info.kind == TokenKind::Api);
+        let own = own.filter(|info| !info.expired(now_ms) && info.id != token.info.id);
+        bound("tokens of your own", own.count(), OWN_TOKENS_MAX)?;
+        self.add_token(now_ms, token)
+    }
+
     pub(crate) fn revoke_token(&mut self, now_ms: i64, id: &TokenId) -> Result<(), Error> {
         self.keep_an_admin(now_ms, |state| match state.tokens.remove(id) {
             Some(_) => Ok(()),
@@ -273,6 +286,20 @@ impl State {
         bound("grants", self.grants.values().map(BTreeMap::len).sum(), GRANTS_MAX)?;
         self.insert_grant(id.clone(), grant)?;
         Ok(id)
+    }
+
+    /// Adds a grant in the name of who is admin of `part`.
+    pub(crate) fn add_grant_within(
+        &mut self,
+        grant: Grant,
+        part: &Pattern,
+    ) -> Result<GrantId, Error> {
+        if *part != Pattern::everything() {
+            let others = self.grants.values().flat_map(BTreeMap::values);
+            let others = others.filter(|other| **other != grant && part.includes(&other.pattern));
+            bound("grants within what you administer", others.count(), GRANTS_PER_PART_MAX)?;
+        }
+        self.add_grant(grant)
     }
 
     /// Adds a grant where [`GRANTS_MAX`] was checked.
@@ -337,6 +364,17 @@ impl State {
                 self.decide_for(&subjects, action, everything).is_allowed()
             })
     }
+}
+
+fn check_groups(groups: &BTreeSet<GroupName>) -> Result<(), Error> {
+    if let Some(group) = groups.iter().find(|group| !group.is_local()) {
+        return Err(Error::Foreign { name: group.to_string() });
+    }
+    let max = GROUPS_PER_PRINCIPAL_MAX;
+    if groups.len() > max {
+        return Err(Error::TooMany { what: "groups of one principal", max });
+    }
+    Ok(())
 }
 
 fn check_scopes(scopes: &Scopes) -> Result<(), Error> {

@@ -42,6 +42,27 @@ impl dyn Spawn {
         }));
         receiver.map(|answer| answer.map_err(|_| Lost))
     }
+
+    /// Runs `work` as a task of its own and waits for what it returns. The work goes on to its end when
+    /// the future is dropped: who goes away does not cut it in two.
+    ///
+    /// # Errors
+    /// [`Lost`] when the work panicked or the runtime is shutting down.
+    pub fn to_its_end<T, W>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        self.task(Box::pin(async move {
+            // The receiver may have gone away: then nobody wants the answer.
+            drop(sender.send(work.await));
+        }));
+        receiver.map(|answer| answer.map_err(|_| Lost))
+    }
 }
 
 /// The work behind [`Spawn::work`] went away without an answer: it panicked, or the runtime stopped.
@@ -96,5 +117,34 @@ impl Spawn for InPlace {
     fn thread(&self, work: Work) -> Result<(), Lost> {
         work();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::{Env, Lost};
+
+    #[test]
+    fn work_goes_on_to_its_end_though_nobody_waits() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let spawn = Env::simulated(1).spawn;
+            let done = Arc::new(AtomicBool::new(false));
+            let ending = Arc::clone(&done);
+            let (go, gone) = futures::channel::oneshot::channel::<()>();
+            drop(spawn.to_its_end(async move {
+                gone.await.unwrap_or_default();
+                ending.store(true, Ordering::Relaxed);
+            }));
+            assert!(!done.load(Ordering::Relaxed));
+            drop(go);
+            assert_eq!(spawn.to_its_end(async { 7 }).await, Ok(7));
+            assert!(done.load(Ordering::Relaxed));
+            let lost: Result<(), Lost> = spawn.to_its_end(async { panic!("on purpose") }).await;
+            assert_eq!(lost, Err(Lost));
+        });
     }
 }

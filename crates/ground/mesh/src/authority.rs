@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_access::Seal;
@@ -60,8 +60,6 @@ struct Shared {
     key_pem: Zeroizing<String>,
     /// One change at a time, so that a node does not contend with itself.
     changing: tokio::sync::Mutex<()>,
-    /// The last serial numbers that were given, so that none is given twice here.
-    serials: Mutex<u64>,
 }
 
 impl Authority {
@@ -107,7 +105,6 @@ impl Authority {
             certificate_pem: stored.certificate,
             key_pem: Zeroizing::new(stored.key),
             changing: tokio::sync::Mutex::default(),
-            serials: Mutex::default(),
         };
         let authority = Self { shared: Arc::new(shared) };
         authority.issuer()?;
@@ -169,15 +166,11 @@ impl Authority {
         Ok((signed.pem(), now.saturating_add(life_ms)))
     }
 
-    /// A serial number: 127 random bits and a count, never zero, never given twice.
+    /// A serial number: 126 random bits, positive and of 16 bytes whatever they are.
     fn serial(&self) -> Vec<u8> {
         let mut bytes = vec![0; 16];
         self.shared.env.rng.fill(&mut bytes);
-        let mut serials = self.shared.serials.lock().unwrap_or_else(PoisonError::into_inner);
-        *serials += 1;
-        bytes.extend_from_slice(&serials.to_be_bytes()[4..]);
-        bytes[0] = bytes[0] & 0x7f | 1;
-        bytes.truncate(20);
+        bytes[0] = bytes[0] & 0x7f | 0x40;
         bytes
     }
 

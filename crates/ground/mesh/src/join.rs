@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::authority::{Authority, NODE_LIFE};
 use crate::certificate;
 use crate::error::Error;
-use crate::store::{StoredJoin, StoredNode};
+use crate::store::StoredJoin;
 
 /// The most join tokens that are not used yet.
 pub const JOINS_MAX: usize = 1000;
@@ -73,6 +73,7 @@ pub struct Joined {
 
 /// A node that joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NodeInfo {
     /// Its id, which its certificate names as `cairn://node/ID`.
     pub id: String,
@@ -156,7 +157,7 @@ impl Authority {
             if stored.nodes.len() >= NODES_MAX {
                 return Err(Error::TooMany { what: "nodes", max: NODES_MAX });
             }
-            stored.nodes.push(StoredNode::from(node.clone()));
+            stored.nodes.push(node.clone());
             Ok(())
         })
         .await?;
@@ -170,21 +171,7 @@ impl Authority {
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, Error> {
         let now_ms = self.now_ms();
         let nodes = self.stored().await?.nodes.into_iter();
-        Ok(nodes.filter(|node| node.expires_ms > now_ms).map(NodeInfo::from).collect())
-    }
-}
-
-impl From<StoredNode> for NodeInfo {
-    fn from(node: StoredNode) -> Self {
-        let StoredNode { id, name, fingerprint, created_ms, expires_ms } = node;
-        Self { id, name, fingerprint, created_ms, expires_ms }
-    }
-}
-
-impl From<NodeInfo> for StoredNode {
-    fn from(node: NodeInfo) -> Self {
-        let NodeInfo { id, name, fingerprint, created_ms, expires_ms } = node;
-        Self { id, name, fingerprint, created_ms, expires_ms }
+        Ok(nodes.filter(|node| node.expires_ms > now_ms).collect())
     }
 }
 

@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::join::NodeInfo;
 
 /// The object that holds the cluster's certificate authority.
 pub const AUTHORITY_KEY: &str = "mesh/authority";
@@ -35,7 +36,7 @@ pub(crate) struct Stored {
     /// Tokens that were not used yet.
     pub(crate) joins: Vec<StoredJoin>,
     /// Nodes that joined.
-    pub(crate) nodes: Vec<StoredNode>,
+    pub(crate) nodes: Vec<NodeInfo>,
 }
 
 /// A join token: its hash, and until when it holds, in milliseconds since 1970.
@@ -43,17 +44,6 @@ pub(crate) struct Stored {
 #[serde(deny_unknown_fields)]
 pub(crate) struct StoredJoin {
     pub(crate) hash: String,
-    pub(crate) expires_ms: i64,
-}
-
-/// A node that joined.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StoredNode {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) fingerprint: String,
-    pub(crate) created_ms: i64,
     pub(crate) expires_ms: i64,
 }
 
@@ -111,7 +101,7 @@ mod tests {
             certificate: "CERTIFICATE".to_owned(),
             key: "KEY".to_owned(),
             joins: vec![StoredJoin { hash: "00".repeat(32), expires_ms: 1 }],
-            nodes: vec![StoredNode {
+            nodes: vec![NodeInfo {
                 id: "n1".to_owned(),
                 name: "edge".to_owned(),
                 fingerprint: "11".repeat(32),

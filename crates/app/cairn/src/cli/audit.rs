@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
     EXAMPLES\n  \
     cairn audit --since 1d --outcome denied         who was turned away today\n  \
     cairn audit --resource '@main/photos*'          what was done with some datasets\n  \
-    cairn audit --action manage_access --json       who may do what since when\n  \
+    cairn audit --action 'manage_*' --json          who may do what since when\n  \
     cairn audit --follow                            and whatever comes\n  \
     cairn audit verify                              that nobody changed the log"
 )]

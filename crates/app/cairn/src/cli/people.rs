@@ -5,24 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum AccessCommand {
-    /// Say which grant decides, and what the others say
-    #[command(after_help = "EXAMPLES\n  \
-        cairn access explain alice read_dataset photos\n  \
-        cairn access explain corp/alice@example.org write_dataset @lab/raw\n  \
-        cairn access explain anonymous list_datasets '@main/*'")]
-    Explain {
-        /// A principal, PROVIDER/NAME, group:NAME, `authenticated` or `anonymous`
-        principal: String,
-        /// read_dataset, write_dataset, delete_dataset, set_retention, list_datasets, read_metrics,
-        /// maintain or manage_access
-        action: String,
-        /// NAME, @PROJECT/NAME, '@PROJECT/*' or '@*/*'
-        resource: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum User {
     /// Make a user; the password is asked for, or read from --password-file
     #[command(after_help = "EXAMPLES\n  \

@@ -1,7 +1,9 @@
-//! Tokens and grants of a node.
+//! Tokens and grants of a node, and what they come to.
 
+use cairn_base::ErrorKind;
+use cairn_datasets::Error;
 use cairn_http::api::{
-    CreateToken, GrantBody, NamedGrant, ScopeBody, ScopesBody, TokenBody, WhoAmIBody,
+    CreateToken, Explain, GrantBody, NamedGrant, ScopeBody, ScopesBody, TokenBody, WhoAmIBody,
 };
 use cairn_http::client::Node;
 
@@ -23,11 +25,9 @@ pub(crate) async fn token(context: &Context, args: &cli::Token) -> anyhow::Resul
             let only = only.iter().map(|text| scope(text)).collect::<anyhow::Result<Vec<_>>>()?;
             let expires_in_seconds = expires.as_deref().map(output::age).transpose()?;
             let scopes = (!only.is_empty()).then_some(ScopesBody::Only(only));
-            known(&node, principal).await?;
-            let (principal, label) = (principal.clone(), label.clone());
-            let made = node
-                .create_token(&CreateToken { principal, label, scopes, expires_in_seconds })
-                .await?;
+            let (name, label) = (principal.clone(), label.clone());
+            let token = CreateToken { principal: name, label, scopes, expires_in_seconds };
+            let made = for_known(&node, principal, || node.create_token(&token)).await?;
             if context.global.json {
                 return output::json(&made);
             }
@@ -88,9 +88,9 @@ pub(crate) async fn grant(context: &Context, args: &cli::Grant) -> anyhow::Resul
     let node = context.node()?;
     match args {
         cli::Grant::Add { subject, role, pattern } => {
-            known(&node, subject).await?;
-            let (subject, role, pattern) = (subject.clone(), role.clone(), scoped(pattern));
-            let made = node.add_grant(&GrantBody { subject, role, pattern }).await?;
+            let (role, pattern) = (role.clone(), scoped(pattern));
+            let grant = GrantBody { subject: subject.clone(), role, pattern };
+            let made = for_known(&node, subject, || node.add_grant(&grant)).await?;
             show_grant(context, &made)
         }
         cli::Grant::Ls => {
@@ -139,11 +139,51 @@ pub(crate) async fn whoami(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
+pub(crate) async fn access(context: &Context, args: &cli::AccessCommand) -> anyhow::Result<()> {
+    let cli::AccessCommand::Explain { principal, action, resource } = args;
+    let (subject, action, resource) = (principal.clone(), action.clone(), resource.clone());
+    let explained = context.node()?.explain(&Explain { subject, action, resource }).await?;
+    if context.global.json {
+        return output::json(&explained);
+    }
+    match (&explained.by, &explained.reason) {
+        (Some(by), _) => output::line(&format!("allowed by grant {by}"))?,
+        (None, reason) => {
+            output::line(&format!(
+                "denied: {}",
+                reason.as_deref().unwrap_or("no grant allows it")
+            ))?;
+        }
+    }
+    output::line(&format!("it takes {}", explained.needs))?;
+    for judged in &explained.grants {
+        let grant = &judged.grant;
+        let verdict = judged.verdict.replace('_', " ");
+        let (subject, pattern) = (shown(&grant.subject), shown(&grant.pattern));
+        output::line(&format!("{verdict:<15} {subject} is {} on {pattern}", grant.role))?;
+    }
+    Ok(())
+}
+
+/// Asks for something about a principal, which is made when there is none of that name. Who may not
+/// make one is told that there is none.
+async fn for_known<T, W>(node: &Node, name: &str, ask: impl Fn() -> W) -> anyhow::Result<T>
+where
+    W: Future<Output = Result<T, Error>>,
+{
+    let missing = match ask().await {
+        Err(error) if error.kind() == ErrorKind::NotFound && !name.contains(['/', ':']) => error,
+        answered => return Ok(answered?),
+    };
+    match node.create_principal(name).await {
+        Err(error) if error.kind() == ErrorKind::Denied => Err(missing.into()),
+        Err(error) if error.kind() != ErrorKind::Conflict => Err(error.into()),
+        _ => Ok(ask().await?),
+    }
+}
+
 /// Makes a principal when there is none of that name.
 pub(crate) async fn known(node: &Node, name: &str) -> anyhow::Result<()> {
-    if matches!(name, "anonymous" | "authenticated") || name.contains(['/', ':']) {
-        return Ok(());
-    }
     let principals = node.principals().await?.principals;
     if !principals.iter().any(|principal| principal.name == name) {
         node.create_principal(name).await?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cairn_blocks::DiskCacheOptions;
 
 use crate::cli::Up;
+use crate::config::{ByteCount, CacheConfig};
 use crate::context::data_dir;
 
 /// No cache is larger unless it was asked for.
@@ -12,19 +13,25 @@ const BYTES_DEFAULT_MAX: u64 = 20 << 30;
 /// The part of the free space that it takes at most: one in so many.
 const FREE_PART: u64 = 10;
 
-/// The cache of a node on `bucket`. One on this machine has none unless it was asked for.
-pub(crate) fn options(args: &Up, bucket: &str) -> anyhow::Result<Option<DiskCacheOptions>> {
-    let asked = args.cache_dir.is_some() || args.cache_size.is_some();
+/// The cache of a node on `bucket`. One on this machine has none unless it was asked for. What is typed
+/// wins over what is set.
+pub(crate) fn options(
+    args: &Up,
+    set: &CacheConfig,
+    bucket: &str,
+) -> anyhow::Result<Option<DiskCacheOptions>> {
+    let size = args.cache_size.or(set.size.map(|ByteCount(size)| size));
+    let dir = args.cache_dir.clone().or_else(|| set.dir.clone());
     let near = bucket.starts_with("file://") || bucket.starts_with("memory://");
-    if args.cache_size == Some(0) || (near && !asked) {
+    if size == Some(0) || (near && dir.is_none() && size.is_none()) {
         return Ok(None);
     }
-    let Some(dir) = args.cache_dir.clone().or_else(|| below_data(args)) else {
+    let Some(dir) = dir.or_else(|| below_data(args)) else {
         tracing::warn!("no cache on disk: say where it goes with --cache-dir, or set HOME");
         return Ok(None);
     };
     let dir = std::path::absolute(dir)?;
-    let bytes_max = args.cache_size.unwrap_or_else(|| default_size(&dir));
+    let bytes_max = size.unwrap_or_else(|| default_size(&dir));
     Ok(Some(DiskCacheOptions { dir, bytes_max }))
 }
 

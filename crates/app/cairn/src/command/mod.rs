@@ -47,7 +47,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Grant(args) => access::grant(&context, &args).await?,
         Command::Hook(args) => hook::hook(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
-        Command::Access(args) => people::access(&context, &args).await?,
+        Command::Access(args) => access::access(&context, &args).await?,
         Command::User(args) => people::user(&context, &args).await?,
         Command::Cert(args) => people::cert(&context, &args).await?,
         Command::Idp(args) => people::idp(&context, &args).await?,

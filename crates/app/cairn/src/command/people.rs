@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use cairn_http::api::{AddCertificate, Explain, SetProvider};
+use cairn_http::api::{AddCertificate, SetProvider};
 use zeroize::Zeroizing;
 
 use crate::cli;
@@ -178,32 +178,6 @@ pub(crate) async fn idp(context: &Context, args: &cli::Idp) -> anyhow::Result<()
             removed(context, name)
         }
     }
-}
-
-pub(crate) async fn access(context: &Context, args: &cli::AccessCommand) -> anyhow::Result<()> {
-    let cli::AccessCommand::Explain { principal, action, resource } = args;
-    let (subject, action, resource) = (principal.clone(), action.clone(), resource.clone());
-    let explained = context.node()?.explain(&Explain { subject, action, resource }).await?;
-    if context.global.json {
-        return output::json(&explained);
-    }
-    match (&explained.by, &explained.reason) {
-        (Some(by), _) => output::line(&format!("allowed by grant {by}"))?,
-        (None, reason) => {
-            output::line(&format!(
-                "denied: {}",
-                reason.as_deref().unwrap_or("no grant allows it")
-            ))?;
-        }
-    }
-    output::line(&format!("it takes {}", explained.needs))?;
-    for judged in &explained.grants {
-        let grant = &judged.grant;
-        let verdict = judged.verdict.replace('_', " ");
-        let (subject, pattern) = (shown(&grant.subject), shown(&grant.pattern));
-        output::line(&format!("{verdict:<15} {subject} is {} on {pattern}", grant.role))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

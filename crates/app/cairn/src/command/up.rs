@@ -25,7 +25,7 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
         tls: tls(args, &config.tls),
         door: door(args, config),
         collect: config.node.collect && !args.no_gc,
-        disk_cache: cache::options(args, &bucket)?,
+        disk_cache: cache::options(args, &config.cache, &bucket)?,
     };
     let mut stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut node = Node::start(options, &context.env).await?;
@@ -51,7 +51,8 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
 fn door(args: &cli::Up, config: &Config) -> cairn_http::Options {
     let set = config.options();
     let public_url = args.public_url.clone().or_else(|| set.public_url.clone());
-    cairn_http::Options { hooks_to_private: args.hooks_to_private, public_url, ..set }
+    let hooks_to_private = args.hooks_to_private || set.hooks_to_private;
+    cairn_http::Options { hooks_to_private, public_url, ..set }
 }
 
 /// What was typed wins as a whole over what is set.

@@ -32,7 +32,9 @@ fn a_cache_outlives_its_node_and_its_damage_harms_nothing() {
         let bytes: u64 = frames(&cache).iter().map(|path| path.metadata().unwrap().len()).sum();
         (bytes > 12 * MIB as u64).then(|| frames(&cache))
     });
-    let node = node.killed_with(&direct, "--cache-dir cache --cache-size 64M");
+    // Settings say the same as what was typed.
+    let set = direct.with("CAIRN__CACHE__DIR", "cache").with("CAIRN__CACHE__SIZE", "64M");
+    let node = node.killed_with(&set, "");
     // With its packs gone from the bucket, all must come from the cache.
     let packs = direct.bucket().join("packs");
     std::fs::rename(&packs, direct.bucket().join("gone")).unwrap();

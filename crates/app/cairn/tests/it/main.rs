@@ -31,6 +31,8 @@ mod places;
 mod power;
 mod process;
 mod running_node;
+#[cfg(feature = "otel")]
+mod spans;
 mod stores;
 mod streams;
 mod tls;

@@ -100,6 +100,11 @@ fn a_browser_logs_in_by_a_provider_that_takes_anybody() {
     let said = begun.submit(&asked, &[("sub", "2")]);
     assert_eq!(said.status, 401, "{said:?}");
     assert!(said.body.contains("did not verify the address"), "{said:?}");
+    // ACCESS-6: who was turned away at a login, and why, is in the log.
+    until("the record", || {
+        let log = root.ok("audit --door login --outcome refused");
+        (log.contains("did not verify the address") && log.contains("127.0.0.1")).then_some(())
+    });
     let asked = begun.get(&format!("{}/auth/start/corp", node.url));
     let said = begun.submit(&asked, &[("action", "deny")]);
     assert!(said.status == 401 && said.body.contains("access_denied"), "{said:?}");
@@ -250,6 +255,10 @@ fn a_program_logs_in_by_a_strict_provider() {
     let ended = running.end();
     assert_eq!(ended.code, Some(4), "{:?}", ended.lines);
     assert!(ended.stdout().contains("access_denied"), "{:?}", ended.lines);
+    until("the record", || {
+        let log = root.ok("audit --door login --outcome refused");
+        log.contains("access_denied").then_some(())
+    });
     node.stop();
 }
 

@@ -70,6 +70,12 @@ fn a_login_is_kept_in_a_profile() {
     let said = nobody.fails("login --user alice --password-file bob.txt", 4);
     assert!(said.contains("password"), "{said}");
     nobody.fails("login --user mallory --password-file alice.txt", 4);
+    // ACCESS-6: also with a name that nobody can have.
+    nobody.fails("login --user a*b --password-file alice.txt", 4);
+    until("the records", || {
+        let log = root.json("audit --door login --outcome refused");
+        (log.iter().map(|line| line["count"].as_u64().unwrap()).sum::<u64>() == 3).then_some(())
+    });
     let said = nobody.fails("login", 2);
     assert!(said.contains("--user"), "{said}");
     let words = "login --user alice --password-file alice.txt --save-as work";
@@ -167,7 +173,59 @@ fn groups_give_what_they_are_given() {
 
     check(&root, "user groups alice staff", "user");
     until("the group", || (alice.run("cat photos:v1/a").code == Some(0)).then_some(()));
+    let log = root.ok("audit --action manage_access --outcome changed");
+    assert!(log.contains("alice is in staff"), "{log}");
     check(&root, "user groups bob", "user");
     until("the end of the group", || (bob.run("cat photos:v1/a").code == Some(4)).then_some(()));
+    node.stop();
+}
+
+/// ACCESS-8: who is admin of a project gives roles on it, to whom there is, and makes tokens of its own.
+#[test]
+fn an_admin_of_a_project_gives_roles_on_it() {
+    let lab = Lab::new();
+    let (node, root) = start(&lab);
+    root.ok("push src @lab/raw:v1");
+    root.ok("grant add alice admin @lab/*");
+    let nobody = lab.as_nobody(&node);
+    nobody.ok("login --user alice --password-file alice.txt --save-as alice");
+    nobody.ok("login --user bob --password-file bob.txt --save-as bob");
+    let (alice, bob) = (
+        lab.by_profile().with("CAIRN_PROFILE", "alice"),
+        lab.by_profile().with("CAIRN_PROFILE", "bob"),
+    );
+    bob.fails("cat @lab/raw:v1/a", 4);
+    let given = check(&alice, "grant add bob reader @lab/raw", "grant").remove(0);
+    until("the grant", || (bob.run("cat @lab/raw:v1/a").code == Some(0)).then_some(()));
+    let said = alice.fails("grant add bob reader photos", 4);
+    assert!(said.contains("manage_grants on @main/photos is denied"), "{said}");
+    let said = alice.fails("grant add nobody reader @lab/raw", 3);
+    assert!(said.contains("there is no principal nobody"), "{said}");
+    let said = bob.fails("grant add bob writer @lab/raw", 4);
+    assert!(said.contains("admin"), "{said}");
+    for refused in ["user ls", "user rm bob", "idp ls", "cert ls", "audit", "token create bob"] {
+        alice.fails(refused, 4);
+    }
+    // She sees the grants on her project, and takes them back; of others not even that they are there.
+    assert_eq!(check(&alice, "grant ls", "grant").len(), 2);
+    let photos = root.json("grant add bob reader photos").remove(0);
+    for (id, code) in [(&photos["id"], 4), (&given["id"], 0)] {
+        let ended = alice.run(&format!("grant rm {}", id.as_str().unwrap()));
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+    }
+    until("its end", || (bob.run("cat @lab/raw:v1/a").code == Some(4)).then_some(()));
+    let explain = |words: &str| {
+        check(&root, &format!("access explain {words}"), "access explain")[0]["allowed"] == true
+    };
+    assert!(explain("alice manage_grants @lab/raw*") && explain("alice manage_own_tokens @*/*"));
+    assert!(!explain("alice manage_grants @la*/raw") && !explain("bob manage_grants @lab/raw"));
+
+    let made = check(&alice, "token create alice --only writer:@lab/raw", "token create").remove(0);
+    let program = nobody.with("CAIRN_TOKEN", made["token"].as_str().unwrap());
+    program.ok("push src @lab/raw:v2");
+    program.fails("grant ls", 4);
+    program.fails("token create alice", 4);
+    let log = root.ok("audit --action manage_grants --caller alice");
+    assert!(log.contains("bob is reader on @lab/raw") && log.contains("denied"), "{log}");
     node.stop();
 }

@@ -79,7 +79,7 @@ pub struct TokenBody {
     pub expires_ms: Option<i64>,
 }
 
-/// All tokens.
+/// All tokens, or those of the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tokens {
     /// By id.
@@ -90,16 +90,22 @@ pub struct Tokens {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
-    /// Whose it will be.
-    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
+    /// Whose it will be: a principal, or the caller as `whoami` calls it.
+    #[schema(
+        pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._@+:/%-]+)?$",
+        min_length = 1,
+        max_length = 384
+    )]
     pub principal: String,
     /// What a person calls it.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", min_length = 1, max_length = 128)]
     pub label: String,
-    /// What of the principal's grants it may use; all when not given.
+    /// What of the principal's grants it may use. All when not given; of the caller's own, what the
+    /// credential that it came with may use.
     #[serde(default)]
     pub scopes: Option<ScopesBody>,
-    /// How long it lives; until it is revoked when not given.
+    /// How long it lives. Until it is revoked when not given; the caller's own not beyond the end of
+    /// the credential that it came with.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 3_155_760_000_u64)]
     pub expires_in_seconds: Option<u64>,
@@ -143,7 +149,7 @@ pub struct NamedGrant {
     pub grant: GrantBody,
 }
 
-/// All grants.
+/// The grants on what the caller is admin of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Grants {
     /// By subject.
@@ -181,13 +187,11 @@ pub struct Explain {
     pub subject: String,
     /// An action, such as `read_dataset`.
     #[schema(
-        pattern = "^(list_datasets|read_dataset|write_dataset|delete_dataset|set_retention|read_metrics|maintain|manage_access|read_audit)$"
+        pattern = "^(list_datasets|read_dataset|write_dataset|delete_dataset|set_retention|read_metrics|maintain|manage_access|list_grants|manage_grants|manage_own_tokens|read_audit)$"
     )]
     pub action: String,
-    /// `@PROJECT/NAME`, `@PROJECT/*` or `@*/*`.
-    #[schema(
-        pattern = r"^(@(\*/\*|[A-Za-z0-9][A-Za-z0-9._-]*/(\*|[A-Za-z0-9][A-Za-z0-9._-]*))|[A-Za-z0-9][A-Za-z0-9._-]*)$"
-    )]
+    /// `@PROJECT/NAME`, with `*` for any characters: all that the pattern covers. `@*/*` is everything.
+    #[schema(pattern = "^(@[A-Za-z0-9*][A-Za-z0-9._*-]*/)?[A-Za-z0-9*][A-Za-z0-9._*-]*$")]
     pub resource: String,
 }
 

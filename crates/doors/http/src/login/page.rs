@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cairn_access::Shown;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::provider::see_other;
 use super::session::{SESSION_LIFE, open_by_password};
 use super::{Here, cookie};
 use crate::call::{Call, respond};
@@ -42,6 +42,16 @@ pub(crate) fn login_address(path: &str) -> HeaderValue {
     let next = utf8_percent_encode(path, NON_ALPHANUMERIC);
     HeaderValue::from_str(&format!("/auth/login?next={next}"))
         .unwrap_or(HeaderValue::from_static("/auth/login"))
+}
+
+/// An answer that leads elsewhere, by a GET.
+pub(crate) fn see_other(address: HeaderValue) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, address);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// An answer that leads to an address.
@@ -133,8 +143,8 @@ pub(super) async fn submit(mut call: Call) -> Result<Response, Error> {
     let here = Here::of(&call);
     let kept = if password.starts_with(cairn_access::TOKEN_PREFIX) {
         // A token is kept as it is: its own end is the session's.
-        let header = format!("Bearer {password}");
-        call.door.access().authenticate(Some(&header)).await.map(|_| password).map_err(Error::from)
+        let checked = call.door.access().check_own_token(&password, &here.origin).await;
+        checked.map(|_| password).map_err(Error::from)
     } else {
         let opened = open_by_password(&here, &user, password).await;
         opened.map(|session| session.token.expose().to_owned())

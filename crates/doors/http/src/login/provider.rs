@@ -1,7 +1,6 @@
 //! Logins by an identity provider: a browser goes there and comes back, or a program shows a code.
 
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use cairn_access::{Provider, ProviderName, Vouched};
 use cairn_oidc::{Pending, Polled};
@@ -89,14 +88,15 @@ async fn come_back(
     if let Some(error) = error {
         let shown: String = error.chars().filter(|c| !c.is_control()).take(100).collect();
         let reason = format!("the provider says: {shown}");
-        return Err(cairn_access::Error::LoginRefused { reason }.into());
+        return Err(here.refuse(cairn_access::Error::LoginRefused { reason }));
     }
     let (Some(code), Some(state)) = (code, state) else {
         return Err(Error::invalid("?code= or ?state= is missing; begin again"));
     };
     let provider = provider(&here.door, &pending.provider).await?;
     let oidc = here.door.oidc();
-    Ok(oidc.finish(&provider, pending, &state, &code, issuer.as_deref()).await?)
+    let finished = oidc.finish(&provider, pending, &state, &code, issuer.as_deref()).await;
+    finished.map_err(|error| here.refuse(error))
 }
 
 pub(super) async fn begin_device(call: Call) -> Result<Response, Error> {
@@ -119,20 +119,12 @@ pub(super) async fn begin_device(call: Call) -> Result<Response, Error> {
 pub(super) async fn poll_device(mut call: Call) -> Result<Response, Error> {
     let asked: DeviceAsked = call.json().await?;
     let provider = provider(&call.door.clone(), call.args.id()?).await?;
-    let slow_down = match call.door.oidc().poll_device(&provider, &asked.device_code).await? {
-        Polled::Done(vouched) => return opened(&open_vouched(&Here::of(&call), vouched).await?),
+    let here = Here::of(&call);
+    let polled = call.door.oidc().poll_device(&provider, &asked.device_code).await;
+    let slow_down = match polled.map_err(|error| here.refuse(error))? {
+        Polled::Done(vouched) => return opened(&open_vouched(&here, vouched).await?),
         Polled::Pending => false,
         Polled::SlowDown => true,
     };
     json(StatusCode::ACCEPTED, &DeviceWaits { slow_down })
-}
-
-/// An answer that leads elsewhere, by a GET.
-pub(crate) fn see_other(address: HeaderValue) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, address);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

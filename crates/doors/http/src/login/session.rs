@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use cairn_access::{GroupName, NewToken, Owner, Password, PrincipalName, Vouched};
+use cairn_access::{GroupName, NewToken, Owner, Password, Vouched};
 
 use super::Here;
 use crate::api::{LoginProvider, LoginWays, Opened, PasswordLogin};
@@ -21,11 +21,10 @@ pub(super) async fn open_by_password(
     name: &str,
     password: String,
 ) -> Result<NewToken, Error> {
-    let wrong = || Error::Access(cairn_access::Error::WrongPassword);
-    let name: PrincipalName = name.parse().map_err(|_| wrong())?;
     let (access, origin) = (here.door.access(), &here.origin);
-    access.check_own_password(&name, Password::shown(password), origin).await?;
-    open(here, Owner::Principal(name), BTreeSet::new()).await
+    let caller = access.check_own_password(name, Password::shown(password), origin).await?;
+    let owner = caller.owner().cloned().ok_or(cairn_access::Error::WrongPassword)?;
+    open(here, owner, BTreeSet::new()).await
 }
 
 /// Opens a session for whom a provider vouches.

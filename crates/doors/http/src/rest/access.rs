@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::Response;
 use cairn_access::{
-    Decision, Grant, GrantId, Principal, PrincipalName, Resource, Scopes, TokenId, TokenSpec,
+    Action, Decision, Grant, GrantId, Owner, Pattern, Principal, Resource, Scopes, TokenId,
+    TokenSpec,
 };
 
 use super::maintenance::told;
@@ -14,17 +15,29 @@ use crate::api::{
     CreatePrincipal, CreateToken, CreatedToken, Explain, Explained, GrantBody, Grants, JudgedGrant,
     NamedGrant, PrincipalBody, Principals, ScopesBody, Tokens, WhoAmIBody,
 };
-use crate::call::{Call, changed, json, no_content};
+use crate::args::Args;
+use crate::call::{Call, changed, json, no_content, parse_json};
 use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, shape};
-use crate::route::{self, Permission, Route};
+use crate::route::{self, Permission, Route, Rule, Scope};
 
 pub(super) fn routes() -> Vec<Route> {
     who_routes().into_iter().chain(what_routes()).collect()
 }
 
-fn manage(route: Route, doc: Doc) -> Route {
-    route.permission(route::ACCESS).doc(Doc { group: "access", ..doc })
+/// To give the role in the body, which is read only for those who are admin of something.
+const GIVE: Permission = Permission::Needs(&[
+    Rule { action: Action::ListGrants, scope: Scope::Cluster },
+    Rule { action: Action::ManageGrants, scope: Scope::Body(granted) },
+]);
+
+/// A route to manage access of everybody.
+pub(super) fn manage(route: Route, doc: Doc) -> Route {
+    with(route, route::ACCESS, doc)
+}
+
+fn with(route: Route, permission: Permission, doc: Doc) -> Route {
+    route.permission(permission).doc(Doc { group: "access", ..doc })
 }
 
 /// Principals, tokens, and who the caller is.
@@ -51,26 +64,30 @@ fn who_routes() -> Vec<Route> {
             route!(DELETE "/api/v1/access/principals/{id}", remove_principal),
             Doc { summary: "Removes a principal with its tokens and grants.", status: 204, ..doc },
         ),
-        manage(
+        with(
             route!(GET tokens, list_tokens),
+            route::TOKENS,
             Doc {
-                summary: "All tokens, without what they are.",
+                summary: "All tokens, without what they are; for who does not manage access, its own.",
                 answers: BodyDoc::Json(shape::<Tokens>),
                 ..doc
             },
         ),
-        manage(
+        with(
             route!(POST tokens, create_token),
+            route::TOKENS,
             Doc {
-                summary: "Makes a token, which is shown this once.",
+                summary: "Makes a token, which is shown this once. Who does not manage access, but is \
+                          admin of something, makes its own, no stronger than what it came with.",
                 takes: BodyDoc::Json(shape::<CreateToken>),
                 answers: BodyDoc::Json(shape::<CreatedToken>),
                 status: 201,
                 ..doc
             },
         ),
-        manage(
+        with(
             route!(DELETE "/api/v1/access/tokens/{id}", revoke_token),
+            route::TOKENS,
             Doc { summary: "Revokes a token.", status: 204, ..doc },
         ),
         route!(GET "/api/v1/access/whoami", whoami).permission(Permission::SignedIn).doc(Doc {
@@ -86,23 +103,30 @@ fn what_routes() -> Vec<Route> {
     let doc = Doc::default();
     let grants = "/api/v1/access/grants";
     vec![
-        manage(
+        with(
             route!(GET grants, list_grants),
-            Doc { summary: "All grants.", answers: BodyDoc::Json(shape::<Grants>), ..doc },
-        ),
-        manage(
-            route!(POST grants, add_grant),
+            route::GRANTS,
             Doc {
-                summary: "Adds a grant. One that is there already stays.",
+                summary: "The grants on what the caller is admin of.",
+                answers: BodyDoc::Json(shape::<Grants>),
+                ..doc
+            },
+        ),
+        with(
+            route!(POST grants, add_grant),
+            GIVE,
+            Doc {
+                summary: "Adds a grant on what the caller is admin of. One that is there already stays.",
                 takes: BodyDoc::Json(shape::<GrantBody>),
                 answers: BodyDoc::Json(shape::<NamedGrant>),
                 status: 201,
                 ..doc
             },
         ),
-        manage(
+        with(
             route!(DELETE "/api/v1/access/grants/{id}", remove_grant),
-            Doc { summary: "Removes a grant.", status: 204, ..doc },
+            route::TAKE_BACK,
+            Doc { summary: "Removes a grant on what the caller is admin of.", status: 204, ..doc },
         ),
         manage(
             route!(POST "/api/v1/access/explain", explain).changes_nothing(),
@@ -146,8 +170,7 @@ async fn remove_principal(call: Call) -> Result<Response, Error> {
 }
 
 async fn list_tokens(call: Call) -> Result<Response, Error> {
-    let all: Vec<_> = call.snapshot()?.tokens().cloned().collect();
-    json(StatusCode::OK, &Tokens { tokens: told(&all)? })
+    json(StatusCode::OK, &Tokens { tokens: told(&call.visit()?.tokens())? })
 }
 
 async fn create_token(mut call: Call) -> Result<Response, Error> {
@@ -156,11 +179,11 @@ async fn create_token(mut call: Call) -> Result<Response, Error> {
     let scopes: Scopes = serde_json::to_value(&scopes)
         .and_then(serde_json::from_value)
         .map_err(|error| Error::invalid(format!("the scopes are refused: {error}")))?;
-    let principal: PrincipalName = asked.principal.parse()?;
+    let owner: Owner = asked.principal.parse()?;
     let expires_in = asked.expires_in_seconds.map(Duration::from_secs);
-    let spec = TokenSpec { scopes, expires_in, ..TokenSpec::api(principal, asked.label.parse()?) };
-    let access = call.door.access().clone();
-    let made = call.to_its_end(async move { access.create_token(spec).await }).await??;
+    let spec = TokenSpec { scopes, expires_in, ..TokenSpec::api(owner, asked.label.parse()?) };
+    let visit = call.visit()?.clone();
+    let made = call.to_its_end(async move { visit.create_token(spec).await }).await??;
     let made = CreatedToken { info: told(&made.info)?, token: made.token.expose().to_owned() };
     let until = match made.info.expires_ms {
         Some(at) => format!(", until {at} ms after 1970"),
@@ -171,38 +194,46 @@ async fn create_token(mut call: Call) -> Result<Response, Error> {
 }
 
 async fn revoke_token(call: Call) -> Result<Response, Error> {
-    let (access, id): (_, TokenId) = (call.door.access().clone(), call.args.id()?.parse()?);
+    let (visit, id): (_, TokenId) = (call.visit()?.clone(), call.args.id()?.parse()?);
     let what = format!("revoked token {id}");
-    call.to_its_end(async move { access.revoke_token(&id).await }).await??;
+    call.to_its_end(async move { visit.revoke_token(&id).await }).await??;
     Ok(changed(no_content(), what))
 }
 
 async fn list_grants(call: Call) -> Result<Response, Error> {
-    let named = |grant: &Grant| {
-        Ok::<_, Error>(NamedGrant { id: grant.id().to_string(), grant: told(grant)? })
-    };
-    let grants = call.snapshot()?.grants().map(named).collect::<Result<Vec<_>, Error>>()?;
+    let grants = call.visit()?.grants().into_iter().map(named).collect::<Result<_, Error>>()?;
     json(StatusCode::OK, &Grants { grants })
 }
 
-async fn add_grant(mut call: Call) -> Result<Response, Error> {
-    let asked: GrantBody = call.json().await?;
-    let grant = Grant {
+fn named(grant: &Grant) -> Result<NamedGrant, Error> {
+    Ok(NamedGrant { id: grant.id().to_string(), grant: told(grant)? })
+}
+
+fn grant(body: &[u8]) -> Result<Grant, Error> {
+    let asked: GrantBody = parse_json(body)?;
+    Ok(Grant {
         subject: asked.subject.parse()?,
         role: asked.role.parse()?,
         pattern: asked.pattern.parse()?,
-    };
-    let (access, adding) = (call.door.access().clone(), grant.clone());
-    let id = call.to_its_end(async move { access.add_grant(&adding).await }).await??;
-    let named = NamedGrant { id: id.to_string(), grant: told(&grant)? };
-    Ok(changed(json(StatusCode::CREATED, &named)?, format!("granted {id}: {grant}")))
+    })
+}
+
+fn granted(_: &Args, body: &[u8]) -> Result<Vec<Resource>, Error> {
+    Ok(vec![grant(body)?.pattern.into()])
+}
+
+async fn add_grant(mut call: Call) -> Result<Response, Error> {
+    let grant = grant(&call.bytes().await?)?;
+    let (visit, adding) = (call.visit()?.clone(), grant.clone());
+    let id = call.to_its_end(async move { visit.add_grant(&adding).await }).await??;
+    Ok(changed(json(StatusCode::CREATED, &named(&grant)?)?, format!("granted {id}: {grant}")))
 }
 
 async fn remove_grant(call: Call) -> Result<Response, Error> {
-    let (access, id): (_, GrantId) = (call.door.access().clone(), call.args.id()?.parse()?);
-    let grant = call.snapshot()?.grants().find(|grant| grant.id() == id).map(Grant::to_string);
+    let (visit, id): (_, GrantId) = (call.visit()?.clone(), call.args.id()?.parse()?);
+    let grant = visit.snapshot().grant(&id).map(Grant::to_string);
     let what = format!("removed grant {id}: {}", grant.unwrap_or_default());
-    call.to_its_end(async move { access.remove_grant(&id).await }).await??;
+    call.to_its_end(async move { visit.remove_grant(&id).await }).await??;
     Ok(changed(no_content(), what))
 }
 
@@ -211,25 +242,10 @@ async fn whoami(call: Call) -> Result<Response, Error> {
     json(StatusCode::OK, &told::<_, WhoAmIBody>(&who)?)
 }
 
-/// `@PROJECT/NAME`, `@PROJECT/*` or `@*/*`; without a project it is in `main`.
-fn resource(text: &str) -> Result<Resource, Error> {
-    let (project, name) = match text.strip_prefix('@') {
-        Some(scoped) => scoped.split_once('/').ok_or_else(|| {
-            Error::invalid(format!("{text:?} is no resource; write @PROJECT/NAME"))
-        })?,
-        None => ("main", text),
-    };
-    Ok(match (project, name) {
-        ("*", "*") => Resource::Cluster,
-        (project, "*") => Resource::Project(project.parse()?),
-        (project, name) => Resource::Dataset(project.parse()?, name.parse()?),
-    })
-}
-
 async fn explain(mut call: Call) -> Result<Response, Error> {
     let asked: Explain = call.json().await?;
     let (subject, action) = (asked.subject.parse()?, asked.action.parse()?);
-    let resource = resource(&asked.resource)?;
+    let resource = asked.resource.parse::<Pattern>()?.into();
     let explained = call.snapshot()?.explain(&subject, action, &resource)?;
     let (reason, by) = match &explained.decision {
         Decision::Allowed { by } => (None, Some(by.to_string())),

@@ -1,5 +1,7 @@
 //! Passwords, groups, certificates and identity providers.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use cairn_access::{
@@ -7,23 +9,20 @@ use cairn_access::{
     ProviderName,
 };
 
+use super::access::manage;
 use super::maintenance::told;
 use super::route;
 use crate::api::{
     AddCertificate, CertificateBody, Certificates, ChangePassword, ProviderBody, Providers,
     SetGroups, SetPassword, SetProvider,
 };
-use crate::call::{Call, json, no_content};
+use crate::call::{Call, changed, json, no_content};
 use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, shape};
-use crate::route::{self, Permission, Route};
+use crate::route::{Permission, Route};
 
 pub(super) fn routes() -> Vec<Route> {
     account_routes().into_iter().chain(certificate_routes()).chain(provider_routes()).collect()
-}
-
-fn manage(route: Route, doc: Doc) -> Route {
-    route.permission(route::ACCESS).doc(Doc { group: "access", ..doc })
 }
 
 fn account_routes() -> Vec<Route> {
@@ -120,9 +119,11 @@ async fn set_password(mut call: Call) -> Result<Response, Error> {
     let name: PrincipalName = call.args.id()?.parse()?;
     let asked: SetPassword = call.json().await?;
     let password = asked.password.map(Password::chosen).transpose()?;
+    let done = if password.is_some() { "set" } else { "took away" };
+    let what = format!("{done} the password of {name} and ended its sessions");
     let access = call.door.access().clone();
     call.to_its_end(async move { access.set_password(&name, password).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }
 
 async fn change_password(mut call: Call) -> Result<Response, Error> {
@@ -134,21 +135,25 @@ async fn change_password(mut call: Call) -> Result<Response, Error> {
     let password = Password::chosen(asked.new)?;
     let (access, origin) = (call.door.access().clone(), call.origin.clone());
     let work = async move {
-        access.check_own_password(&name, Password::shown(asked.current), &origin).await?;
+        access.check_own_password(name.as_str(), Password::shown(asked.current), &origin).await?;
         access.set_password(&name, Some(password)).await
     };
     call.to_its_end(work).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), "set its own password and ended its sessions"))
 }
 
 async fn set_groups(mut call: Call) -> Result<Response, Error> {
     let name: PrincipalName = call.args.id()?.parse()?;
     let asked: SetGroups = call.json().await?;
     let groups = asked.groups.iter().map(|group| group.parse::<GroupName>());
-    let groups = groups.collect::<Result<_, _>>()?;
+    let groups = groups.collect::<Result<BTreeSet<_>, _>>()?;
+    let what = match groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => format!("{name} is in no group"),
+        all => format!("{name} is in {all}"),
+    };
     let access = call.door.access().clone();
     call.to_its_end(async move { access.set_groups(&name, &groups).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }
 
 async fn list_certificates(call: Call) -> Result<Response, Error> {
@@ -170,13 +175,15 @@ async fn add_certificate(mut call: Call) -> Result<Response, Error> {
     let access = call.door.access().clone();
     let work = async move { access.add_certificate(certificate).await };
     let made = call.to_its_end(work).await??;
-    json(StatusCode::CREATED, &told::<_, CertificateBody>(&made)?)
+    let what = format!("certificate {} is {}'s", made.fingerprint, made.principal);
+    Ok(changed(json(StatusCode::CREATED, &told::<_, CertificateBody>(&made)?)?, what))
 }
 
 async fn remove_certificate(call: Call) -> Result<Response, Error> {
     let (access, id) = (call.door.access().clone(), call.args.id()?.parse::<Fingerprint>()?);
+    let what = format!("removed certificate {id}");
     call.to_its_end(async move { access.remove_certificate(&id).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }
 
 fn body(provider: &Provider) -> ProviderBody {
@@ -215,11 +222,14 @@ async fn set_provider(mut call: Call) -> Result<Response, Error> {
     };
     let access = call.door.access().clone();
     let set = call.to_its_end(async move { access.set_provider(provider).await }).await??;
-    json(StatusCode::OK, &body(&set))
+    let what =
+        format!("identity provider {} is {} with client {}", set.name, set.issuer, set.client_id);
+    Ok(changed(json(StatusCode::OK, &body(&set))?, what))
 }
 
 async fn remove_provider(call: Call) -> Result<Response, Error> {
     let (access, id) = (call.door.access().clone(), call.args.id()?.parse::<ProviderName>()?);
+    let what = format!("removed identity provider {id} and ended the sessions of its users");
     call.to_its_end(async move { access.remove_provider(&id).await }).await??;
-    Ok(no_content())
+    Ok(changed(no_content(), what))
 }

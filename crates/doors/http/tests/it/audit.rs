@@ -72,8 +72,8 @@ async fn access_6_requests_of_all_kinds_are_recorded() {
             "fs anonymous read_dataset @main/data denied",
             "fs  authenticate  refused",
             "rest reader delete_dataset @main/data denied",
-            "rest root manage_access @*/* allowed",
-            "rest root manage_access @*/* failed",
+            "rest root manage_grants @*/* allowed",
+            "rest root manage_grants @*/* failed",
             "rest root write_dataset @main/data allowed",
             "rest root read_dataset @main/data allowed",
             "rest root write_dataset @main/data changed",
@@ -276,7 +276,7 @@ async fn audit_4_a_node_without_its_log_is_not_ready() {
     use cairn_access::{Access, Plain};
     use tower::ServiceExt as _;
 
-    let clock = Arc::new(crate::support::Shifted::default());
+    let clock = Arc::new(cairn_testkit::Shifted::default());
     let env = Env { clock: clock.clone(), ..Env::real() };
     let bucket = Bucket::memory(&env);
     let first = Access::bootstrap(bucket.clone(), env.clone(), Arc::new(Plain)).await.unwrap();

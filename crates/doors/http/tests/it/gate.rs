@@ -12,9 +12,10 @@ use cairn_datasets::{Datasets, Store as _, Uploads};
 use cairn_env::Env;
 use cairn_http::route::{self, Permission, Route};
 use cairn_http::{DoorBuilder, Error, ErrorBody, Options};
+use cairn_testkit::Shifted;
 use serde_json::Value;
 
-use crate::support::{Server, Shifted, target, tree};
+use crate::support::{Server, target, tree};
 
 /// What each route is, said a second time. A route that is not here fails the test.
 const CLASSES: &[(&str, &str)] = &[
@@ -84,11 +85,11 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /api/v1/access/principals", "admin"),
     ("POST /api/v1/access/principals", "admin"),
     ("DELETE /api/v1/access/principals/{id}", "admin"),
-    ("GET /api/v1/access/tokens", "admin"),
-    ("POST /api/v1/access/tokens", "admin"),
-    ("DELETE /api/v1/access/tokens/{id}", "admin"),
-    ("GET /api/v1/access/grants", "admin"),
-    ("POST /api/v1/access/grants", "admin"),
+    ("GET /api/v1/access/tokens", "part"),
+    ("POST /api/v1/access/tokens", "part"),
+    ("DELETE /api/v1/access/tokens/{id}", "part"),
+    ("GET /api/v1/access/grants", "part"),
+    ("POST /api/v1/access/grants", "part"),
     ("DELETE /api/v1/access/grants/{id}", "admin"),
     ("POST /api/v1/access/explain", "admin"),
     ("PUT /api/v1/access/principals/{id}/password", "admin"),
@@ -150,22 +151,25 @@ const CHANGES: &[&str] = &[
 ];
 
 /// The callers, in the order of the columns below.
-const CALLERS: [&str; 7] = ["anonymous", "bad", "expired", "stranger", "reader", "writer", "root"];
+const CALLERS: [&str; 8] =
+    ["anonymous", "bad", "expired", "stranger", "reader", "writer", "keeper", "root"];
 
 /// What each caller gets; 0 is being let through to the handler.
-fn expected(class: &str) -> [u16; 7] {
+fn expected(class: &str) -> [u16; 8] {
     match class {
-        "public" => [0, 0, 0, 0, 0, 0, 0],
+        "public" => [0, 0, 0, 0, 0, 0, 0, 0],
         // Nobody has to say who asks; who does, must be right (ACCESS-2).
-        "description" => [0, 401, 401, 0, 0, 0, 0],
+        "description" => [0, 401, 401, 0, 0, 0, 0, 0],
         // What logs in looks at no credential: whoever shows an old one may log in again.
-        "login" => [0, 0, 0, 0, 0, 0, 0],
-        "signed_in" => [401, 401, 401, 0, 0, 0, 0],
-        "look" | "read" => [401, 401, 401, 403, 0, 0, 0],
-        "write" => [401, 401, 401, 403, 403, 0, 0],
+        "login" => [0, 0, 0, 0, 0, 0, 0, 0],
+        "signed_in" => [401, 401, 401, 0, 0, 0, 0, 0],
+        "look" | "read" => [401, 401, 401, 403, 0, 0, 0, 0],
+        "write" => [401, 401, 401, 403, 403, 0, 0, 0],
         // Somebody else's upload is none, whoever asks.
-        "upload" | "edit" => [401, 401, 401, 404, 404, 0, 404],
-        "admin" => [401, 401, 401, 403, 403, 403, 0],
+        "upload" | "edit" => [401, 401, 401, 404, 404, 0, 404, 404],
+        // Who is admin of something: of this dataset, of its project, of everything.
+        "part" => [401, 401, 401, 403, 403, 403, 0, 0],
+        "admin" => [401, 401, 401, 403, 403, 403, 403, 0],
         other => panic!("no class {other}"),
     }
 }
@@ -196,6 +200,8 @@ fn body(pattern: &str) -> &'static str {
         "/api/v1/projects/{project}/datasets/{name}/tags/{tag}" => {
             r#"{"from":{"name":"data","tag":"v1"}}"#
         }
+        "/api/v1/access/grants" => r#"{"subject":"reader","role":"reader","pattern":"@main/data"}"#,
+        "/api/v1/access/tokens" => r#"{"principal":"keeper","label":"own"}"#,
         _ => "",
     }
 }
@@ -218,14 +224,13 @@ async fn begin_edit(server: &Server, token: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn access_1_every_route_for_every_caller() {
-    let clock = Arc::new(Shifted::default());
-    let real = Env::real();
-    let env = Env { clock: clock.clone(), ..real };
+    let (clock, env) = Shifted::env();
     let server = Server::in_env(env.clone(), Bucket::memory(&env), Options::default()).await;
     let work = tempfile::tempdir().unwrap();
     tree(work.path());
     let reader = server.user("reader", &["reader data"]).await;
     let writer = server.user("writer", &["writer data"]).await;
+    let keeper = server.user("keeper", &["admin data"]).await;
     let stranger = server.user("stranger", &["writer other"]).await;
     server.access.remove_grant(&grant("stranger", "writer", "other").id()).await.unwrap();
     let expired = server.token("writer", Some(Duration::from_secs(60))).await;
@@ -253,6 +258,7 @@ async fn access_1_every_route_for_every_caller() {
                 "stranger" => Some(&stranger),
                 "reader" => Some(&reader),
                 "writer" => Some(&writer),
+                "keeper" => Some(&keeper),
                 _ => Some(&server.root),
             };
             let method = route.method.parse::<Method>().unwrap();
@@ -294,6 +300,50 @@ fn grant(subject: &str, role: &str, pattern: &str) -> cairn_access::Grant {
         role: role.parse().unwrap(),
         pattern: pattern.parse().unwrap(),
     }
+}
+
+/// ACCESS-8: what a body asks for is looked at only for those who are admin of something, and what a grant
+/// is about decides, also of one that is to be taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_8_a_grant_is_about_its_pattern() {
+    let server = Server::start().await;
+    let keeper = server.user("keeper", &["admin @lab/*"]).await;
+    let reader = server.user("reader", &["reader @lab/*"]).await;
+    let grants = format!("{}/api/v1/access/grants", server.url);
+    let add = async |token: &str, body: &str| {
+        let request = server.http().post(&grants).bearer_auth(token).body(body.to_owned());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap_or_default())
+    };
+    let body = |pattern| format!(r#"{{"subject":"reader","role":"writer","pattern":"{pattern}"}}"#);
+    for (token, body, expected) in [
+        (&keeper, body("@lab/a*"), 201),
+        (&keeper, body("@*/a"), 403),
+        (&keeper, body("@other/a"), 403),
+        (&keeper, body("a b"), 400),
+        (&keeper, "{".to_owned(), 400),
+        (&reader, body("@lab/a"), 403),
+        (&reader, "{".to_owned(), 403),
+    ] {
+        let (status, said) = add(token, &body).await;
+        assert_eq!(status, expected, "{body}: {said}");
+    }
+    let (_, made) = add(&server.root, &body("@lab/b")).await;
+    let (_, wide) = add(&server.root, &body("@*/b")).await;
+    let nowhere = grant("reader", "writer", "@nowhere/a").id();
+    for (id, token, expected) in [
+        (made["id"].as_str().unwrap(), &reader, 403),
+        (made["id"].as_str().unwrap(), &keeper, 204),
+        (made["id"].as_str().unwrap(), &keeper, 403),
+        (wide["id"].as_str().unwrap(), &keeper, 403),
+        (nowhere.as_str(), &keeper, 403),
+        (nowhere.as_str(), &server.root, 404),
+    ] {
+        let request = server.http().delete(format!("{grants}/{id}")).bearer_auth(token);
+        assert_eq!(request.send().await.unwrap().status(), expected, "{id}");
+    }
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,62 +4,18 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use cairn_access::{Access, Grant, PrincipalName, Seal, SealError, TokenSpec};
 use cairn_blocks::{EnvelopeKind, Sealer};
 use cairn_bucket::Bucket;
 use cairn_datasets::{
     Dataset, Datasets, PullOptions, PushOptions, Pushed, Source, Store, Target, Uploads,
 };
-use cairn_env::{Clock, Env, SystemClock};
+use cairn_env::Env;
 use cairn_http::client::Node;
 use cairn_http::{Door, DoorBuilder, Options};
 use futures::channel::oneshot;
-
-/// The process's clock, which a test can put forward. Nobody who sleeps wakes for it.
-#[derive(Default)]
-pub(crate) struct Shifted {
-    real: SystemClock,
-    by_ns: AtomicU64,
-    hurried: AtomicBool,
-}
-
-impl Shifted {
-    pub(crate) fn forward(&self, by: Duration) {
-        let ns = u64::try_from(by.as_nanos()).unwrap();
-        self.by_ns.fetch_add(ns, Ordering::Relaxed);
-    }
-
-    /// From now on every wait puts the clock forward and is over: for what tries again after a while.
-    pub(crate) fn hurry(&self) {
-        self.hurried.store(true, Ordering::Relaxed);
-    }
-
-    fn by(&self) -> Duration {
-        Duration::from_nanos(self.by_ns.load(Ordering::Relaxed))
-    }
-}
-
-#[async_trait]
-impl Clock for Shifted {
-    fn wall_ns(&self) -> i64 {
-        self.real.wall_ns() + i64::try_from(self.by().as_nanos()).unwrap()
-    }
-    fn monotonic(&self) -> Duration {
-        self.real.monotonic() + self.by()
-    }
-    async fn sleep(&self, duration: Duration) {
-        if self.hurried.load(Ordering::Relaxed) {
-            self.forward(duration);
-            tokio::task::yield_now().await;
-        } else {
-            self.real.sleep(duration).await;
-        }
-    }
-}
 
 /// Seals the access state and the audit log as the bucket's other small objects are, as a node does.
 struct BucketSeal(Sealer, Env);

@@ -7,8 +7,9 @@ use cairn_bucket::Bucket;
 use cairn_datasets::{Publication, PullOptions, Store, UPLOAD_IDLE_MAX, UPLOAD_KEEP_EVERY};
 use cairn_env::Env;
 use cairn_http::Options;
+use cairn_testkit::Shifted;
 
-use crate::support::{Server, Shifted, picture, pull, push, target, tree};
+use crate::support::{Server, picture, pull, push, target, tree};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tree_comes_back_as_it_was_and_the_second_push_moves_nothing() {

@@ -9,10 +9,8 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use cairn_base::{DatasetName, ProjectName, TagName};
 use cairn_blocks::{Options, Secret};
 use cairn_bucket::faulty::{Faults, Kind};
@@ -21,35 +19,14 @@ use cairn_datasets::{
     Browser, Dataset, Datasets, Error, PullOptions, Pulled, PushOptions, Pushed, Source, Store,
     Target, pull, push,
 };
-use cairn_env::{Clock, Env, SystemClock};
+use cairn_env::Env;
+use cairn_testkit::Shifted;
 use tempfile::TempDir;
-
-/// The process's clock, which a test can set forward.
-pub(crate) struct Ahead {
-    clock: SystemClock,
-    ahead_ns: AtomicI64,
-}
-
-#[async_trait]
-impl Clock for Ahead {
-    fn wall_ns(&self) -> i64 {
-        self.clock.wall_ns() + self.ahead_ns.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        let ahead = u64::try_from(self.ahead_ns.load(Ordering::Relaxed)).unwrap();
-        self.clock.monotonic() + Duration::from_nanos(ahead)
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        self.clock.sleep(duration).await;
-    }
-}
 
 /// A bucket, its datasets and a place for files.
 pub(crate) struct World {
     pub(crate) env: Env,
-    pub(crate) clock: Arc<Ahead>,
+    pub(crate) clock: Arc<Shifted>,
     pub(crate) bucket: Bucket,
     /// Counts what happens; it makes no faults unless it is told to.
     pub(crate) faulty: Faulty,
@@ -64,7 +41,7 @@ impl World {
     }
 
     pub(crate) async fn with_secret(secret: Option<&Secret>) -> Self {
-        let (env, clock) = env();
+        let (clock, env) = Shifted::env();
         let faulty = Faulty::new(Arc::new(Memory::new(&env)), Faults::default(), &env);
         let bucket = Bucket::from_store(Arc::new(faulty.clone()), "memory://", &env);
         Self::on(bucket, faulty, env, clock, secret).await
@@ -72,7 +49,7 @@ impl World {
 
     /// On a directory, as a user has it.
     pub(crate) async fn on_disk() -> Self {
-        let (env, clock) = env();
+        let (clock, env) = Shifted::env();
         let tmp = TempDir::new().unwrap();
         let url = format!("file://{}", tmp.path().join("bucket").display());
         let bucket = Bucket::open(&url, cairn_bucket::Options::default(), &env).await.unwrap();
@@ -86,7 +63,7 @@ impl World {
         bucket: Bucket,
         faulty: Faulty,
         env: Env,
-        clock: Arc<Ahead>,
+        clock: Arc<Shifted>,
         secret: Option<&Secret>,
     ) -> Self {
         let opened = Datasets::open_or_init(bucket.clone(), secret, Options::default(), &env).await;
@@ -103,8 +80,8 @@ impl World {
     }
 
     /// Sets the clock forward, past the window in which stamps prove nothing.
-    pub(crate) fn later(&self, seconds: i64) {
-        self.clock.ahead_ns.fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
+    pub(crate) fn later(&self, seconds: u64) {
+        self.clock.forward(Duration::from_secs(seconds));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -176,12 +153,6 @@ impl World {
         same(&before, &walk(&to));
         pushed
     }
-}
-
-fn env() -> (Env, Arc<Ahead>) {
-    let clock = Arc::new(Ahead { clock: SystemClock::default(), ahead_ns: AtomicI64::new(0) });
-    let env = Env { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Env::real() };
-    (env, clock)
 }
 
 /// `[@PROJECT/]NAME[:TAG]`.

@@ -61,9 +61,9 @@ async fn a_tag_that_moved_is_seen() {
     let other = world.fresh().await;
     other.copy_tag(&target("data"), &target("data:copy"), "ada").await.unwrap();
     assert_eq!(ask(&browser, "data:copy").await.unwrap(), b"round 9");
-    world.later(TAG_AGE_MAX.as_secs().cast_signed() + 1);
+    world.later(TAG_AGE_MAX.as_secs() + 1);
     other.remove(&target("data:copy")).await.unwrap();
-    world.later(TAG_AGE_MAX.as_secs().cast_signed() + 1);
+    world.later(TAG_AGE_MAX.as_secs() + 1);
     assert!(matches!(ask(&browser, "data:copy").await, Err(Error::NoTag { .. })));
     world.datasets.remove(&target("data")).await.unwrap();
     assert!(matches!(ask(&browser, "data").await, Err(Error::NoTag { .. })));

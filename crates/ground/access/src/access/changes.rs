@@ -8,6 +8,7 @@ use crate::certificate::{Certificate, Fingerprint};
 use crate::error::Error;
 use crate::grant::{Action, Grant, GrantId};
 use crate::password::{Password, PasswordHash};
+use crate::pattern::Pattern;
 use crate::principal::{GroupName, Principal, PrincipalName, ProviderName};
 use crate::provider::Provider;
 use crate::state::Token;
@@ -16,7 +17,8 @@ use crate::token::{NewToken, Secret, TokenId, TokenInfo, TokenSpec};
 /// The longest life of a token that expires: a hundred years.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(36_525 * 86_400);
 
-/// Changes. They ask nobody: the door has authorized [`crate::Action::ManageAccess`] before.
+/// Changes. They ask nobody: the door has authorized [`crate::Action::ManageAccess`] before. Those of
+/// [`crate::Visit`] ask themselves.
 impl Access {
     /// Makes a principal, without a token or a grant. Durable when it returns.
     ///
@@ -126,6 +128,30 @@ impl Access {
     /// every change.
     pub async fn create_token(&self, spec: TokenSpec) -> Result<NewToken, Error> {
         let now_ms = self.now_ms();
+        let (token, secret) = self.token(now_ms, spec)?;
+        self.change(|state| state.add_token(now_ms, token.clone())).await?;
+        Ok(NewToken { info: token.info, token: secret.plain() })
+    }
+
+    /// Makes a token for its owner, who lends until `lends_until_ms`.
+    pub(crate) async fn create_own_token(
+        &self,
+        spec: TokenSpec,
+        lends_until_ms: Option<i64>,
+    ) -> Result<NewToken, Error> {
+        let now_ms = self.now_ms();
+        let (mut token, secret) = self.token(now_ms, spec)?;
+        let asked = token.info.expires_ms;
+        if asked.zip(lends_until_ms).is_some_and(|(asked, most)| asked > most) {
+            return Err(Error::Stronger { what: "end is after" });
+        }
+        token.info.expires_ms = asked.or(lends_until_ms);
+        self.change(|state| state.add_own_token(now_ms, token.clone())).await?;
+        Ok(NewToken { info: token.info, token: secret.plain() })
+    }
+
+    /// A new token's record, and the token.
+    fn token(&self, now_ms: i64, spec: TokenSpec) -> Result<(Token, Secret), Error> {
         let expires_ms = spec.expires_in.map(|life| end_of(now_ms, life)).transpose()?;
         let secret = Secret::random(&*self.shared.env.rng);
         let info = TokenInfo {
@@ -138,9 +164,7 @@ impl Access {
             created_ms: now_ms,
             expires_ms,
         };
-        let token = Token { info: info.clone(), hash: secret.hash() };
-        self.change(|state| state.add_token(now_ms, token.clone())).await?;
-        Ok(NewToken { info, token: secret.plain() })
+        Ok((Token { info, hash: secret.hash() }, secret))
     }
 
     /// Revokes a token. When this returns it no longer works on this node, and within
@@ -159,6 +183,15 @@ impl Access {
     /// [`Error::NoPrincipal`], [`Error::AnonymousRole`], [`Error::TooMany`], and as every change.
     pub async fn add_grant(&self, grant: &Grant) -> Result<GrantId, Error> {
         self.change(|state| state.add_grant(grant.clone())).await
+    }
+
+    /// Adds a grant in the name of who is admin of `part`.
+    pub(crate) async fn add_grant_within(
+        &self,
+        grant: &Grant,
+        part: &Pattern,
+    ) -> Result<GrantId, Error> {
+        self.change(|state| state.add_grant_within(grant.clone(), part)).await
     }
 
     /// Removes a grant. Holds on this node when it returns, on others within

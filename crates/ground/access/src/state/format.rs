@@ -183,12 +183,12 @@ impl State {
         Self::build(stored).map_err(|error| Error::corrupt(HEADER_BYTES, error.to_string()))
     }
 
-    /// Rebuilds the state through the functions that change one, so that it keeps all their rules.
+    /// Rebuilds the state through the functions that add to one, so that it keeps all their rules, in
+    /// time in proportion to its size.
     fn build(stored: Stored) -> Result<Self, Error> {
         let mut state = Self::default();
         for StoredPrincipal { name, created_ms, groups, password } in stored.principals {
-            state.add_principal(Principal::new(name.clone(), created_ms))?;
-            state.set_groups(i64::MIN, &name, &groups)?;
+            state.add_principal(Principal { name: name.clone(), created_ms, groups })?;
             state.account(&name)?.password = password;
         }
         for provider in stored.providers {
@@ -202,7 +202,7 @@ impl State {
             if state.tokens.contains_key(&token.info.id) {
                 return Err(Error::corrupt(HEADER_BYTES, "a token is there twice"));
             }
-            state.add_token(i64::MIN, token)?;
+            state.insert_token(token)?;
         }
         if stored.grants.len() > GRANTS_MAX {
             return Err(Error::TooMany { what: "grants", max: GRANTS_MAX });

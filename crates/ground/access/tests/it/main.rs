@@ -4,6 +4,7 @@
 
 mod agree;
 mod bootstrap;
+mod delegated;
 mod people;
 mod recorded;
 mod refresh;
@@ -13,7 +14,8 @@ mod sealed;
 use std::sync::Arc;
 
 use cairn_access::{
-    Access, Action, Caller, Error, Grant, NewToken, Plain, PrincipalName, Resource, Role, TokenSpec,
+    Access, Action, Caller, Error, Grant, NewToken, Origin, Plain, PrincipalName, Resource, Role,
+    Shown, TokenSpec, Visit,
 };
 use cairn_bucket::Bucket;
 use cairn_env::Env;
@@ -43,7 +45,14 @@ pub(crate) async fn open(bucket: &Bucket, env: &Env) -> Result<Access, Error> {
 }
 
 pub(crate) async fn show(access: &Access, token: &NewToken) -> Result<Caller, Error> {
-    access.authenticate(Some(&format!("Bearer {}", token.token.expose()))).await
+    Ok(visit(access, token).await?.caller().clone())
+}
+
+/// A request that shows the token.
+pub(crate) async fn visit(access: &Access, token: &NewToken) -> Result<Visit, Error> {
+    let header = format!("Bearer {}", token.token.expose());
+    let shown = Shown { authorization: Some(&header), ..Shown::default() };
+    access.admit(shown, Origin::default()).await
 }
 
 pub(crate) fn spec(principal: &str) -> TokenSpec {

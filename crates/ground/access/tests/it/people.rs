@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use base64ct::{Base64, Encoding as _};
 use cairn_access::{
     Access, Action, Bearers, Certificate, Error, Fingerprint, GroupName, Origin, Owner, Password,
-    Peer, Plain, PrincipalName, Provider, REFRESH_MAX, Resource, Role, Shown, UserName, Visit,
-    Vouched,
+    Peer, Plain, PrincipalName, Provider, REFRESH_MAX, Resource, Role, Shown, TokenSpec, UserName,
+    Visit, Vouched,
 };
 use cairn_bucket::Bucket;
 use cairn_env::Env;
@@ -287,6 +287,15 @@ fn users_of_a_provider_have_what_is_granted_to_them_there() {
         let shown = Shown { session: Some(session.token.expose()), ..Shown::default() };
         let kept = access.admit(shown, Origin::default()).await.unwrap();
         assert!(may_read(&kept, "user") && !may_read(&kept, "group"));
+        // ACCESS-8: a token that such a user makes has the groups and the end of what was shown.
+        access.add_grant(&grant("group:corp/staff", Role::Admin, "@lab/*")).await.unwrap();
+        let visit = visit.again().await.unwrap();
+        let owner = visit.caller().owner().unwrap().clone();
+        let own = TokenSpec::api(owner.clone(), "own".parse().unwrap());
+        let own = visit.create_token(own).await.unwrap().info;
+        let minute_ms = env.clock.wall_ns() / 1_000_000 + 60_000;
+        assert_eq!(own.groups, [GroupName::of(&corp().name, "staff").unwrap()].into());
+        assert!(own.expires_ms.is_some_and(|end| end <= minute_ms), "{own:?}");
         // ACCESS-5: a provider that is taken away or changed takes its users along.
         let changed = Provider { client_id: "other".to_owned(), ..corp() };
         access.set_provider(changed).await.unwrap();
@@ -329,11 +338,15 @@ fn access_6_a_login_is_recorded_with_its_address() {
         let access = with_alice(&bucket, &env).await;
         let at = Origin { request: "r1".to_owned(), ..from("192.0.2.1") };
         let wrong = Password::shown("wrong".to_owned());
-        assert!(access.check_own_password(&name("alice"), wrong, &at).await.is_err());
+        assert!(access.check_own_password("alice", wrong, &at).await.is_err());
         let owner = Owner::Principal(name("alice"));
         let hour = Duration::from_secs(3600);
         access.open_session(owner, BTreeSet::new(), hour, &at).await.unwrap();
         let log = Log::new(bucket.clone(), env.clone(), Arc::new(Plain));
+        let root = access.recover().await.unwrap();
+        access.check_own_token(root.token.expose(), &at).await.unwrap();
+        assert!(access.check_own_token("wrong", &at).await.is_err());
+        access.audit().commit().await.unwrap();
         let batches: Vec<_> =
             log.read(0, Filter::default()).await.unwrap().try_collect().await.unwrap();
         let lines = batches.into_iter().flat_map(|batch| batch.lines);
@@ -344,7 +357,7 @@ fn access_6_a_login_is_recorded_with_its_address() {
         let at_login: Vec<_> =
             entries.filter(|record| record.door.to_string() == "login").collect();
         let outcomes: Vec<String> = at_login.iter().map(|one| one.outcome.to_string()).collect();
-        assert_eq!(outcomes, ["refused", "allowed", "changed"]);
+        assert_eq!(outcomes, ["refused", "allowed", "changed", "allowed", "refused"]);
         for record in at_login {
             let told = (record.peer.to_string(), record.request.to_string());
             assert_eq!(told, ("192.0.2.1".to_owned(), "r1".to_owned()));

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod clock;
 mod issuer;
 
 use std::time::Duration;
@@ -10,11 +9,11 @@ use std::time::Duration;
 use cairn_access::{Bearers as _, Error, Provider};
 use cairn_env::Env;
 use cairn_oidc::{Oidc, Polled};
+use cairn_testkit::Shifted;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::clock::Shifted;
 use crate::issuer::{Issuer, Signer};
 
 fn provider(issuer: &Issuer) -> Provider {
