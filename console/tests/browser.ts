@@ -31,5 +31,5 @@ export async function signIn(page: Page, user = 'ada', path = '/') {
   await page.getByLabel('User').fill(user)
   await page.getByLabel('Password, or a token').fill(PASSWORD)
   await page.getByRole('button', { name: 'Log in' }).click()
-  await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+  await expect(page.getByRole('heading', { level: 1 }).first()).toBeVisible()
 }

@@ -19,6 +19,7 @@ test('the main path, by keyboard alone', async ({ page }) => {
   }
 
   await page.goto(at('/'))
+  await expect(page.getByLabel('User')).toBeVisible()
   await tabTo(/^User/)
   await page.keyboard.type('ada')
   await press('Tab')

@@ -28,6 +28,10 @@ export const session = {
       else failed = failure
     }
   },
+  /** Whether there is anything of which we may give roles to others. */
+  get adminOfSomething(): boolean {
+    return (me?.grants ?? []).some((grant) => grant.role === 'admin')
+  },
   /** Whether a role on a dataset is granted, or on everything when none is named. */
   may(role: Role, project?: string, name?: string): boolean {
     return (me?.grants ?? []).some(

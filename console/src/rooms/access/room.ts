@@ -3,9 +3,9 @@ import type { Room } from '../room'
 
 export const access: Room = {
   title: 'Access',
-  to: '/access/users',
+  to: '/access/grants',
   icon: 'M10 3a3.2 3.2 0 1 1 0 6.4A3.2 3.2 0 0 1 10 3zM4 17c0-3.3 2.7-5.5 6-5.5s6 2.2 6 5.5',
-  visible: () => session.may('admin'),
+  visible: () => session.adminOfSomething,
   pages: [
     { pattern: '/access/users', load: () => import('./Users.svelte') },
     { pattern: '/access/tokens', load: () => import('./Tokens.svelte') },

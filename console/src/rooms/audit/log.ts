@@ -14,10 +14,11 @@ export async function log(
   for (const [key, value] of Object.entries(filters)) if (value) query.set(key, value)
   if (before) query.set('before', before)
   const entries: Schemas['AuditEntry'][] = []
-  let last: number | undefined
+  let last = ''
   for await (const line of lines<Schemas['AuditLine']>(`/api/v1/audit?${query}`, { signal })) {
-    last = line.seq
-    if ('caller' in line) entries.push(line)
+    if (!('caller' in line)) continue
+    entries.push(line)
+    last = `${line.seq}.${line.index}`
   }
-  return { entries, next: entries.length >= limit && last !== undefined ? String(last) : null }
+  return { entries, next: entries.length >= limit ? last : null }
 }

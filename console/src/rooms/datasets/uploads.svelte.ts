@@ -1,6 +1,6 @@
 // Files on their way into a dataset. The node takes them piece by piece, so that a connection that
 // breaks costs a piece; who comes back with the same files goes on where they were.
-import { Failure, asFailure, failure, got, api, unreachable } from '../../api/client'
+import { Failure, api, asFailure, failure, got, unreachable, type Schemas } from '../../api/client'
 import type { DatasetNames } from './names'
 
 /** Bytes of a request. */
@@ -111,19 +111,13 @@ export class Upload {
 
   /** Takes over what the node has of the same files. Whether it knows the upload. */
   async #resume(edit: string): Promise<boolean> {
-    let after: string | undefined
     try {
-      do {
-        const query = after === undefined ? {} : { after }
-        const state = await got(api.GET('/api/v1/edits/{edit}', { params: { path: { edit }, query } }))
-        for (const there of state.files) {
-          const item = this.items.find((item) => item.path === there.path && item.file.size === there.size)
-          if (!item) continue
-          item.sent = there.received
-          if (there.done) item.state = 'done'
-        }
-        after = state.next ?? undefined
-      } while (after !== undefined)
+      for await (const there of files(edit)) {
+        const item = this.items.find((item) => item.path === there.path && item.file.size === there.size)
+        if (!item) continue
+        item.sent = there.received
+        if (there.done) item.state = 'done'
+      }
       return true
     } catch (thrown) {
       if (asFailure(thrown).status === 404) return false
@@ -184,12 +178,26 @@ export class Upload {
     return answer as { received: number; done: boolean }
   }
 
-  /** How much of a file the node has. */
+  /** How much of a file the node has; what we know when it does not answer. */
   async #received(edit: string, item: Item): Promise<number> {
-    const response = await fetch(address(edit, item.path), { credentials: 'same-origin' }).catch(() => null)
-    if (!response?.ok) return item.sent
-    return ((await response.json()) as { received: number }).received
+    try {
+      for await (const there of files(edit)) if (there.path === item.path) return there.received
+      return 0
+    } catch {
+      return item.sent
+    }
   }
+}
+
+/** What a node has of an edit, by path. */
+async function* files(edit: string): AsyncGenerator<Schemas['EditFile']> {
+  let after: string | null | undefined
+  do {
+    const query = after ? { after } : {}
+    const page = await got(api.GET('/api/v1/edits/{edit}', { params: { path: { edit }, query } }))
+    yield* page.files
+    after = page.next
+  } while (after)
 }
 
 const address = (edit: string, path: string) =>

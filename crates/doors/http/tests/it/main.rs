@@ -7,6 +7,7 @@ mod clients;
 mod console;
 mod curl;
 mod dav;
+mod description;
 mod edits;
 mod files;
 mod follow;
