@@ -45,6 +45,7 @@ mod stat;
 mod stat_cache;
 mod store;
 mod uploads;
+mod usage;
 mod warm;
 
 pub use browse::{Change, ChangeKind, Changed, Listed, Node};
@@ -78,3 +79,4 @@ pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
 pub use uploads::{
     CHUNKS_AT_ONCE_MAX, UPLOAD_IDLE_MAX, UPLOAD_TARGETS_MAX, UPLOADS_MAX, UploadId, Uploads,
 };
+pub use usage::ProjectUsage;

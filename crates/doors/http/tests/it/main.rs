@@ -15,6 +15,7 @@ mod hooks;
 mod hostile;
 mod http2;
 mod numbers;
+mod operating;
 mod proofs;
 mod roads;
 mod support;
