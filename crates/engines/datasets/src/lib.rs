@@ -21,6 +21,8 @@
 //!   only when the tag's history does not hold it any more.
 //! - DATASETS-6 What a hook is about is told until its receiver takes it, under an id that is the same
 //!   each time.
+//! - DATASETS-7 An edit is published in place of the very version that its changes were put into: of
+//!   edits at once no file is lost.
 
 #![forbid(unsafe_code)]
 
