@@ -8,6 +8,7 @@ mod seal;
 mod tls;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use cairn_blocks::DiskCacheOptions;
 use cairn_bucket::Bucket;
 use cairn_datasets::{CollectOptions, Collected, Datasets, HookRunner, Secret, Uploads};
 use cairn_env::Env;
-use cairn_http::{Door, DoorBuilder, Transport};
+use cairn_http::api::Check;
+use cairn_http::{Door, DoorBuilder, LastCollection, SelfChecks, Transport, disk_space};
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
 use tokio::net::TcpListener;
@@ -28,6 +30,9 @@ pub use crate::tls::Tls;
 
 /// How often a node collects. Several nodes on a bucket do not disturb each other.
 pub const COLLECT_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// A certificate that ends earlier is worth a word: of the cluster's authority, which a node renews two days
+/// before, and of files, which somebody has to bring.
+const TLS_DAYS_MIN: [i64; 2] = [2, 14];
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -130,6 +135,7 @@ impl Node {
     /// [`Error`]; nothing runs then.
     pub async fn start(options: NodeOptions, env: &Env) -> Result<Self, Error> {
         let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
+        let cache_dir = options.disk_cache.as_ref().map(|cache| cache.dir.clone());
         let datasets = Datasets::open_or_init(
             bucket.clone(),
             options.secret.as_ref(),
@@ -157,6 +163,7 @@ impl Node {
         let server = options.tls.server(&addresses, &authority, &access, env)?;
         let (stop, stopped) = watch::channel(false);
         let door = doors(&datasets, &access, &stopped, &options.door)?;
+        let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {
@@ -171,7 +178,8 @@ impl Node {
         let scheme = |address| if options.tls.covers(address) { "https" } else { "http" };
         let urls = addresses.iter().map(|at| format!("{}://{at}", scheme(at))).collect();
         if options.collect {
-            tokio::spawn(collect(datasets.clone(), access.clone(), stopped));
+            let last = door.last_collection();
+            tokio::spawn(collect(datasets.clone(), access.clone(), last, stopped));
         }
         let first_token = token.map(|token| token.token);
         Ok(Self { addresses, urls, authority, first_token, datasets, access, stop, served })
@@ -189,6 +197,37 @@ impl Node {
             tracing::error!(%error, "the end of the audit log was not written");
         }
     }
+}
+
+/// What the node knows of itself and its doors do not. A certificate that was not renewed long before its
+/// end will not be.
+fn self_checks(
+    server: Option<cairn_mesh::tls::ServerTls>,
+    cache_dir: Option<PathBuf>,
+    env: Env,
+) -> SelfChecks {
+    Arc::new(move || {
+        let mut all = Vec::new();
+        if let Some(server) = &server {
+            let now_ms = env.clock.wall_ns().div_euclid(1_000_000);
+            let days = server.expires_ms().saturating_sub(now_ms).div_euclid(24 * 3_600_000);
+            let detail = format!("its certificate is valid for {days} days");
+            let (min, next) = if server.renews_itself() {
+                (TLS_DAYS_MIN[0], "the node's log says why it was not renewed")
+            } else {
+                (TLS_DAYS_MIN[1], "put a new one into the files of --tls-cert and --tls-key")
+            };
+            all.push(match days {
+                ..0 => Check::error("TLS", "its certificate is not valid any more", next),
+                days if days < min => Check::warning("TLS", detail, next),
+                _ => Check::ok("TLS", detail),
+            });
+        }
+        if let Some(dir) = &cache_dir {
+            all.push(disk_space("cache disk", dir));
+        }
+        all
+    })
 }
 
 /// The doors of a node, on one port.
@@ -252,13 +291,21 @@ async fn serve(
 }
 
 /// Collects now and then. What fails is said and tried again the next time.
-async fn collect(datasets: Datasets, access: Access, mut stopped: watch::Receiver<bool>) {
+async fn collect(
+    datasets: Datasets,
+    access: Access,
+    last: LastCollection,
+    mut stopped: watch::Receiver<bool>,
+) {
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
             () = tokio::time::sleep(COLLECT_EVERY) => {}
         }
-        match collect_recorded(&datasets, &access).await {
+        let ended = collect_recorded(&datasets, &access).await;
+        let now_ns = datasets.blocks().env().clock.wall_ns();
+        last.note(now_ns, ended.as_ref().map_err(ToString::to_string));
+        match ended {
             Ok(collected) => tracing::info!(?collected, "collected"),
             Err(error) => tracing::error!(%error, "the collection failed"),
         }
@@ -272,13 +319,7 @@ async fn collect_recorded(datasets: &Datasets, access: &Access) -> Result<Collec
     access.audit().commit().await.map_err(cairn_access::Error::Audit)?;
     let collected = datasets.collect(CollectOptions::default()).await;
     match &collected {
-        Ok(done) => record(
-            Outcome::Changed,
-            &format!(
-                "removed {} tags, {} versions, {} packs",
-                done.tags_removed, done.versions_removed, done.blocks.packs_deleted
-            ),
-        )?,
+        Ok(done) => record(Outcome::Changed, &cairn_http::collected_what(done))?,
         Err(error) => record(Outcome::Failed, &error.to_string())?,
     }
     Ok(collected?)

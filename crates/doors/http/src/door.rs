@@ -17,6 +17,7 @@ use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::checks::{LastCollection, SelfChecks};
 use crate::courier::Post;
 use crate::error::Error;
 use crate::guard;
@@ -114,6 +115,8 @@ struct Shared {
     datasets: Datasets,
     uploads: Uploads,
     edits: Edits,
+    self_checks: SelfChecks,
+    last_collection: LastCollection,
     access: Access,
     authority: Option<Authority>,
     oidc: Oidc,
@@ -138,6 +141,14 @@ impl Inner {
 
     pub(crate) fn uploads(&self) -> &Uploads {
         &self.0.uploads
+    }
+
+    pub(crate) fn self_checks(&self) -> SelfChecks {
+        Arc::clone(&self.0.self_checks)
+    }
+
+    pub(crate) fn last_collection(&self) -> &LastCollection {
+        &self.0.last_collection
     }
 
     pub(crate) fn edits(&self) -> &Edits {
@@ -236,6 +247,7 @@ pub struct DoorBuilder {
     options: Options,
     routes: Vec<Route>,
     mounts: Vec<Mount>,
+    self_checks: SelfChecks,
 }
 
 /// What another door answers on the same port.
@@ -254,7 +266,9 @@ impl DoorBuilder {
         let routes = crate::rest::routes().into_iter().chain(files);
         let routes = routes.chain(crate::login::routes()).chain(crate::console::routes()).collect();
         let (options, mounts) = (Options::default(), Vec::new());
-        Self { datasets, uploads, access, authority: None, oidc: None, options, routes, mounts }
+        let self_checks: SelfChecks = Arc::new(Vec::new);
+        let (authority, oidc) = (None, None);
+        Self { datasets, uploads, access, authority, oidc, options, routes, mounts, self_checks }
     }
 
     /// Lets nodes join by this authority.
@@ -267,6 +281,12 @@ impl DoorBuilder {
     #[must_use]
     pub fn oidc(self, oidc: Oidc) -> Self {
         Self { oidc: Some(oidc), ..self }
+    }
+
+    /// Adds what the process knows of itself to what the node tells of itself.
+    #[must_use]
+    pub fn self_checks(self, self_checks: SelfChecks) -> Self {
+        Self { self_checks, ..self }
     }
 
     /// Sets what an operator may set.
@@ -319,6 +339,8 @@ impl DoorBuilder {
         let inner = Inner(Arc::new(Shared {
             courier,
             edits: Edits::new(self.datasets.clone()),
+            self_checks: self.self_checks,
+            last_collection: LastCollection::default(),
             datasets: self.datasets,
             uploads: self.uploads,
             access: self.access,
@@ -384,6 +406,12 @@ impl Door {
     #[must_use]
     pub fn openapi(&self) -> &[u8] {
         self.inner.openapi()
+    }
+
+    /// Where the process tells what came of a collection that it made by itself.
+    #[must_use]
+    pub fn last_collection(&self) -> LastCollection {
+        self.inner.last_collection().clone()
     }
 
     /// Who carries the events of hooks, for a [`cairn_datasets::HookRunner`].

@@ -25,6 +25,7 @@
 pub mod api;
 mod args;
 mod call;
+mod checks;
 pub mod client;
 mod connection;
 mod console;
@@ -51,6 +52,7 @@ pub mod wire;
 
 pub use args::Args;
 pub use call::Call;
+pub use checks::{LastCollection, SelfChecks, collected_what, disk_space};
 pub use courier::{Post, secret_text};
 pub use door::{Door, DoorBuilder, Options, Waits};
 pub use error::Error;

@@ -21,6 +21,8 @@
 //!   only when the tag's history does not hold it any more.
 //! - DATASETS-6 What a hook is about is told until its receiver takes it, under an id that is the same
 //!   each time.
+//! - DATASETS-7 An edit is published in place of the very version that its changes were put into: of
+//!   edits at once no file is lost.
 
 #![forbid(unsafe_code)]
 
@@ -45,6 +47,7 @@ mod stat;
 mod stat_cache;
 mod store;
 mod uploads;
+mod usage;
 mod warm;
 
 pub use browse::{Change, ChangeKind, Changed, Listed, Node};
@@ -78,3 +81,4 @@ pub use store::{Published, Store, UPLOAD_KEEP_EVERY, Upload};
 pub use uploads::{
     CHUNKS_AT_ONCE_MAX, UPLOAD_IDLE_MAX, UPLOAD_TARGETS_MAX, UPLOADS_MAX, UploadId, Uploads,
 };
+pub use usage::ProjectUsage;

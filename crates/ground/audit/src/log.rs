@@ -80,6 +80,16 @@ impl Log {
         Ok(below)
     }
 
+    /// The number of the last segment, and when it was written by the store's clock, in milliseconds
+    /// since 1970; none when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`].
+    pub async fn end(&self) -> Result<Option<(u64, i64)>, Error> {
+        let last = self.last().await?;
+        Ok(self.written_ms(last).await?.map(|written_ms| (last, written_ms)))
+    }
+
     async fn is_there(&self, seq: u64) -> Result<bool, Error> {
         match self.bucket.head(&key(seq)).await {
             Ok(_) => Ok(true),

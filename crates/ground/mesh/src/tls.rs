@@ -100,6 +100,18 @@ impl ServerTls {
         self.current.read().fingerprint
     }
 
+    /// Until when the certificate that is shown now is valid, in milliseconds since 1970.
+    #[must_use]
+    pub fn expires_ms(&self) -> i64 {
+        self.current.read().expires_ms
+    }
+
+    /// Whether another certificate is made before this one expires.
+    #[must_use]
+    pub fn renews_itself(&self) -> bool {
+        matches!(self.source, Source::Cluster { .. })
+    }
+
     /// Looks for ever whether the certificate must be read or made again. What fails is said, and the
     /// certificate stays as it is (MESH-3).
     pub async fn keep_fresh(&self) {

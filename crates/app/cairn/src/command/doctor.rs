@@ -6,6 +6,7 @@ use std::time::Instant;
 use cairn_base::ErrorKind;
 use cairn_blocks::Blocks;
 use cairn_datasets::Store as _;
+use cairn_http::api::Level;
 use serde::Serialize;
 
 use crate::context::{Context, cache_dir, state_dir};
@@ -26,7 +27,7 @@ enum Verdict {
 #[derive(Serialize)]
 struct Finding {
     verdict: Verdict,
-    what: &'static str,
+    what: String,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
@@ -35,11 +36,12 @@ struct Finding {
 struct Report(Vec<Finding>);
 
 impl Report {
-    fn good(&mut self, what: &'static str, detail: impl Into<String>) {
-        self.0.push(Finding { verdict: Verdict::Good, what, detail: detail.into(), advice: None });
+    fn good(&mut self, what: &str, detail: impl Into<String>) {
+        self.add(Verdict::Good, what, detail.into(), "");
     }
 
-    fn add(&mut self, verdict: Verdict, what: &'static str, detail: String, advice: &str) {
+    fn add(&mut self, verdict: Verdict, what: impl Into<String>, detail: String, advice: &str) {
+        let what = what.into();
         let advice = (!advice.is_empty()).then(|| advice.to_owned());
         self.0.push(Finding { verdict, what, detail, advice });
     }
@@ -176,6 +178,27 @@ async fn contents(context: &Context, blocks: &Blocks, report: &mut Report) {
     }
 }
 
+/// What the node says of itself, to those who may know.
+async fn itself(node: &cairn_http::client::Node, report: &mut Report) {
+    let findings = match node.doctor().await {
+        Ok(doctor) => doctor.findings,
+        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::NotFound) => return,
+        Err(error) => {
+            report.add(Verdict::Wrong, "node's own", error.to_string(), "");
+            return;
+        }
+    };
+    for finding in findings {
+        let verdict = match finding.level {
+            Level::Ok => Verdict::Good,
+            Level::Warning => Verdict::Note,
+            Level::Error => Verdict::Wrong,
+        };
+        let what = format!("node: {}", finding.check);
+        report.add(verdict, what, finding.detail, finding.next_step.as_deref().unwrap_or_default());
+    }
+}
+
 async fn node(context: &Context, url: &str, report: &mut Report) {
     let start = Instant::now();
     let node = match context.node() {
@@ -190,6 +213,7 @@ async fn node(context: &Context, url: &str, report: &mut Report) {
             let took = start.elapsed().as_millis();
             report.good("node", format!("{url} answers ({took} ms)"));
             report.good("you", who.principal.unwrap_or_else(|| "anonymous".to_owned()));
+            itself(&node, report).await;
         }
         Err(error) => {
             let advice = match error.kind() {

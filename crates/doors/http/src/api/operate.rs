@@ -124,7 +124,7 @@ pub struct Finding {
 }
 
 /// What is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// Packs.
     pub packs: u64,
@@ -140,4 +140,42 @@ pub struct Usage {
     pub condemned: u64,
     /// Uploads that this node has open.
     pub uploads: u64,
+    /// Edits that this node has open.
+    #[serde(default)]
+    pub edits: u64,
+    /// The disk of a bucket on the node's machine.
+    #[serde(default)]
+    pub disk: Option<DiskSpace>,
+    /// Bytes of all packs in the bucket, where it was asked for.
+    #[serde(default)]
+    pub pack_bytes: Option<u64>,
+    /// What each project has, where it was asked for, by name.
+    #[serde(default)]
+    pub projects: Option<Vec<ProjectUsage>>,
+}
+
+/// A disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskSpace {
+    /// Bytes that are free for programs.
+    pub free_bytes: u64,
+    /// All bytes.
+    pub bytes: u64,
+}
+
+/// What a project has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectUsage {
+    /// Its name.
+    pub project: String,
+    /// Datasets.
+    pub datasets: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Versions that tags point to, and those in their histories.
+    pub versions: u64,
+    /// Bytes of all files of the versions that tags point to, before deduplication.
+    pub bytes: u64,
+    /// Bytes that its versions added to the bucket when they were published.
+    pub added_bytes: u64,
 }

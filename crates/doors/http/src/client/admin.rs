@@ -11,8 +11,9 @@ use super::http::{Again, Node, strange};
 use super::store::dataset_path;
 use crate::api::{
     AuditLine, AuditVerified, AuditVerify, AuditVerifyLine, Collect, Collected, CreatePrincipal,
-    CreateToken, CreatedToken, Explain, Explained, GrantBody, Grants, NamedGrant, NodeVersion,
-    PrincipalBody, Principals, Removed, Tokens, Usage, Verified, VerifyLine, WhoAmIBody,
+    CreateToken, CreatedToken, Doctor, Explain, Explained, GrantBody, Grants, NamedGrant,
+    NodeVersion, PrincipalBody, Principals, Removed, Tokens, Usage, Verified, VerifyLine,
+    WhoAmIBody,
 };
 
 /// The longest line of an answer.
@@ -33,6 +34,14 @@ impl Node {
     /// [`Error::Remote`].
     pub async fn usage(&self) -> Result<Usage, Error> {
         self.get(&["api", "v1", "usage"], &[]).await
+    }
+
+    /// What the node finds out about itself.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn doctor(&self) -> Result<Doctor, Error> {
+        self.get(&["api", "v1", "doctor"], &[]).await
     }
 
     /// Collects what nothing reaches any more.

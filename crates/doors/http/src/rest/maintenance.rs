@@ -9,9 +9,10 @@ use cairn_blocks::CollectOptions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::doctor::{disk_of, space_of};
 use super::progress::{Lines, Report, progress_lines};
 use super::route;
-use crate::api::{Collect, CollectLine, Collected, Usage, Verified, VerifyLine};
+use crate::api::{Collect, CollectLine, Collected, DiskSpace, Usage, Verified, VerifyLine};
 use crate::call::{Call, LINES, json, parse_json, streamed, to_its_end};
 use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
@@ -19,6 +20,12 @@ use crate::route::{self, Route};
 
 const COLLECT_QUERY: &[Query] =
     &[Query::new("dry_run", "Only says what would be done, as in the body.", Holds::Flag)];
+
+const USAGE_QUERY: &[Query] = &[Query::new(
+    "detail",
+    "Also the bytes of all packs and what each project has: reads the list of packs and every ref.",
+    Holds::Flag,
+)];
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "maintenance", ..Doc::default() };
@@ -43,6 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         route!(GET "/api/v1/usage", usage).permission(route::METRICS).doc(Doc {
             summary: "What is stored.",
+            query: USAGE_QUERY,
             answers: BodyDoc::Json(shape::<Usage>),
             ..doc
         }),
@@ -69,7 +77,16 @@ async fn collect(mut call: Call) -> Result<Response, Error> {
     let (door, place) = (call.door.clone(), call.place.clone());
     // It is recorded when it is done, whether or not somebody still waits for it (ACCESS-6).
     let work = |report: Report<(u64, u64)>| {
-        let work = async move { Ok::<_, Error>(datasets.collect_telling(options, report).await?) };
+        let noting = door.clone();
+        let work = async move {
+            let ended = datasets.collect_telling(options, report).await;
+            if !dry_run {
+                let now_ns = noting.env().clock.wall_ns();
+                let told = ended.as_ref().map_err(ToString::to_string);
+                noting.last_collection().note(now_ns, told);
+            }
+            Ok::<_, Error>(ended?)
+        };
         let change = async move { visit.change(work, |done| collected_what(done, dry_run)).await };
         let done = to_its_end(&door, place, change);
         async move { done.await? }
@@ -95,8 +112,7 @@ fn collected_what(done: &cairn_datasets::Collected, dry_run: bool) -> String {
     if dry_run {
         return "nothing: it was only asked what would be collected".to_owned();
     }
-    let (tags, versions) = (done.tags_removed, done.versions_removed);
-    format!("removed {tags} tags, {versions} versions, {} packs", done.blocks.packs_deleted)
+    crate::checks::collected_what(done)
 }
 
 /// Ends with its client: it only reads.
@@ -120,8 +136,23 @@ fn last_line(
 }
 
 async fn usage(call: Call) -> Result<Response, Error> {
-    let usage = call.door.datasets().blocks().usage();
+    let datasets = call.door.datasets();
+    let usage = datasets.blocks().usage();
+    let (mut pack_bytes, mut projects) = (None, None);
+    if call.flag("detail")? {
+        pack_bytes = Some(datasets.pack_bytes().await?);
+        projects = Some(told(&datasets.usage_by_project().await?)?);
+    }
+    let mut disk = None;
+    if let Some(path) = disk_of(datasets.blocks().bucket().url()) {
+        let space = call.door.env().spawn.run(move || space_of(&path)).await?;
+        disk = space.ok().map(|(free_bytes, bytes)| DiskSpace { free_bytes, bytes });
+    }
     let usage = Usage {
+        pack_bytes,
+        projects,
+        disk,
+        edits: call.door.edits().count() as u64,
         packs: usage.packs,
         chunks: usage.chunks,
         runs: usage.runs,

@@ -9,6 +9,7 @@ mod audit;
 mod chunks;
 mod cluster;
 mod datasets;
+mod doctor;
 mod edits;
 pub(crate) mod follow;
 mod hooks;
@@ -20,6 +21,7 @@ mod proofs;
 mod uploads;
 mod versions;
 
+pub(crate) use doctor::disk_space;
 pub(crate) use proofs::BLAKE3;
 
 use crate::route::Route;
@@ -37,6 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
         uploads::routes(),
         edits::routes(),
         maintenance::routes(),
+        doctor::routes(),
         access::routes(),
         people::routes(),
         cluster::routes(),

@@ -81,6 +81,7 @@ const CLASSES: &[(&str, &str)] = &[
     ("POST /api/v1/maintenance/collect", "admin"),
     ("POST /api/v1/maintenance/verify", "admin"),
     ("GET /api/v1/usage", "admin"),
+    ("GET /api/v1/doctor", "admin"),
     ("GET /api/v1/access/whoami", "signed_in"),
     ("GET /api/v1/access/principals", "admin"),
     ("POST /api/v1/access/principals", "admin"),

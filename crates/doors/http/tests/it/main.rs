@@ -16,6 +16,7 @@ mod hooks;
 mod hostile;
 mod http2;
 mod numbers;
+mod operating;
 mod proofs;
 mod roads;
 mod support;

@@ -252,7 +252,7 @@ fn further_names_of_a_file_stay_what_they_are() {
     });
 }
 
-/// DATASETS-2: of two edits at once of one tag no file is lost.
+/// DATASETS-7: of two edits at once of one tag no file is lost.
 #[test]
 fn edits_at_once_of_one_tag_all_count() {
     run(async {
