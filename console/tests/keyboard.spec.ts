@@ -36,7 +36,7 @@ test('the main path, by keyboard alone', async ({ page }) => {
   await page.keyboard.type('survey')
   await expect(page.getByRole('option', { name: /^survey/ })).toHaveAttribute('aria-selected', 'true')
   await press('Enter')
-  await expect(page.getByRole('heading', { name: 'survey' })).toBeFocused()
+  await expect(page.getByRole('heading', { name: 'survey', exact: true })).toBeFocused()
 
   await tabTo(/^latest$/)
   await press('Enter')

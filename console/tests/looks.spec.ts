@@ -23,7 +23,8 @@ test('every page is accessible and fits, at three widths and in both themes', as
         await page.setViewportSize({ width, height: 800 })
         if (theme === 'light' && width === WIDTHS[0]) await page.goto(at(path))
         await expect(page.getByRole('heading', { level: 1 }).first()).toBeVisible()
-        await expect(page.locator('main [aria-busy="true"]')).toHaveCount(0)
+        // The design system shows what waiting looks like, for ever.
+        if (name !== 'design') await expect(page.locator('main [aria-busy="true"]')).toHaveCount(0)
         const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
         expect(over, `${name} at ${width} px is wider than the screen`).toBeLessThanOrEqual(0)
         await sheets.take(page, name, theme, width)

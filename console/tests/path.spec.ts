@@ -29,8 +29,8 @@ test('the main path, by mouse', async ({ page }) => {
   await expect(page.getByText('2 versions kept')).toBeVisible()
 
   await page.getByRole('button', { name: 'Compare' }).click()
-  await page.getByLabel('From').selectOption('before')
-  await page.getByLabel('To').selectOption('latest')
+  await page.getByLabel('From', { exact: true }).selectOption('before')
+  await page.getByLabel('To', { exact: true }).selectOption('latest')
   await page.getByRole('dialog').getByRole('button', { name: 'Compare' }).click()
   await expect(page.getByText('1 added')).toBeVisible()
   await expect(page.getByText('1 modified')).toBeVisible()
@@ -85,4 +85,6 @@ async function upload(page: import('@playwright/test').Page, files: { name: stri
   await expect(publish).toBeEnabled({ timeout: 30_000 })
   await publish.click()
   await expect(page.getByText('has a new version')).toBeVisible()
+  // The page that leads to what was published is there, and not the one with the files any more.
+  await expect(page.getByRole('table', { name: /^Entries/ })).toBeVisible()
 }

@@ -12,6 +12,8 @@ export class Failure extends Error {
     readonly kind: string,
     message: string,
     readonly request: string,
+    /** Of a file that does not go on where we thought: how much of it the node has. */
+    readonly received?: number,
   ) {
     super(message)
   }
@@ -44,7 +46,7 @@ export function failure(response: Response, body: unknown): Failure {
   const detail = (body as Schemas['ErrorBody'] | undefined)?.error
   const request = detail?.request_id ?? response.headers.get('x-request-id') ?? ''
   const message = detail?.message ?? `the node answered ${response.status} ${response.statusText}`
-  return new Failure(response.status, detail?.kind ?? 'internal', message, request)
+  return new Failure(response.status, detail?.kind ?? 'internal', message, request, detail?.received ?? undefined)
 }
 
 export function unreachable(cause: unknown): never {

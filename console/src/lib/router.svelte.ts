@@ -1,6 +1,4 @@
 // Addresses: every state that one may want to come back to is in the address.
-import { tick } from 'svelte'
-
 const BASE = '/console'
 
 export interface Place {
@@ -15,6 +13,8 @@ function read(): Place {
 }
 
 let here = $state.raw(read())
+/** Whether one has come to another page that has not taken the focus yet. */
+let arriving = false
 
 export const router = {
   get place() {
@@ -26,6 +26,12 @@ export const router = {
     if (replace) history.replaceState(null, '', url)
     else history.pushState(null, '', url)
     moved(!replace)
+  },
+  /** Whether one has just come here: true once. */
+  arrive(): boolean {
+    const now = arriving
+    arriving = false
+    return now
   },
   /** Changes the query alone; empty values leave it. */
   ask(changes: Record<string, string | null>, { replace = true } = {}) {
@@ -47,19 +53,16 @@ export function to(...names: string[]): string {
   return `/${names.flatMap((name) => name.split('/')).filter(Boolean).map(encodeURIComponent).join('/')}`
 }
 
-async function moved(toTop: boolean) {
+function moved(toTop: boolean) {
   const before = here.path
   here = read()
-  if (!toTop || before === here.path) return
-  await tick()
-  scrollTo(0, 0)
-  // Who listens hears where they are; who looks sees no ring.
-  document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true })
+  arriving = before !== here.path
+  if (toTop && arriving) scrollTo(0, 0)
 }
 
 /** Follows links within the console without loading it again. */
 export function listen() {
-  addEventListener('popstate', () => void moved(false))
+  addEventListener('popstate', () => moved(false))
   addEventListener('click', (event) => {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
     const link = (event.target as Element | null)?.closest?.('a')

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Hub(Hub),
     /// Durable puts and random reads of the local bucket: io_uring beside threads
     Io(Io),
+    /// The web console: its size, its first paint, its memory over a large directory
+    Console(Console),
     /// PostgreSQL's log: our redo beside PostgreSQL's own recovery, and starts by size
     Pgwal(Pgwal),
 }
@@ -86,6 +88,15 @@ pub(crate) struct Hub {
     /// The length of the large range
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) large_mib: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Console {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Entries of the large directory
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) entries: u64,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
 mod cli;
+mod console;
 mod corpus;
 mod data;
 mod disk;
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
         Command::Million(args) => million::main(&args, &command_line),
         Command::Node(args) => node::main(&args, &command_line),
         Command::Hub(args) => hub::main(&args, &command_line),
+        Command::Console(args) => console::main(&args, &command_line),
         Command::Io(args) => io::main(&args, &command_line),
         Command::Pgwal(args) => pgwal::main(&args, &command_line),
     }

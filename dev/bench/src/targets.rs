@@ -29,6 +29,11 @@ pub(crate) const SET_B: [Target; 4] = [
     target(COLD_TO_CASYNC, "restore, cold", 0.65, 1.0, "of casync's"),
 ];
 
+pub(crate) const CONSOLE: [Target; 2] = [
+    target("first_load_bytes", "first load, packed", 300.0, 1e3, "kB"),
+    target("first_paint_ms", "first paint on a slow line", 1000.0, 1.0, "ms"),
+];
+
 /// Quantities of ours as shares of what the peer took in the same run.
 pub(crate) const TO_CASYNC: [(&str, &str); 3] =
     [("first", FIRST_TO_CASYNC), ("restore", RESTORE_TO_CASYNC), ("restore_cold", COLD_TO_CASYNC)];

@@ -14,8 +14,20 @@ use crate::test::{self, Counts};
 use crate::{api, console, deny, docs, fuzz, pg_verify, tidy};
 
 /// The steps, quick ones first.
-const STEPS: [&str; 12] = [
-    "fmt", "tidy", "console", "clippy", "deny", "doc", "test", "otel", "docs", "api", "pg-verify", "fuzz",
+const STEPS: [&str; 13] = [
+    "fmt",
+    "tidy",
+    "console",
+    "clippy",
+    "deny",
+    "doc",
+    "test",
+    "otel",
+    "docs",
+    "api",
+    "browser",
+    "pg-verify",
+    "fuzz",
 ];
 /// The package whose feature `otel` has a step of its own, and what that feature changes.
 const OTEL: (&str, [&str; 2]) = ("cairn", ["cairn", "cairn-http"]);
@@ -92,6 +104,7 @@ impl Plan {
             "fmt" => quiet(self.fmt(repo)),
             "tidy" => quiet(tidy::run(repo)),
             "console" => console::check(repo),
+            "browser" => console::browse(repo),
             "clippy" => quiet(self.clippy(repo)),
             "deny" => deny::run(repo),
             "doc" => quiet(self.doc(repo)),

@@ -22,11 +22,15 @@ const NODE_MIN: u32 = 20;
 const STAMP: &str = "console/dist/.stamp";
 const LOCK: &str = "console/package-lock.json";
 
-/// `cargo xtask console [--check]`.
+/// `cargo xtask console [--check] [--browser]`.
 pub(crate) fn main(repo: &Repo, mut args: Args) -> Result<()> {
-    let checked = args.flag("--check");
+    let (checked, browsed) = (args.flag("--check"), args.flag("--browser"));
     args.end()?;
-    let said = if checked { check(repo)? } else { build(repo)? };
+    let said = match (checked, browsed) {
+        (_, true) => browse(repo)?,
+        (true, false) => check(repo)?,
+        (false, false) => build(repo)?,
+    };
     eprintln!("console: {said}");
     Ok(())
 }
@@ -67,6 +71,17 @@ pub(crate) fn check(repo: &Repo) -> Result<String> {
     Ok(built)
 }
 
+/// Builds it into the program, and tries that in a browser.
+pub(crate) fn browse(repo: &Repo) -> Result<String> {
+    let built = build(repo)?;
+    let Some(npm) = Npm::find(repo) else { return Ok(built) };
+    command::run(repo.cargo().args(["build", "--package", "cairn"]))?;
+    let program = repo.metadata()?.target_directory.join("debug/cairn");
+    let mut run = npm.command(repo, &["run", "test"])?;
+    command::run(run.env("CAIRN_BIN", program))?;
+    Ok(format!("{built}, tried in a browser"))
+}
+
 /// An npm whose Node is new enough.
 struct Npm {
     program: PathBuf,
@@ -93,9 +108,15 @@ impl Npm {
     }
 
     fn run(&self, repo: &Repo, args: &[&str]) -> Result<()> {
+        command::run(&mut self.command(repo, args)?)
+    }
+
+    fn command(&self, repo: &Repo, args: &[&str]) -> Result<Command> {
         let mut npm = Command::new(&self.program);
         npm.args(args).current_dir(repo.path("console")).env("PATH", repo::path_with_tools()?);
-        command::run(&mut npm)
+        // The browser of the tests is the distribution's.
+        npm.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");
+        Ok(npm)
     }
 }
 

@@ -39,7 +39,8 @@ usage: cargo xtask COMMAND [OPTION]...
         TARGET --replay FILE         run one input through one target
   bench [ARG]...                     cargo run --release -p cairn-bench -- ARG...
   api                                ask a node all that its OpenAPI lets one ask, and more
-  console [--check]                  build the web console into console/dist; the next build embeds it
+  console [--check] [--browser]      build the web console into console/dist, which the next build of the
+                                     program embeds; check its types; try it in a browser
   dist  [--target TRIPLE]            dist/cairn-VERSION-TARGET.tar.gz and its SHA256SUMS
   pg-verify [--slice] [--json]       replay logs of PostgreSQL's own tests and of ours; compare with
         [--only RUN]... [--keep]     the images in them, their writer's files and a stock server's

@@ -12,10 +12,14 @@ export function follow(of: () => TagNames | null, known: () => string | null, mo
   $effect(() => {
     if (!address) return
     const events = new EventSource(address)
-    events.onmessage = (event) => {
-      const state = JSON.parse(event.data as string) as Schemas['TagState']
+    const told = (event: MessageEvent<string>) => {
+      const state = JSON.parse(event.data) as Schemas['TagState']
       if ((state.version?.root ?? null) !== known()) moved()
     }
+    events.addEventListener('version', told)
+    events.addEventListener('removed', told)
+    // The node says why it ends the stream: asking again would end the same way.
+    events.addEventListener('end', () => events.close())
     return () => events.close()
   })
 }

@@ -154,7 +154,7 @@ export class Upload {
         tries += 1
         if (!again || tries >= TRIES_MAX || this.#stop.signal.aborted) throw thrown
         await new Promise((go) => setTimeout(go, PAUSE_MS * 2 ** (tries - 1)))
-        item.sent = await this.#received(edit, item)
+        item.sent = failure.received ?? (await this.#received(edit, item))
       }
     }
   }

@@ -49,6 +49,8 @@ pub(crate) struct Place {
     wants_html: bool,
     /// Whether it has an `Authorization` header: then it is a program's, not a person's.
     shows_header: bool,
+    /// Whether a script of a page sent it: for `Basic` a browser would ask a person in its stead.
+    by_script: bool,
     /// The trace that it is a part of, as its sender says.
     trace: Option<TraceParent>,
 }
@@ -63,6 +65,7 @@ impl Place {
             began: door.env().clock.monotonic(),
             trace: TraceParent::of(request.headers()),
             shows_header: request.headers().contains_key(header::AUTHORIZATION),
+            by_script: request.headers().get("sec-fetch-dest").is_some_and(|dest| dest == "empty"),
             wants_html: pattern.starts_with("/fs") && wants_html(request.headers()),
         }
     }
@@ -142,6 +145,7 @@ impl Place {
             (Error::Method { allowed, .. }, _) => (header::ALLOW, allowed.clone()),
             (Error::Ambiguous { .. }, _) => (header::CONNECTION, "close".to_owned()),
             (Error::Range { len, .. }, _) => (header::CONTENT_RANGE, format!("bytes */{len}")),
+            (_, 401) if self.by_script => (header::WWW_AUTHENTICATE, "Bearer".to_owned()),
             (_, 401) => (
                 header::WWW_AUTHENTICATE,
                 "Basic realm=\"cairn\", charset=\"UTF-8\", Bearer".to_owned(),

@@ -113,3 +113,17 @@ async fn files_are_framed_by_this_node_alone() {
     assert!(!file.headers().contains_key("x-frame-options"));
     server.stop().await;
 }
+
+/// A browser that is told of `Basic` asks the person who looks at a page for a password, in a window of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_is_not_signed_in_is_not_told_of_basic() {
+    let server = Server::start().await;
+    for (dest, offered) in [("empty", "Bearer"), ("document", "Basic")] {
+        let headers = [("sec-fetch-dest", dest), ("sec-fetch-site", "same-origin")];
+        let asked = server.http().get(format!("{}/api/v1/access/whoami", server.url));
+        let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(*name, *value));
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with(offered));
+    }
+}
