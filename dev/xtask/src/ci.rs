@@ -15,7 +15,18 @@ use crate::{api, console, deny, docs, fuzz, pg_verify, tidy};
 
 /// The steps, quick ones first.
 const STEPS: [&str; 12] = [
-    "fmt", "tidy", "console", "clippy", "deny", "doc", "test", "otel", "docs", "api", "pg-verify", "fuzz",
+    "fmt",
+    "tidy",
+    "console",
+    "clippy",
+    "deny",
+    "doc",
+    "test",
+    "otel",
+    "docs",
+    "api",
+    "pg-verify",
+    "fuzz",
 ];
 /// The package whose feature `otel` has a step of its own, and what that feature changes.
 const OTEL: (&str, [&str; 2]) = ("cairn", ["cairn", "cairn-http"]);
