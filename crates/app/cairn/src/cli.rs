@@ -8,14 +8,16 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 pub(crate) use self::access::{AccessCommand, Grant, Token};
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
+pub(crate) use self::edit::Put;
 pub(crate) use self::hook::Hook;
-pub(crate) use self::people::{Cert, Cluster, Idp, Login, User};
+pub(crate) use self::people::{Cert, Cluster, Idp, Login, Logout, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 pub(crate) use self::up::{Up, public_url};
 use crate::exit::Usage;
 
 mod access;
 mod audit;
+mod edit;
 mod hook;
 mod people;
 mod pg;
@@ -132,6 +134,8 @@ pub(crate) enum Command {
     Push(Push),
     /// Make a directory be a version
     Pull(Pull),
+    /// Put single files into a version; all else in it stays
+    Put(Put),
     /// List datasets, tags, or what is in a version
     Ls(Ls),
     /// Write a file of a version to standard output
@@ -142,7 +146,7 @@ pub(crate) enum Command {
     Log(Log),
     /// Make a tag point where another does
     Tag(Tag),
-    /// Remove a tag, or all tags of a dataset
+    /// Remove a tag, all tags of a dataset, or a path out of a version
     Rm(Rm),
     /// Show how a version performs: reuse, where its new bytes are, advice
     Stat(Stat),
@@ -178,7 +182,7 @@ pub(crate) enum Command {
     /// Log in to a node and keep the session in a profile
     Login(Login),
     /// End the session of a profile
-    Logout,
+    Logout(Logout),
     /// The cluster's certificate authority, and the nodes that join
     #[command(subcommand)]
     Cluster(Cluster),
@@ -372,8 +376,8 @@ pub(crate) struct Tag {
 
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
-    /// The tag, or a dataset with all of its tags
-    #[arg(value_name = "NAME[:TAG]")]
+    /// The tag, or a dataset with all of its tags; or a file or directory of a version
+    #[arg(value_name = "NAME[:TAG][/PATH]")]
     pub(crate) reference: String,
     /// Remove a whole dataset without asking
     #[arg(long, short)]

@@ -163,6 +163,21 @@ impl Context {
         }
     }
 
+    /// Where a version is edited: a node, or else the datasets of a bucket.
+    pub(crate) async fn edited(
+        &self,
+        reference: &Reference,
+        prepare: bool,
+    ) -> anyhow::Result<Result<Node, Datasets>> {
+        if let Some(host) = &reference.host {
+            return Ok(Ok(self.host(host)?));
+        }
+        Ok(match self.place()? {
+            Place::Bucket(_) => Err(self.datasets(prepare).await?),
+            Place::Node { .. } => Ok(self.node()?),
+        })
+    }
+
     /// The node on a host of a reference, with the token of the profile for it.
     fn host(&self, host: &str) -> anyhow::Result<Node> {
         let at =

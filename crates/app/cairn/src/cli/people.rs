@@ -142,6 +142,13 @@ pub(crate) struct Login {
     pub(crate) save_as: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// End all sessions of the same user, wherever they were opened
+    #[arg(long)]
+    pub(crate) everywhere: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cluster {
     /// Print the certificate of the cluster's authority (PEM), which clients trust with --ca-file

@@ -102,22 +102,35 @@ async fn by_provider(
     Err(Usage("nobody logged in in time; try again".to_owned()).into())
 }
 
-pub(crate) async fn logout(context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn logout(context: &Context, args: &cli::Logout) -> anyhow::Result<()> {
     let mut profiles = Profiles::load()?;
     let name = context.global.profile.clone().or_else(|| profiles.default.clone());
     let name = name.ok_or_else(|| Usage("there is no profile to log out of".to_owned()))?;
     profiles.choose(Some(&name))?;
-    let ended = context.node()?.logout().await;
+    let node = context.node()?;
+    let ended = if args.everywhere {
+        // Sessions elsewhere stay when this fails, so the one at hand is kept to try again.
+        Ok(Some(node.logout_everywhere().await?))
+    } else {
+        node.logout().await.map(|()| None)
+    };
     if let Some(profile) = profiles.profile.get_mut(&name) {
         profile.token = None;
     }
     profiles.save()?;
     // The session may have ended by itself: it is gone from here either way.
-    if let Err(error) = ended {
+    let ended = ended.unwrap_or_else(|error| {
         note(&format!("the node did not end the session: {error}"));
-    }
+        None
+    });
     if context.global.json {
-        return output::json(&serde_json::json!({"profile": name}));
+        return match ended {
+            Some(ended) => output::json(&serde_json::json!({"profile": name, "ended": ended})),
+            None => output::json(&serde_json::json!({"profile": name})),
+        };
+    }
+    if let Some(ended) = ended {
+        output::line(&format!("ended {ended} sessions"))?;
     }
     output::line(&format!("logged out of the profile {name}"))
 }

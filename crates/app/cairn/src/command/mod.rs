@@ -5,6 +5,7 @@ pub(crate) mod cache;
 mod config;
 mod demo;
 mod doctor;
+mod edit;
 mod hook;
 mod login;
 mod maintain;
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Init(args) => maintain::init(&context, &args).await?,
         Command::Push(args) => return transfer::push(&context, &args).await,
         Command::Pull(args) => transfer::pull(&context, &args).await?,
+        Command::Put(args) => edit::put(&context, &args).await?,
         Command::Ls(args) => browse::ls(&context, &args).await?,
         Command::Cat(args) => browse::cat(&context, &args).await?,
         Command::Diff(args) => browse::diff(&context, &args).await?,
@@ -52,7 +54,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Cert(args) => people::cert(&context, &args).await?,
         Command::Idp(args) => people::idp(&context, &args).await?,
         Command::Login(args) => login::login(&context, &args).await?,
-        Command::Logout => login::logout(&context).await?,
+        Command::Logout(args) => login::logout(&context, &args).await?,
         Command::Cluster(args) => login::cluster(&context, &args).await?,
         Command::Audit(args) => return audit::audit(&context, &args).await,
         Command::Pg(args) => return pg::pg(&context, args).await,

@@ -1,8 +1,9 @@
-use cairn_base::{ErrorKind, TagName};
+use cairn_base::{ErrorKind, Reference, TagName};
 use cairn_datasets::{Rules, Target, Version};
 use serde::Serialize;
 
 use crate::cli;
+use crate::command::edit;
 use crate::command::transfer::publisher;
 use crate::context::{Context, dataset, tagged, target, version_reference};
 use crate::exit::Usage;
@@ -74,7 +75,10 @@ pub(crate) async fn tag(context: &Context, args: &cli::Tag) -> anyhow::Result<()
 }
 
 pub(crate) async fn rm(context: &Context, args: &cli::Rm) -> anyhow::Result<()> {
-    let reference = version_reference(&args.reference)?;
+    let reference: Reference = args.reference.parse()?;
+    if !reference.path.is_empty() {
+        return edit::remove(context, &reference).await;
+    }
     let store = context.store(Some(&reference), false).await?;
     let name = dataset(&reference);
     let targets: Vec<Target> = match &reference.tag {

@@ -44,7 +44,7 @@ fn completions_parse() {
                  echo ${COMPREPLY[*]}";
     let mut bash = std::process::Command::new("bash");
     bash.args(["-c", words]).current_dir(lab.path(""));
-    assert_eq!(crate::process::Running::start(bash).end().stdout(), "push pull\n");
+    assert_eq!(crate::process::Running::start(bash).end().stdout(), "push pull put\n");
     lab.write("_cairn", lab.ok("completions zsh"));
     let words = "fpath=($PWD $fpath); autoload -U compinit; compinit -u -d dump; print ${_comps[cairn]}; \
                  autoload +X _cairn && whence -w _cairn";

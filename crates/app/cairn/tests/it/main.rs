@@ -12,6 +12,7 @@ mod browser;
 mod cached;
 mod contract;
 mod documented;
+mod editing;
 mod full;
 mod grpc;
 mod help;

@@ -106,6 +106,22 @@ fn a_login_is_kept_in_a_profile() {
     node.stop();
 }
 
+/// One signs out everywhere, from any of one's machines.
+#[test]
+fn a_user_signs_out_everywhere() {
+    let lab = Lab::new();
+    let (node, _) = start(&lab);
+    let nobody = lab.as_nobody(&node);
+    nobody.ok("login --user alice --password-file alice.txt --save-as one");
+    nobody.ok("login --user alice --password-file alice.txt --save-as two");
+    let alice = lab.by_profile();
+    alice.ok("--profile one whoami");
+    let ended = check(&alice, "--profile two logout --everywhere", "logout").remove(0);
+    assert_eq!(ended["ended"], 2);
+    until("the end", || (alice.run("--profile one whoami").code == Some(4)).then_some(()));
+    node.stop();
+}
+
 /// A user changes its own password, which ends what the old one opened.
 #[test]
 fn a_user_changes_its_password() {

@@ -9,6 +9,7 @@
 //! it was. Reads are tried again after any failure of the connection.
 
 mod admin;
+mod edits;
 mod follow;
 mod hooks;
 mod http;
@@ -16,6 +17,7 @@ mod people;
 mod store;
 mod upload;
 
+pub use edits::{FilePart, NodeEdit};
 pub(crate) use http::reasons;
 pub use http::{Node, Trust, Wire};
 pub use people::DevicePolled;

@@ -7,7 +7,7 @@ use super::http::{Again, Node, Trust, strange};
 use crate::api::{
     AddCertificate, CertificateBody, Certificates, ChangePassword, ClusterNodes, DeviceAsked,
     DeviceBegun, DeviceWaits, Join, JoinToken, JoinedNode, LoginWays, MakeJoinToken, Opened,
-    PasswordLogin, ProviderBody, Providers, SetGroups, SetPassword, SetProvider,
+    PasswordLogin, ProviderBody, Providers, SessionsEnded, SetGroups, SetPassword, SetProvider,
 };
 
 /// What came of a device login so far.
@@ -80,6 +80,16 @@ impl Node {
     /// [`Error::Remote`].
     pub async fn logout(&self) -> Result<(), Error> {
         self.delete(&LOGIN).await
+    }
+
+    /// Ends all sessions of whose token this client comes by, and says how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn logout_everywhere(&self) -> Result<u64, Error> {
+        let path = below(&LOGIN, &["sessions"]);
+        let response = self.send(Method::DELETE, &path, &[], None, Again::Yes).await?;
+        Ok(self.json::<SessionsEnded>(response).await?.ended)
     }
 
     /// Sets a principal's password, or takes it away.
