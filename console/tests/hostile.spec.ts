@@ -1,4 +1,4 @@
-// Content of a stranger that would like to act, and a reader who would like to write.
+// Content of a stranger that would like to act, and a reader who would like to write (CONSOLE-2).
 import type { Page } from '@playwright/test'
 
 import { at, expect, signIn, test } from './browser'

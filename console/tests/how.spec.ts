@@ -1,4 +1,4 @@
-// What a page says one can type is what the program takes.
+// What a page says one can type is what the program takes (CONSOLE-4).
 import { execFileSync } from 'node:child_process'
 
 import { at, expect, signIn, test } from './browser'

@@ -39,7 +39,7 @@ test('the main path, by mouse', async ({ page }) => {
   await page.getByRole('link', { name: 'Grants' }).click()
   await page.getByRole('button', { name: 'Grant a role' }).click()
   await page.getByLabel('Who', { exact: true }).fill('rita')
-  await page.getByLabel('Role').selectOption('writer')
+  await page.getByLabel('Role', { exact: true }).selectOption('writer')
   await page.getByLabel('On', { exact: true }).fill('@main/journal')
   await page.getByRole('button', { name: 'Grant', exact: true }).click()
   await expect(page.getByRole('cell', { name: '@main/journal' })).toBeVisible()
@@ -88,3 +88,24 @@ async function upload(page: import('@playwright/test').Page, files: { name: stri
   // The page that leads to what was published is there, and not the one with the files any more.
   await expect(page.getByRole('table', { name: /^Entries/ })).toBeVisible()
 }
+
+// CONSOLE-3
+test('what was asked for is in the address, and comes back with it', async ({ page }) => {
+  await signIn(page, 'ada', '/datasets')
+  await page.getByLabel('Filter by name').fill('surv')
+  await expect(page.getByRole('link', { name: 'many' })).toHaveCount(0)
+  await page.reload()
+  await expect(page.getByLabel('Filter by name')).toHaveValue('surv')
+  await expect(page.getByRole('link', { name: 'many' })).toHaveCount(0)
+
+  await page.getByRole('link', { name: 'survey' }).click()
+  await page.getByRole('row', { name: /^v1/ }).getByRole('button', { name: 'History' }).click()
+  await expect(page.getByRole('heading', { name: 'Versions of v1' })).toBeVisible()
+  await page.reload()
+  await expect(page.getByRole('heading', { name: 'Versions of v1' })).toBeVisible()
+  await page.goBack()
+  await expect(page.getByLabel('Filter by name')).toHaveValue('surv')
+
+  await page.goto(at('/access/explain?subject=rita&action=write_dataset&resource=@main/survey'))
+  await expect(page.getByText('denied')).toBeVisible()
+})

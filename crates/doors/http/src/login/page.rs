@@ -17,12 +17,16 @@ use crate::guard::escape;
 /// Nothing but what is in the page itself is loaded, and nobody frames it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'";
-const STYLE: &str = "body{font:16px system-ui,sans-serif;max-width:22em;margin:4em auto;padding:0 1em}\
-    label,a,button,input{display:block;width:100%;box-sizing:border-box;margin:.4em 0}\
-    input,button,a.way{padding:.6em;font:inherit}a.way,button{text-align:center;border:1px solid;\
-    border-radius:.3em;text-decoration:none;color:inherit;background:none}\
-    p.wrong{color:#b00020}@media(prefers-color-scheme:dark){body{background:#111;color:#eee}\
-    p.wrong{color:#ff8a80}}";
+const STYLE: &str = ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;\
+    background:light-dark(#fbfaf8,#141614);color:light-dark(#1d1f1c,#e9ebe7);max-width:22rem;\
+    margin:12vh auto 4rem;padding:0 1rem}h1{font-size:1.35rem}\
+    label,a,button,input{display:block;width:100%;box-sizing:border-box}label{font-weight:550;margin-top:.8em}\
+    input,button,a.way{padding:.5em .7em;font:inherit;color:inherit;border:1px solid light-dark(#8a877f,#747c74);\
+    border-radius:6px}input{background:light-dark(#fff,#1b1e1b)}\
+    a.way,button{margin:1.2em 0;text-align:center;font-weight:550;text-decoration:none;cursor:pointer}\
+    button{background:light-dark(#2f6148,#8fcaa9);border-color:transparent;color:light-dark(#fff,#0d1a13)}\
+    :focus-visible{outline:2px solid light-dark(#1c5fb0,#8ab8f5);outline-offset:2px}\
+    p.wrong{color:light-dark(#a32020,#f39a94)}";
 const NEXT_BYTES_MAX: usize = 1024;
 
 /// A path of this node, and nothing that a browser takes for another site.

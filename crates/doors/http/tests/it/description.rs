@@ -1,4 +1,4 @@
-//! The description of the API, as the console's client is made of it.
+//! The description of the API, as the console is made of it (CONSOLE-1).
 //! `UPDATE_EXPECT=1 cargo test -p cairn-http description` writes it anew.
 
 use expect_test::expect_file;
