@@ -15,6 +15,7 @@ export async function fill(home: string, cairn: Cairn) {
   const tree = join(home, 'survey')
   ordinary(tree)
   cairn('push', tree, 'survey:v1')
+  cairn('tag', 'survey:v1', 'survey:latest')
   writeFileSync(join(tree, 'data', 'stations.csv'), csv(400))
   writeFileSync(join(tree, 'NOTES.txt'), 'Second visit.\n'.repeat(40))
   cairn('push', tree, 'survey:v2')

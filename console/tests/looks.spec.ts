@@ -37,10 +37,12 @@ test('every page is accessible and fits, at three widths and in both themes', as
 
 async function violations(page: import('@playwright/test').Page) {
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE)
-  const { violations } = await page.evaluate(async () => {
+  const { violations, passes } = await page.evaluate(async () => {
     const { axe } = window as unknown as { axe: { run: (where: object) => Promise<AxeResults> } }
     // What a browser's own viewer draws in a frame is not ours.
     return axe.run({ exclude: ['iframe'] })
   })
+  // It did look.
+  expect(passes.length).toBeGreaterThan(10)
   return violations.flatMap((found) => found.nodes.map((node) => `${found.id}: ${node.html.slice(0, 160)}`))
 }
