@@ -63,6 +63,20 @@ test('a tag that moves elsewhere moves on the page', async ({ page, request }) =
   await expect(row).toContainText('11')
 })
 
+test('files are dropped where they are wanted, and go there', async ({ page }) => {
+  await signIn(page, 'ada', '/datasets/main/survey/upload?tag=dropped&into=in/here')
+  const dropped = await page.evaluateHandle(() => {
+    const transfer = new DataTransfer()
+    transfer.items.add(new File(['dropped\n'], 'dropped.txt', { type: 'text/plain' }))
+    return transfer
+  })
+  await page.getByRole('group', { name: 'Drop files here' }).dispatchEvent('drop', { dataTransfer: dropped })
+  await expect(page.getByRole('cell', { name: 'in/here/dropped.txt' })).toBeVisible()
+  await page.getByRole('button', { name: 'Publish 1 file' }).click()
+  await page.getByRole('link', { name: 'dropped.txt' }).click()
+  await expect(page.getByRole('region', { name: 'Content' })).toContainText('dropped')
+})
+
 test('an upload that breaks off goes on where it was', async ({ page }) => {
   await signIn(page, 'ada', '/datasets/main/large/upload')
   const size = 20 * 1024 * 1024
@@ -84,7 +98,7 @@ async function upload(page: import('@playwright/test').Page, files: { name: stri
   const publish = page.getByRole('button', { name: /^Publish/ })
   await expect(publish).toBeEnabled({ timeout: 30_000 })
   await publish.click()
-  await expect(page.getByText('has a new version')).toBeVisible()
+  await expect(page.getByText('has a new version').last()).toBeVisible()
   // The page that leads to what was published is there, and not the one with the files any more.
   await expect(page.getByRole('table', { name: /^Entries/ })).toBeVisible()
 }

@@ -206,9 +206,13 @@ const address = (edit: string, path: string) =>
 /** The files of what was dropped, those in directories with their paths. */
 export async function dropped(transfer: DataTransfer): Promise<{ path: string; file: File }[]> {
   // The list is gone after the first wait: what is in it is taken before.
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null)
+  const items = [...transfer.items].filter((item) => item.kind === 'file')
+  const entries = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile())
   const found: { path: string; file: File }[] = []
-  for (const entry of entries) await walk(entry, '', found)
+  for (const entry of entries) {
+    if (entry instanceof File) found.push({ path: entry.name, file: entry })
+    else if (entry) await walk(entry, '', found)
+  }
   return found
 }
 
