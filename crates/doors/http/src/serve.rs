@@ -54,8 +54,11 @@ impl Door {
                 ending: ending.clone(),
             };
             let transport = transport.clone();
-            env.spawn.task(Box::pin(async move {
-                connection.run(stream, address, transport).await;
+            env.spawn.lane(Box::pin(async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => connection.run(stream, address, transport).await,
+                    Err(error) => tracing::warn!(%error, "a connection was not taken over"),
+                }
                 drop(place);
             }));
         }
@@ -105,11 +108,13 @@ impl Connection {
     }
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+/// A connection that no runtime polls yet.
+type Accepted = (std::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, env: &Env) -> Option<Accepted> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
+    let accepted = listener.accept().await;
+    match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
         Ok((stream, address)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection cannot send without delay");

@@ -1,5 +1,7 @@
 //! Looking into versions: paths, listings, differences.
 
+use std::sync::Arc;
+
 use cairn_tree::{Content, DirectoryPage, Entry, Kind, Root, Step};
 use serde::Serialize;
 
@@ -171,13 +173,21 @@ impl Browser {
     /// # Errors
     /// [`Error::NoTag`]; [`Error::Blocks`], [`Error::Tree`].
     pub async fn open(&self, tag: &cairn_base::TagName) -> Result<(Version, Root), Error> {
-        let target = Target { dataset: self.dataset().clone(), tag: tag.clone() };
-        let version = match self.warm_engine() {
-            Some(datasets) => (*datasets.refs.recent(&target).await?).clone(),
-            None => self.store().tag(&target).await?.current,
-        };
+        let version = self.version(tag).await?;
         let root = self.root(version.root).await?;
-        Ok((version, root))
+        Ok((Arc::unwrap_or_clone(version), root))
+    }
+
+    /// The version that a tag points to.
+    ///
+    /// # Errors
+    /// [`Error::NoTag`]; [`Error::Blocks`].
+    pub async fn version(&self, tag: &cairn_base::TagName) -> Result<Arc<Version>, Error> {
+        let target = Target { dataset: self.dataset().clone(), tag: tag.clone() };
+        match self.warm_engine() {
+            Some(datasets) => datasets.refs.recent(&target).await,
+            None => Ok(Arc::new(self.store().tag(&target).await?.current)),
+        }
     }
 
     /// The entry at a path of names, which may be any bytes.

@@ -3,10 +3,13 @@
 mod ahead;
 mod slices;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use cairn_chunk::ChunkId;
-use cairn_tree::{DirectoryChild, DirectoryPage, Entry, Find, Kind, MapPage, Meta, Root, Stream};
+use cairn_tree::{
+    Content, DirectoryChild, DirectoryPage, Entry, Find, Kind, MapPage, Meta, Root, Stream,
+};
 
 use self::ahead::Ahead;
 pub(crate) use self::slices::Slices;
@@ -103,6 +106,32 @@ impl Browser {
         if let Some(datasets) = &self.warm {
             datasets.warm.put_page(&self.dataset.project, id, page);
         }
+    }
+
+    /// What this path below this root led to before, for a browser of one of many requests. Whoever
+    /// remembers it says how links are followed.
+    #[must_use]
+    pub fn remembered(&self, root: ChunkId, path: &[Vec<u8>]) -> Option<Arc<Entry>> {
+        self.warm.as_ref()?.warm.path(&self.dataset.project, root, path)
+    }
+
+    /// Remembers it.
+    pub fn remember(&self, root: ChunkId, path: Vec<Vec<u8>>, entry: &Arc<Entry>) {
+        if let Some(datasets) = &self.warm {
+            datasets.warm.put_path(&self.dataset.project, root, path, Arc::clone(entry));
+        }
+    }
+
+    /// The bytes `range` of a file, when one short chunk in memory has them all.
+    #[must_use]
+    pub fn at_hand(&self, content: &Content, range: &Range<u64>) -> Option<bytes::Bytes> {
+        let (Stream::Chunk { id, len }, None) = (&content.stream, &content.recipe) else {
+            return None;
+        };
+        let chunk = self.warm.as_ref()?.warm.chunk(&self.dataset.project, *id)?;
+        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+        let inside = start <= end && range.end <= *len && end <= chunk.len();
+        inside.then(|| chunk.slice(start..end))
     }
 
     pub(crate) fn is_warm(&self) -> bool {

@@ -1,7 +1,7 @@
-//! What a node is asked for again and again, in memory: decoded pages, short chunks, and where tags
-//! point.
+//! What a node is asked for again and again, in memory: decoded pages, what paths led to, short chunks,
+//! and where tags point.
 //!
-//! Pages and chunks are named by what they hold, so they never go stale; they were verified when they
+//! Pages, roots and chunks are named by what they hold, so they never go stale; they were verified when they
 //! came (BUCKET-3). They are found by their project and their id: who may read one project learns
 //! nothing of another by asking for its ids. Where a tag points is believed for a moment, see
 //! [`crate::refs`].
@@ -16,7 +16,9 @@ use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
 /// Memory for decoded pages, in bytes.
-const PAGES_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const PAGES_BYTES_MAX: u64 = 24 * 1024 * 1024;
+/// Memory for what paths led to, in bytes.
+const PATHS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Memory for chunks, in bytes.
 const CHUNKS_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Longer chunks are not kept here: they would pay for the room of many.
@@ -44,6 +46,26 @@ struct Asked<'a> {
 impl Equivalent<Key> for Asked<'_> {
     fn equivalent(&self, key: &Key) -> bool {
         self.id == key.id && *self.project == key.project
+    }
+}
+
+/// A path below a root.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct PathKey {
+    key: Key,
+    path: Vec<Vec<u8>>,
+}
+
+/// A [`PathKey`] that is only looked for.
+#[derive(Hash)]
+struct PathAsked<'a> {
+    asked: Asked<'a>,
+    path: &'a [Vec<u8>],
+}
+
+impl Equivalent<PathKey> for PathAsked<'_> {
+    fn equivalent(&self, key: &PathKey) -> bool {
+        self.asked.equivalent(&key.key) && *self.path == key.path
     }
 }
 
@@ -75,6 +97,13 @@ impl Weighter<Key, Page> for Weight {
     }
 }
 
+impl Weighter<PathKey, Arc<Entry>> for Weight {
+    fn weight(&self, key: &PathKey, _: &Arc<Entry>) -> u64 {
+        let names = key.path.iter().map(|name| name.len() + size_of::<Vec<u8>>()).sum::<usize>();
+        (names + ENTRY_BYTES) as u64 + 256
+    }
+}
+
 impl Weighter<Key, Bytes> for Weight {
     fn weight(&self, _: &Key, chunk: &Bytes) -> u64 {
         chunk.len() as u64 + 256
@@ -83,6 +112,7 @@ impl Weighter<Key, Bytes> for Weight {
 
 pub(crate) struct Warm {
     pages: Cache<Key, Page, Weight>,
+    paths: Cache<PathKey, Arc<Entry>, Weight>,
     chunks: Cache<Key, Bytes, Weight>,
 }
 
@@ -90,6 +120,7 @@ impl Warm {
     pub(crate) fn new() -> Self {
         Self {
             pages: Cache::with_weighter(ITEMS_AT_FIRST, PAGES_BYTES_MAX, Weight),
+            paths: Cache::with_weighter(ITEMS_AT_FIRST, PATHS_BYTES_MAX, Weight),
             chunks: Cache::with_weighter(ITEMS_AT_FIRST, CHUNKS_BYTES_MAX, Weight),
         }
     }
@@ -100,6 +131,26 @@ impl Warm {
 
     pub(crate) fn put_page(&self, project: &ProjectName, id: ChunkId, page: Page) {
         self.pages.insert(Key { project: project.clone(), id }, page);
+    }
+
+    pub(crate) fn path(
+        &self,
+        project: &ProjectName,
+        root: ChunkId,
+        path: &[Vec<u8>],
+    ) -> Option<Arc<Entry>> {
+        self.paths.get(&PathAsked { asked: Asked { project, id: root }, path })
+    }
+
+    pub(crate) fn put_path(
+        &self,
+        project: &ProjectName,
+        root: ChunkId,
+        path: Vec<Vec<u8>>,
+        entry: Arc<Entry>,
+    ) {
+        let key = Key { project: project.clone(), id: root };
+        self.paths.insert(PathKey { key, path }, entry);
     }
 
     pub(crate) fn chunk(&self, project: &ProjectName, id: ChunkId) -> Option<Bytes> {

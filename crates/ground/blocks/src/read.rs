@@ -23,10 +23,11 @@ const GAP_BYTES_MAX: u32 = 64 * 1024;
 const REQUEST_BYTES_MAX: u32 = 4 * 1024 * 1024;
 pub(crate) const REQUESTS_AT_ONCE: usize = 4;
 const DECODES_AT_ONCE: usize = 4;
-/// Chunks of so many bytes together are checked where they are asked for.
-const CHECK_HERE_BYTES_MAX: u64 = 128 * 1024;
+/// Chunks of so many bytes together are checked where they are asked for: a quarter of a millisecond,
+/// on the thread that has just copied them.
+const CHECK_HERE_BYTES_MAX: u64 = 1024 * 1024;
 /// And so many are worth the way to another thread.
-const CHECK_BYTES: u64 = 256 * 1024;
+const CHECK_BYTES: u64 = 512 * 1024;
 const MOVED_RETRIES_MAX: u32 = 3;
 
 impl Blocks {

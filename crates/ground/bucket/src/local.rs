@@ -40,6 +40,7 @@
 //! Work that has reached an engine goes on when its future is dropped, and owns its buffers and files
 //! until it ends. A staged file that is no longer wanted is unlinked.
 
+mod buffers;
 mod dirs;
 mod engine;
 mod failure;
@@ -79,6 +80,7 @@ use crate::{Options, RESERVED};
 pub use engine::Engine;
 pub(crate) use failure::Failure;
 
+use buffers::Buffers;
 use dirs::Dirs;
 use engine::Io;
 use session::Sessions;
@@ -98,6 +100,7 @@ pub(crate) struct Shared {
     root_dir: Arc<OwnedFd>,
     env: Env,
     io: Box<dyn Io>,
+    buffers: Arc<Buffers>,
     dirs: Dirs,
     sessions: Sessions,
     poisoned: AtomicBool,
@@ -121,9 +124,19 @@ impl LocalStore {
             let root_dir = Arc::new(session::open_root(&root)?);
             let dirs = Dirs::new(Arc::clone(&root_dir));
             let sessions = Sessions::new();
-            let poisoned = AtomicBool::new(false);
-            let shared =
-                Shared { root, root_dir, env, io, dirs, sessions, poisoned, permits, permits_max };
+            let (poisoned, buffers) = (AtomicBool::new(false), Arc::default());
+            let shared = Shared {
+                root,
+                root_dir,
+                env,
+                io,
+                buffers,
+                dirs,
+                sessions,
+                poisoned,
+                permits,
+                permits_max,
+            };
             if make || shared.root.join(RESERVED).exists() {
                 sessions_begin(&shared)?;
             }

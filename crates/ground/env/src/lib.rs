@@ -1,7 +1,8 @@
 //! The seams to the outside that are not storage: time, randomness, tasks and CPU work.
 //!
 //! Everything above asks an [`Env`] instead of the process. [`Env::real`] runs on tokio's
-//! multi-threaded runtime and its blocking pool. [`Env::simulated`] gives time that only moves when
+//! multi-threaded runtime and its blocking pool; connections run on lanes, threads that they never
+//! leave ([`Spawn::lane`]). [`Env::simulated`] gives time that only moves when
 //! every task waits (tokio's paused clock), randomness from one seed and CPU work done in place, so
 //! that one seed decides a whole run.
 //!
@@ -39,7 +40,7 @@ impl Env {
         Self {
             clock: Arc::new(SystemClock::default()),
             rng: Arc::new(OsRng),
-            spawn: Arc::new(Pool),
+            spawn: Arc::new(Pool::default()),
         }
     }
 

@@ -1,10 +1,19 @@
 #![allow(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
 
 use std::future::Future;
+use std::num::NonZero;
 use std::pin::Pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use futures::channel::oneshot;
+use tokio::runtime::Handle;
+
+/// Lanes at most, however many processors there are.
+const LANES_MAX: usize = 16;
+/// Threads of one lane for what others block in, such as looking up a host's address.
+const LANE_BLOCKING_MAX: usize = 4;
 
 /// A boxed task.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -23,6 +32,9 @@ pub trait Spawn: Send + Sync + 'static {
     /// # Errors
     /// [`Lost`] when the system has no thread left; the work is dropped.
     fn thread(&self, work: Work) -> Result<(), Lost>;
+    /// Runs a task that lasts, such as a connection, on one of a few threads, which it never leaves:
+    /// what it does by itself wakes no other thread. It must not compute for long.
+    fn lane(&self, task: Task);
 }
 
 impl dyn Spawn {
@@ -77,27 +89,85 @@ impl std::fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-/// Tokio's runtime and its pool of blocking threads.
-#[derive(Debug)]
-pub struct Pool;
+/// The runtime that this is used on first, its pool of blocking threads, and lanes beside it.
+#[derive(Debug, Default)]
+pub struct Pool {
+    lanes: OnceLock<Lanes>,
+}
+
+impl Pool {
+    /// What lanes ask for goes where everything else is.
+    fn home(&self) -> Handle {
+        self.lanes.get().map_or_else(Handle::current, |lanes| lanes.home.clone())
+    }
+}
 
 impl Spawn for Pool {
     fn task(&self, task: Task) {
-        drop(tokio::spawn(task));
+        drop(self.home().spawn(task));
+    }
+
+    fn lane(&self, task: Task) {
+        let lanes = self.lanes.get_or_init(Lanes::start);
+        drop(lanes.next().spawn(task));
     }
 
     fn work(&self, work: Work) {
-        drop(tokio::task::spawn_blocking(work));
+        drop(self.home().spawn_blocking(work));
     }
 
     fn thread(&self, work: Work) -> Result<(), Lost> {
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = self.home();
         let run = move || {
             let _within = runtime.enter();
             work();
         };
         let started = std::thread::Builder::new().name("cairn-work".to_owned()).spawn(run);
         started.map(drop).map_err(|_| Lost)
+    }
+}
+
+/// Threads with a runtime each, of one thread.
+#[derive(Debug)]
+struct Lanes {
+    home: Handle,
+    lanes: Vec<Lane>,
+    turn: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Lane {
+    runtime: Handle,
+    /// The thread ends when this is dropped.
+    _end: oneshot::Sender<()>,
+}
+
+impl Lanes {
+    fn start() -> Self {
+        let count = std::thread::available_parallelism().map_or(1, NonZero::get).min(LANES_MAX);
+        let lanes = (0..count).filter_map(|_| Lane::start().ok()).collect();
+        Self { home: Handle::current(), lanes, turn: AtomicUsize::new(0) }
+    }
+
+    /// Each in turn.
+    fn next(&self) -> &Handle {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let lane = turn.checked_rem(self.lanes.len()).and_then(|at| self.lanes.get(at));
+        lane.map_or(&self.home, |lane| &lane.runtime)
+    }
+}
+
+impl Lane {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(LANE_BLOCKING_MAX)
+            .enable_all()
+            .build()?;
+        let (end, ended) = oneshot::channel::<()>();
+        let handle = runtime.handle().clone();
+        let run = move || runtime.block_on(ended).ok();
+        std::thread::Builder::new().name("cairn-lane".to_owned()).spawn(run)?;
+        Ok(Self { runtime: handle, _end: end })
     }
 }
 
@@ -108,6 +178,10 @@ pub struct InPlace;
 impl Spawn for InPlace {
     fn task(&self, task: Task) {
         drop(tokio::spawn(task));
+    }
+
+    fn lane(&self, task: Task) {
+        self.task(task);
     }
 
     fn work(&self, work: Work) {
@@ -123,9 +197,11 @@ impl Spawn for InPlace {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
 
-    use crate::{Env, Lost};
+    use super::*;
+    use crate::Env;
 
     #[test]
     fn work_goes_on_to_its_end_though_nobody_waits() {
@@ -146,5 +222,50 @@ mod tests {
             let lost: Result<(), Lost> = spawn.to_its_end(async { panic!("on purpose") }).await;
             assert_eq!(lost, Err(Lost));
         });
+    }
+
+    async fn thread_of(run: impl FnOnce(oneshot::Sender<thread::ThreadId>)) -> thread::ThreadId {
+        let (sender, receiver) = oneshot::channel();
+        run(sender);
+        receiver.await.unwrap()
+    }
+
+    /// A task of a lane wakes up where it began, and what it asks for runs where everything else does.
+    #[tokio::test]
+    async fn a_lane_keeps_its_tasks_and_nothing_else() {
+        let pool: Arc<dyn Spawn> = Arc::new(Pool::default());
+        let home = thread::current().id();
+        for _ in 0..2 * LANES_MAX {
+            let (sender, receiver) = oneshot::channel();
+            let inner = Arc::clone(&pool);
+            pool.lane(Box::pin(async move {
+                let began = thread::current().id();
+                let task = thread_of(|told| {
+                    inner.task(Box::pin(async move {
+                        told.send(thread::current().id()).unwrap();
+                    }));
+                });
+                let task = task.await;
+                let worked = inner.run(|| thread::current().id()).await.unwrap();
+                sender.send((began, task, worked, thread::current().id())).unwrap();
+            }));
+            let (began, task, worked, ended) = receiver.await.unwrap();
+            assert_eq!(began, ended);
+            assert_eq!(task, home, "the test's runtime has one thread");
+            assert!(began != home && worked != home && worked != began);
+        }
+    }
+
+    /// The threads of lanes end with the last handle.
+    #[tokio::test]
+    async fn lanes_end() {
+        let pool = Pool::default();
+        let (held, gone) = oneshot::channel::<()>();
+        pool.lane(Box::pin(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        }));
+        drop(pool);
+        assert!(gone.await.is_err());
     }
 }

@@ -16,6 +16,8 @@ mod tar;
 mod walk;
 mod zip;
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cairn_datasets::Browser;
@@ -104,8 +106,16 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Error> {
         return if slash { listing::tags(call, dataset).await } else { add_slash(&call) };
     };
     let browser = Browser::warm(call.door.datasets(), dataset);
-    let (_, root) = browser.open(&tag).await?;
-    let entry = resolve(&browser, &root, &location.path).await?;
+    let root = browser.version(&tag).await?.root;
+    let entry = match browser.remembered(root, &location.path) {
+        Some(entry) => entry,
+        None => {
+            let top = browser.root(root).await?;
+            let entry = Arc::new(resolve(&browser, &top, &location.path).await?);
+            browser.remember(root, location.path.clone(), &entry);
+            entry
+        }
+    };
     match &entry.kind {
         Kind::File { .. } if slash => {
             Err(resolve::no_path(&location.path, "it is a file; ask for it without the last /"))
@@ -115,11 +125,13 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Error> {
             file::serve(call, &browser, &entry, content, name).await
         }
         Kind::Directory { .. } if call.query_bytes("download").is_some() => {
+            let (root, entry) = (browser.root(root).await?, Arc::unwrap_or_clone(entry));
             archive::download(call, browser, root, entry, &location).await
         }
         Kind::Directory { .. } if !slash => add_slash(&call),
         Kind::Directory { page, .. } => {
             let page = *page;
+            let entry = Arc::unwrap_or_clone(entry);
             listing::directory(call, &browser, entry, page, location.path).await
         }
         Kind::Symlink { .. } | Kind::Hardlink { .. } => {

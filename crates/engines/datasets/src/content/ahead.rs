@@ -11,8 +11,8 @@ use crate::error::Error;
 /// given.
 pub(super) const AHEAD_BYTES: u64 = 640 * 1024;
 /// How many batches are read at once from a bucket that is far away. From one that is near it is one:
-/// its work is spread over the processors already, and the next batch finds in memory the frame that
-/// both share.
+/// it is read and checked by one thread while another one sends what it read before, and the next batch
+/// finds in memory the frame that both share.
 const REMOTE_BATCHES_AT_ONCE: usize = 6;
 
 /// Batches that a task reads.

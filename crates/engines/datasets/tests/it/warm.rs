@@ -83,6 +83,30 @@ async fn memory_keeps_projects_apart() {
     assert!(stream.next().await.is_err());
     assert!(foreign.directory(root.page.unwrap()).await.is_err());
     assert!(foreign.at(&root, &["d", "f"]).await.is_err());
+    assert_eq!(foreign.at_hand(&content, &(0..content.len)), None);
+}
+
+/// What is at hand is what a stream would give, and nothing behind the end of the file.
+#[tokio::test]
+async fn what_is_in_memory_is_at_hand() {
+    let world = world().await;
+    let browser = Browser::warm(&world.datasets, target("data").dataset);
+    let (version, root) = browser.open(&target("data").tag).await.unwrap();
+    let (entry, content) = browser.file_at(&root, &["d", "f"]).await.unwrap();
+    assert_eq!(browser.at_hand(&content, &(0..3)), None, "nobody has read it");
+    assert_eq!(ask(&browser, "data").await.unwrap(), b"one");
+    for (range, found) in [(0..3, Some("one")), (1..2, Some("n")), (3..3, Some("")), (0..4, None)] {
+        let found = found.map(bytes::Bytes::from);
+        assert_eq!(browser.at_hand(&content, &range), found, "{range:?}");
+    }
+    let path = vec![b"d".to_vec(), b"f".to_vec()];
+    assert_eq!(browser.remembered(version.root, &path), None);
+    browser.remember(version.root, path.clone(), &std::sync::Arc::new(entry.clone()));
+    let again = Browser::warm(&world.datasets, target("data").dataset);
+    assert_eq!(again.remembered(version.root, &path).as_deref(), Some(&entry));
+    assert_eq!(again.remembered(version.root, &path[..1]), None);
+    let foreign = Browser::warm(&world.datasets, target("@lab/data").dataset);
+    assert_eq!(foreign.remembered(version.root, &path), None);
 }
 
 /// BUCKET-3: what came damaged is an error for who asked, and nothing that stays in memory.

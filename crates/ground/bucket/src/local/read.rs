@@ -19,11 +19,14 @@ use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::dirs::open_below;
+use super::engine::blocking;
 use super::meta::{self, Meta};
 use super::{Failure, Shared};
 
 /// The largest read that is tried in place: more would hold up the caller's thread for too long.
-pub(super) const IN_PLACE_BYTES_MAX: usize = 256 << 10;
+pub(super) const IN_PLACE_BYTES_MAX: usize = 1 << 20;
+/// From this size on memory is used again: clearing it costs as much as half of the copy.
+const LARGE_BYTES: usize = 512 << 10;
 /// The pieces of a longer body.
 const PIECE_BYTES: u64 = 1 << 20;
 /// Pieces of one body that are read ahead.
@@ -177,7 +180,7 @@ async fn read_at(
         return Ok(Bytes::new());
     }
     if len <= IN_PLACE_BYTES_MAX
-        && let Some(bytes) = super::engine::blocking::read_cached(file, range.start, len)
+        && let Some(bytes) = in_place(shared, file, range.start, len)
     {
         // Reads that never wait would keep other tasks from this thread.
         tokio::task::consume_budget().await;
@@ -185,4 +188,14 @@ async fn read_at(
     }
     let _permit = shared.permit().await?;
     shared.io.read(Arc::clone(file), range.start, len).await.map_err(failed)
+}
+
+/// Reads what is in the kernel's memory.
+fn in_place(shared: &Shared, file: &OwnedFd, at: u64, len: usize) -> Option<Bytes> {
+    if len < LARGE_BYTES {
+        let mut bytes = vec![0; len];
+        return blocking::read_cached(file, at, &mut bytes).then(|| bytes.into());
+    }
+    let mut buffer = shared.buffers.take(len);
+    blocking::read_cached(file, at, buffer.bytes_mut()).then(|| buffer.freeze())
 }

@@ -25,15 +25,13 @@ pub(in crate::local) fn read(file: &OwnedFd, at: u64, len: usize) -> io::Result<
     Ok(bytes.into())
 }
 
-/// Reads `len` bytes if all of them are in memory; `None` if not, or if anything else is in the way,
-/// which a real read will tell.
-pub(in crate::local) fn read_cached(file: &OwnedFd, at: u64, len: usize) -> Option<Bytes> {
-    let mut bytes = vec![0; len];
-    let mut slices = [IoSliceMut::new(&mut bytes)];
-    match rustix::io::preadv2(file, &mut slices, at, ReadWriteFlags::NOWAIT) {
-        Ok(count) if count == len => Some(bytes.into()),
-        _ => None,
-    }
+/// Fills `bytes` if all that belongs there is in memory. `false` if not, or if anything else is in the
+/// way, which a real read will tell.
+pub(in crate::local) fn read_cached(file: &OwnedFd, at: u64, bytes: &mut [u8]) -> bool {
+    let len = bytes.len();
+    let mut slices = [IoSliceMut::new(bytes)];
+    let read = rustix::io::preadv2(file, &mut slices, at, ReadWriteFlags::NOWAIT);
+    read.is_ok_and(|count| count == len)
 }
 
 /// Writes all parts, one after the other.
