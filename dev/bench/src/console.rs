@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::cli;
@@ -37,6 +37,7 @@ pub(crate) fn main(args: &cli::Console, command_line: &str) -> Result<()> {
     for run in 0..args.common.runs {
         eprintln!("run {}", run + 1);
         let said = measure(&node)?;
+        ensure!(said["entries"] == args.entries, "not all entries were shown: {said}");
         for quantity in QUANTITIES {
             let value = said[quantity].as_f64().with_context(|| format!("no {quantity}"))?;
             samples.add(quantity, value);

@@ -34,6 +34,12 @@ const ABSENT: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
     <p>All else works: <a href=\"/fs/\">files</a>, <a href=\"/api/docs/index.html\">the REST API</a>, \
     and the command line.</p></html>\n";
 
+/// Whether this build has the web console.
+#[must_use]
+pub fn has_console() -> bool {
+    cairn_console::index().is_some()
+}
+
 pub(crate) fn routes() -> Vec<Route> {
     let doc = Doc {
         group: "console",

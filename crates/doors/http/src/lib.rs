@@ -53,6 +53,7 @@ pub mod wire;
 pub use args::Args;
 pub use call::Call;
 pub use checks::{LastCollection, SelfChecks, collected_what, disk_space};
+pub use console::has_console;
 pub use courier::{Post, secret_text};
 pub use door::{Door, DoorBuilder, Options, Waits};
 pub use error::Error;

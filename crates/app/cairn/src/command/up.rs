@@ -104,6 +104,9 @@ fn announce(
     }
     output::line(&format!("cairn {} on {}", env!("CARGO_PKG_VERSION"), urls.join(", ")))?;
     output::line(&format!("bucket      {bucket}"))?;
+    if let Some(url) = urls.first().filter(|_| cairn_http::has_console()) {
+        output::line(&format!("console     {url}/console/"))?;
+    }
     if urls.iter().any(|url| url.starts_with("https:")) {
         output::line(&format!("authority   sha256:{authority}"))?;
     }
