@@ -108,7 +108,8 @@ fn an_interrupted_push_leaves_a_sound_bucket() {
     small.write(&lab.path("small"));
     lab.ok("push small d:v1");
     let packs = files_below(&lab.bucket().join("packs")).len();
-    let large = Tree::noise(&mut Rng(102), &[48 << 20]);
+    // Many packs, so that there is still something to interrupt when the first is there.
+    let large = Tree::noise(&mut Rng(102), &[160 << 20]);
     large.write(&lab.path("large"));
     for signal in ["INT", "TERM"] {
         let push = lab.start("push large d:v2");
