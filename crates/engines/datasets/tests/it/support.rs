@@ -219,6 +219,11 @@ pub(crate) fn text(name: &[u8]) -> String {
 }
 
 pub(crate) fn walk(top: &Path) -> Tree {
+    walk_some(top, |_| true)
+}
+
+/// Of a tree that is written to: leaves out what `keep` says, and does not look at it, for it may be gone.
+pub(crate) fn walk_some(top: &Path, mut keep: impl FnMut(&str) -> bool) -> Tree {
     let mut tree = Tree::new();
     let mut first: BTreeMap<(u64, u64), String> = BTreeMap::new();
     let mut open = vec![(String::new(), top.to_path_buf())];
@@ -244,7 +249,9 @@ pub(crate) fn walk(top: &Path) -> Tree {
             names.sort();
             for inner in names.into_iter().rev() {
                 let below = format!("{name}/{}", text(inner.as_bytes()));
-                open.push((below, path.join(inner)));
+                if keep(&below) {
+                    open.push((below, path.join(inner)));
+                }
             }
         }
         tree.insert(name, seen);
