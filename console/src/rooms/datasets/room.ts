@@ -1,10 +1,7 @@
-import { api, got } from '../../api/client'
-import { to } from '../../lib/router.svelte'
 import type { Room } from '../room'
-import { DEFAULT_PROJECT } from './names'
+import { search } from './search'
 
 const PAGE = '/datasets/:project/:name'
-const FOUND_MAX = 12
 
 export const datasets: Room = {
   title: 'Datasets',
@@ -21,12 +18,5 @@ export const datasets: Room = {
     { pattern: `${PAGE}/tags/:tag/files/*path`, load: () => import('./Browse.svelte') },
   ],
   commands: [{ title: 'Datasets', note: 'list', to: '/datasets' }],
-  search: async (words, signal) => {
-    const params = { path: { project: DEFAULT_PROJECT }, query: { limit: 1000 } }
-    const page = await got(api.GET('/api/v1/projects/{project}/datasets', { params, signal }))
-    const found = page.datasets.filter((dataset) => dataset.name.toLowerCase().includes(words.toLowerCase()))
-    return found
-      .slice(0, FOUND_MAX)
-      .map(({ project, name }) => ({ title: name, note: 'dataset', to: to('datasets', project, name) }))
-  },
+  search,
 }
