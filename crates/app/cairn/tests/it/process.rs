@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,12 +33,19 @@ impl Running {
     }
 
     /// Starts it with this as its standard input, which is less than a pipe holds.
-    pub(crate) fn start_with(mut command: Command, input: &[u8]) -> Self {
+    pub(crate) fn start_with(command: Command, input: &[u8]) -> Self {
         assert!(input.len() <= 64 * 1024);
+        let (running, mut stdin) = Self::held(command);
+        // A process that does not read its input may be gone already.
+        stdin.write_all(input).unwrap_or(());
+        running
+    }
+
+    /// Starts it with a standard input that ends when the caller drops it.
+    pub(crate) fn held(mut command: Command) -> (Self, ChildStdin) {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A process that does not read its input may be gone already.
-        child.stdin.take().unwrap().write_all(input).unwrap_or(());
+        let stdin = child.stdin.take().unwrap();
         let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -53,7 +60,7 @@ impl Running {
             stderr.read_to_end(&mut said).unwrap();
             String::from_utf8_lossy(&said).into_owned()
         });
-        Self { child, lines, heard: Vec::new(), stderr: Some(stderr) }
+        (Self { child, lines, heard: Vec::new(), stderr: Some(stderr) }, stdin)
     }
 
     /// Listens for so long, or until it ends. Whether it ended.

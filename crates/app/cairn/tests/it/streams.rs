@@ -1,6 +1,6 @@
 //! Standard input, standard output and signals.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use crate::lab::Lab;
@@ -108,11 +108,13 @@ fn an_interrupted_push_leaves_a_sound_bucket() {
     small.write(&lab.path("small"));
     lab.ok("push small d:v1");
     let packs = files_below(&lab.bucket().join("packs")).len();
-    // Many packs, so that there is still something to interrupt when the first is there.
-    let large = Tree::noise(&mut Rng(102), &[160 << 20]);
+    let large = Tree::noise(&mut Rng(102), &[48 << 20]);
     large.write(&lab.path("large"));
+    let noise = Rng(103).noise(48 << 20);
     for signal in ["INT", "TERM"] {
-        let push = lab.start("push large d:v2");
+        // Its input does not end before it does, so it cannot be done before the signal.
+        let (push, mut input) = Running::held(lab.cairn("push - d:v2"));
+        input.write_all(&noise).unwrap();
         until("a pack", || (files_below(&lab.bucket().join("packs")).len() > packs).then_some(()));
         push.signal(signal);
         let ended = push.end();
