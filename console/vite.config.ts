@@ -12,6 +12,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    license: { fileName: 'licenses.txt' },
   },
   server: {
     proxy: Object.fromEntries(['/api', '/auth', '/fs'].map((path) => [path, NODE])),
