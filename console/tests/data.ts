@@ -56,7 +56,7 @@ function hostile(tree: string) {
   put('page.html', `<!doctype html><script>${DEED}</script><body onload="${DEED}">hello`)
   put('image.svg', `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10" onload="${DEED}"><script>${DEED}</script><rect width="10" height="10"/></svg>`)
   put('rows.csv', `name,value\n"<img src=x onerror=${DEED}>","=cmd|' /C calc'!A0"\n`)
-  put('tree.json', JSON.stringify({ '<script>x</script>': `<img src=x onerror="${DEED}">`, __proto__: { polluted: true } }))
+  put('tree.json', `{"<script>x</script>": ${JSON.stringify(`<img src=x onerror="${DEED}">`)}, "__proto__": {"polluted": true}}`)
   put('paper.pdf', pdf('Hostile', `/OpenAction << /S /JavaScript /JS (app.alert\\(1\\)) >>`))
   put(`<img src=x onerror=${DEED.replaceAll('/', '|').slice(0, 60)}>.txt`, 'a name with script in it\n')
   put('"><script>alert(1)<|script>.md', '# quoted\n')

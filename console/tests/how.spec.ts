@@ -1,5 +1,6 @@
 // What a page says one can type is what the program takes (CONSOLE-4).
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 
 import { at, expect, signIn, test } from './browser'
 import { PAGES } from './pages'
@@ -16,20 +17,21 @@ test('every command that is shown is one', async ({ page }) => {
   }
   expect(commands.size).toBeGreaterThan(20)
   for (const command of commands) {
-    const words = command.split(' ').slice(1)
-    // Help of the command that the first words name; of a word that is an argument it knows nothing.
-    const verbs = words.filter((word) => /^[a-z]+$/.test(word)).slice(0, 2)
-    const known = [verbs, verbs.slice(0, 1)].some((named) => help(named))
-    expect(known, command).toBe(true)
+    const [verb = '', ...rest] = command.split(' ').slice(1)
+    const about = help([verb])
+    // Where there are commands below it, the next word is one of them.
+    const below = /^Commands:/m.test(about) && rest[0] && !rest[0].startsWith('-') ? help([verb, rest[0]]) : about
+    for (const option of rest.filter((word) => word.startsWith('--'))) expect(below, command).toContain(option)
   }
 })
 
-function help(verbs: string[]): boolean {
-  if (verbs.length === 0) return false
-  try {
-    execFileSync(process.env.CAIRN_BIN ?? 'cairn', [...verbs, '--help'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
+/** What the program says of a command; it fails for one that it does not have. */
+const help = (verbs: string[]) => execFileSync(process.env.CAIRN_BIN ?? 'cairn', [...verbs, '--help'], { encoding: 'utf8' })
+
+test('every action of the API can be asked about', async ({ page }) => {
+  const description = readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')
+  const { pattern } = JSON.parse(description).components.schemas.Explain.properties.action
+  await signIn(page, 'ada', '/access/explain')
+  const offered = await page.getByLabel('May do').getByRole('option').allInnerTexts()
+  expect(offered.toSorted()).toEqual(pattern.replace(/^\^\(|\)\$$/g, '').split('|').toSorted())
+})

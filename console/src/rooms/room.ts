@@ -25,5 +25,5 @@ export interface Room {
   pages: Page[]
   commands: Command[]
   /** Finds things by name, for the palette. */
-  search?: (words: string, signal: AbortSignal) => Promise<Command[]>
+  search?: (words: string) => Promise<Command[]>
 }

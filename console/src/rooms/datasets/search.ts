@@ -1,35 +1,23 @@
-// Names of all datasets that one may read, for who looks for one.
-import { api, got } from '../../api/client'
+// Datasets by a part of their name.
+import type { Schemas } from '../../api/client'
 import type { Command } from '../room'
-import { datasetPath, reference, type DatasetNames } from './names'
+import { all } from './all'
+import { datasetPath, reference } from './names'
 
-/** How many projects are looked through, and how many datasets of each. */
-const PROJECTS_MAX = 100
-const DATASETS_MAX = 10_000
 const FOUND_MAX = 12
 /** How long names are remembered: as long as somebody types. */
 const KEPT_MS = 15_000
 
-let kept: { until: number; names: Promise<DatasetNames[]> } | undefined
+let kept: { until: number; list: Promise<Schemas['Summary'][]> } | undefined
 
 export async function search(words: string): Promise<Command[]> {
   if (!kept || kept.until < Date.now()) {
-    const names = all()
-    kept = { until: Date.now() + KEPT_MS, names }
+    const list = all()
+    kept = { until: Date.now() + KEPT_MS, list }
     // What failed is asked again.
-    names.catch(() => (kept = undefined))
+    list.catch(() => (kept = undefined))
   }
   const wanted = words.toLowerCase()
-  const found = (await kept.names).filter((names) => reference(names).toLowerCase().includes(wanted))
-  return found.slice(0, FOUND_MAX).map((names) => ({ title: reference(names), note: 'dataset', to: datasetPath(names) }))
-}
-
-async function all(): Promise<DatasetNames[]> {
-  const { projects } = await got(api.GET('/api/v1/projects', { params: { query: { limit: PROJECTS_MAX } } }))
-  const lists = projects.map(async ({ name: project }) => {
-    const params = { path: { project }, query: { limit: DATASETS_MAX } }
-    const { datasets } = await got(api.GET('/api/v1/projects/{project}/datasets', { params }))
-    return datasets.map(({ name }) => ({ project, name }))
-  })
-  return (await Promise.all(lists)).flat()
+  const found = (await kept.list).filter((dataset) => reference(dataset).toLowerCase().includes(wanted))
+  return found.slice(0, FOUND_MAX).map((dataset) => ({ title: reference(dataset), note: 'dataset', to: datasetPath(dataset) }))
 }
