@@ -14,10 +14,8 @@ mod links;
 mod plan;
 mod writing;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_blocks::catalog::pause;
@@ -31,11 +29,12 @@ use crate::error::Error;
 use crate::local::{Datasets, LocalUpload};
 use crate::meter::Meter;
 use crate::model::{Publication, Target};
+use crate::owned::Owned;
 use crate::pages::Browser;
 use crate::push::{Sink, To, kept};
 use crate::refs::On;
 use crate::store::{Published, Upload as _};
-use crate::uploads::{UPLOAD_IDLE_MAX, UploadId};
+use crate::uploads::UploadId;
 
 /// The most edits at a time; each holds a few unfinished megabytes, as an upload does.
 pub const EDITS_MAX: usize = 64;
@@ -141,24 +140,19 @@ struct Edit {
     draft: Mutex<Draft>,
 }
 
-struct Open {
-    edit: Arc<Edit>,
-    owner: String,
-    used: Duration,
-}
-
 /// The edits that a node has open. Cheap to clone.
 #[derive(Clone)]
 pub struct Edits {
     datasets: Datasets,
-    open: Arc<Mutex<BTreeMap<EditId, Open>>>,
+    open: Owned<EditId, Edit>,
 }
 
 impl Edits {
     /// No edits yet.
     #[must_use]
     pub fn new(datasets: Datasets) -> Self {
-        Self { datasets, open: Arc::default() }
+        let open = Owned::new(Arc::clone(&datasets.blocks.env().clock));
+        Self { datasets, open }
     }
 
     /// Opens an edit for `owner` of what `target` points to when it is published.
@@ -166,15 +160,7 @@ impl Edits {
     /// # Errors
     /// [`Error::TooMany`] over [`EDITS_MAX`]; [`Error::Blocks`].
     pub async fn begin(&self, target: &Target, owner: &str) -> Result<EditId, Error> {
-        let now = self.now();
-        let over = self.with(|open| {
-            open.retain(|_, entry| now.saturating_sub(entry.used) < UPLOAD_IDLE_MAX);
-            open.len() >= EDITS_MAX
-        });
-        if over {
-            let what = "number of edits at a time";
-            return Err(Error::TooMany { what, max: EDITS_MAX as u64 });
-        }
+        self.open.room("number of edits at a time", EDITS_MAX)?;
         let targets = [target.clone()];
         let upload = Arc::new(self.datasets.upload_to(&targets, true).await?);
         let edit = Arc::new(Edit {
@@ -185,7 +171,7 @@ impl Edits {
             draft: Mutex::default(),
         });
         let id = EditId(UploadId::fresh(self.datasets.blocks.env()));
-        self.with(|open| open.insert(id, Open { edit, owner: owner.to_owned(), used: now }));
+        self.open.keep(id, owner, edit);
         Ok(id)
     }
 
@@ -267,7 +253,7 @@ impl Edits {
         let published = kept(edit.upload.as_ref(), env, work).await;
         edit.draft().unseal();
         let published = published?;
-        self.with(|open| open.remove(&id));
+        self.open.forget(&id);
         Ok(published)
     }
 
@@ -277,33 +263,18 @@ impl Edits {
     /// [`Error::NoEdit`]; [`Error::Blocks`].
     pub async fn abandon(&self, id: EditId, owner: &str) -> Result<(), Error> {
         let edit = self.get(id, owner)?;
-        self.with(|open| open.remove(&id));
+        self.open.forget(&id);
         edit.upload.abandon().await
     }
 
     /// How many are open.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.with(|open| open.len())
+        self.open.count()
     }
 
     fn get(&self, id: EditId, owner: &str) -> Result<Arc<Edit>, Error> {
-        let now = self.now();
-        self.with(|open| match open.get_mut(&id) {
-            Some(entry) if entry.owner == owner => {
-                entry.used = now;
-                Ok(Arc::clone(&entry.edit))
-            }
-            _ => Err(Error::NoEdit { id: id.to_string() }),
-        })
-    }
-
-    fn now(&self) -> Duration {
-        self.datasets.blocks.env().clock.monotonic()
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<EditId, Open>) -> T) -> T {
-        work(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+        self.open.get(&id, owner).ok_or_else(|| Error::NoEdit { id: id.to_string() })
     }
 }
 

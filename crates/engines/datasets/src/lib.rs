@@ -36,6 +36,7 @@ mod local;
 mod maintain;
 mod meter;
 mod model;
+mod owned;
 mod page_file;
 mod pages;
 mod projects;

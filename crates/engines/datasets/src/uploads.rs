@@ -1,8 +1,7 @@
 //! Uploads of clients that talk to a node: kept by id between requests.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_blocks::Frame;
@@ -11,6 +10,7 @@ use cairn_chunk::ChunkId;
 use crate::error::Error;
 use crate::local::{Datasets, LocalUpload};
 use crate::model::{Publication, Target};
+use crate::owned::Owned;
 use crate::store::{Published, Upload as _};
 
 /// The most uploads at a time; each holds one unfinished pack of 16 MiB.
@@ -53,25 +53,20 @@ impl fmt::Debug for UploadId {
     }
 }
 
-struct Open {
-    upload: Arc<LocalUpload>,
-    owner: String,
-    used: Duration,
-}
-
 /// The uploads that a node has open. Cheap to clone. A node that dies takes them along: its clients
 /// push again and go on from what was registered.
 #[derive(Clone)]
 pub struct Uploads {
     datasets: Datasets,
-    open: Arc<Mutex<BTreeMap<UploadId, Open>>>,
+    open: Owned<UploadId, LocalUpload>,
 }
 
 impl Uploads {
     /// No uploads yet.
     #[must_use]
     pub fn new(datasets: Datasets) -> Self {
-        Self { datasets, open: Arc::default() }
+        let open = Owned::new(Arc::clone(&datasets.blocks.env().clock));
+        Self { datasets, open }
     }
 
     /// Opens an upload for `owner`.
@@ -79,18 +74,10 @@ impl Uploads {
     /// # Errors
     /// [`Error::TooMany`] over [`UPLOADS_MAX`]; as [`crate::Store::upload`].
     pub async fn begin(&self, targets: &[Target], owner: &str) -> Result<UploadId, Error> {
-        let now = self.now();
-        self.with(|open| {
-            open.retain(|_, entry| now.saturating_sub(entry.used) < UPLOAD_IDLE_MAX);
-            if open.len() >= UPLOADS_MAX {
-                let what = "number of uploads at a time";
-                return Err(Error::TooMany { what, max: UPLOADS_MAX as u64 });
-            }
-            Ok(())
-        })?;
+        self.open.room("number of uploads at a time", UPLOADS_MAX)?;
         let upload = Arc::new(self.datasets.upload_to(targets, false).await?);
         let id = UploadId::fresh(self.datasets.blocks.env());
-        self.with(|open| open.insert(id, Open { upload, owner: owner.to_owned(), used: now }));
+        self.open.keep(id, owner, upload);
         Ok(id)
     }
 
@@ -144,7 +131,7 @@ impl Uploads {
     ) -> Result<Published, Error> {
         let upload = self.get(id, owner)?;
         let published = upload.publish(publication).await;
-        self.with(|open| open.remove(&id));
+        self.open.forget(&id);
         if published.is_err() {
             upload.abandon().await?;
         }
@@ -157,33 +144,18 @@ impl Uploads {
     /// [`Error::NoUpload`]; [`Error::Blocks`].
     pub async fn abandon(&self, id: UploadId, owner: &str) -> Result<(), Error> {
         let upload = self.get(id, owner)?;
-        self.with(|open| open.remove(&id));
+        self.open.forget(&id);
         upload.abandon().await
     }
 
     /// How many are open.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.with(|open| open.len())
+        self.open.count()
     }
 
     fn get(&self, id: UploadId, owner: &str) -> Result<Arc<LocalUpload>, Error> {
-        let now = self.now();
-        self.with(|open| match open.get_mut(&id) {
-            Some(entry) if entry.owner == owner => {
-                entry.used = now;
-                Ok(Arc::clone(&entry.upload))
-            }
-            _ => Err(Error::NoUpload { id: id.to_string() }),
-        })
-    }
-
-    fn now(&self) -> Duration {
-        self.datasets.blocks.env().clock.monotonic()
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<UploadId, Open>) -> T) -> T {
-        work(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+        self.open.get(&id, owner).ok_or_else(|| Error::NoUpload { id: id.to_string() })
     }
 }
 

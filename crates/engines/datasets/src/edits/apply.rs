@@ -96,7 +96,7 @@ impl Merge<'_, '_> {
             let fate = match (&level.next, level.plans.peek()) {
                 (None, None) => {
                     let level = self.levels.pop().expect("it was looked at above");
-                    let (page, totals) = self.close(level.builder).await?;
+                    let (page, totals) = self.sink.directory(level.builder).await?;
                     if self.levels.is_empty() {
                         return Ok(Root { meta: level.meta, page, totals });
                     }
@@ -167,16 +167,6 @@ impl Merge<'_, '_> {
         let level = self.levels.last_mut().expect("the top level is left last");
         level.builder.push(entry, &mut emit(&key, &mut pages))?;
         self.sink.pages(&mut pages).await
-    }
-
-    async fn close(
-        &mut self,
-        builder: DirectoryBuilder,
-    ) -> Result<(Option<ChunkId>, Totals), Error> {
-        let mut pages = Vec::new();
-        let closed = builder.finish(&mut emit(self.sink.key(), &mut pages))?;
-        self.sink.pages(&mut pages).await?;
-        Ok(closed)
     }
 }
 

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use cairn_blocks::{Frame, OpenFrame};
 use cairn_chunk::{ChunkId, ChunkKey};
 use cairn_env::{Env, Lost};
+use cairn_tree::{DirectoryBuilder, Totals};
 use futures::stream::{FuturesOrdered, StreamExt as _};
 
 use super::Loaded;
+use super::tree::emit;
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::store::Upload;
@@ -91,6 +93,17 @@ impl<'a> Sink<'a> {
             self.push(id, bytes, Class::Page).await?;
         }
         Ok(())
+    }
+
+    /// Ends a directory: its page, unless it is empty, and what is below it.
+    pub(crate) async fn directory(
+        &mut self,
+        builder: DirectoryBuilder,
+    ) -> Result<(Option<ChunkId>, Totals), Error> {
+        let mut pages = Vec::new();
+        let closed = builder.finish(&mut emit(&self.key, &mut pages))?;
+        self.pages(&mut pages).await?;
+        Ok(closed)
     }
 
     async fn push(&mut self, id: ChunkId, bytes: Bytes, class: Class) -> Result<(), Error> {

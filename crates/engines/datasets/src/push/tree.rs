@@ -209,19 +209,9 @@ impl Tree<'_> {
 
     pub(crate) async fn leave(&mut self) -> Result<(), Error> {
         let directory = self.directories.pop().expect("a directory is left once");
-        let (page, totals) = self.close(directory.builder).await?;
+        let (page, totals) = self.sink.directory(directory.builder).await?;
         let kind = Kind::Directory { page, totals };
         self.push(Entry { name: directory.name, meta: directory.meta, kind }).await
-    }
-
-    async fn close(
-        &mut self,
-        builder: DirectoryBuilder,
-    ) -> Result<(Option<ChunkId>, Totals), Error> {
-        let mut pages = Vec::new();
-        let closed = builder.finish(&mut emit(self.sink.key(), &mut pages))?;
-        self.sink.pages(&mut pages).await?;
-        Ok(closed)
     }
 
     /// Appends an entry to the directory that is open.
@@ -352,7 +342,7 @@ impl Tree<'_> {
     async fn finish(mut self) -> Result<Built, Error> {
         let top = self.directories.pop().expect("the top directory is left last");
         assert!(self.directories.is_empty(), "every directory was left");
-        let (page, totals) = self.close(top.builder).await?;
+        let (page, totals) = self.sink.directory(top.builder).await?;
         let root = Root { meta: top.meta, page, totals }.encode()?;
         let id = self.sink.key().id(&root);
         self.sink.pages(&mut vec![(id, Bytes::from(root))]).await?;
