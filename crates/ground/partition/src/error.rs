@@ -188,7 +188,9 @@ fn condition(key: &[u8], expected: Option<Seq>, found: Option<Seq>) -> String {
             format!("\"{key}\" is not there, and was expected as of commit {expected}")
         }
         (Some(expected), Some(found)) => {
-            format!("\"{key}\" was changed by commit {found}, and was expected as of commit {expected}")
+            format!(
+                "\"{key}\" was changed by commit {found}, and was expected as of commit {expected}"
+            )
         }
         (None, None) => format!("the condition on \"{key}\" does not hold"),
     }

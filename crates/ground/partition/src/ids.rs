@@ -72,6 +72,17 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is `prefix`, or begins with it and a slash, or `prefix` is empty.
+    #[must_use]
+    pub fn is_below(&self, prefix: &str) -> bool {
+        let rest = self.0.strip_prefix(prefix);
+        rest.is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    }
+
+    pub(crate) fn missing(&self) -> Error {
+        Error::Missing { name: self.0.clone() }
+    }
 }
 
 impl fmt::Display for Name {
