@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -184,6 +185,31 @@ impl Commit {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.ops.iter().map(Op::bytes).fold(0, usize::saturating_add)
+    }
+
+    /// Leaves out changes that later ones of the same commit undo, and those of empty ranges.
+    #[must_use]
+    pub(crate) fn effective(mut self) -> Self {
+        let mut keys = BTreeSet::new();
+        let mut ranges: Vec<KeyRange> = Vec::new();
+        let mut counts = |op: &Op| match op {
+            Op::DeleteRange(range) => {
+                let counts = !range.is_empty();
+                if counts {
+                    ranges.push(range.clone());
+                }
+                counts
+            }
+            Op::Put { key, .. } | Op::Delete { key } => {
+                !ranges.iter().any(|range| range.contains(key)) && keys.insert(key.clone())
+            }
+        };
+        if self.ops.len() > 1 || self.ops.iter().any(|op| matches!(op, Op::DeleteRange(_))) {
+            let counted: Vec<bool> = self.ops.iter().rev().map(&mut counts).collect();
+            let mut counted = counted.into_iter().rev();
+            self.ops.retain(|_| counted.next().unwrap_or(true));
+        }
+        self
     }
 
     /// Fails when it is beyond the limits.

@@ -16,6 +16,7 @@ pub mod limits;
 mod log;
 mod memory;
 mod transaction;
+mod view;
 
 pub use commit::{Commit, Condition, KeyRange, Op, Reads, check_key};
 pub use contract::{

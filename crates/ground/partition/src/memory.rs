@@ -185,7 +185,6 @@ impl State {
                 self.told(seq, What::Put(Entry { key, value, seq, expires_ms }));
             }
             Op::Delete { key } => self.delete(seq, key, false),
-            Op::DeleteRange(range) if range.is_empty() => {}
             Op::DeleteRange(range) => {
                 let keys: Vec<Bytes> =
                     self.keys.range(range.bounds()).map(|(key, _)| key.clone()).collect();
@@ -282,6 +281,7 @@ impl Partition for Memory {
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         commit.check()?;
+        let commit = commit.effective();
         let mut state = self.state();
         state.check(&commit)?;
         if !commit.ops.is_empty() {

@@ -1,0 +1,136 @@
+//! The view: what the log made of a partition, as an LSM tree in the bucket.
+
+mod cache;
+mod clock;
+mod history;
+mod prefix;
+pub(crate) mod rows;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_base::ErrorKind;
+use slatedb::config::{ScanOptions, WriteOptions};
+use slatedb::{
+    BloomFilterPolicy, Db, DbIterator, IterationOrder, RowEntry, ValueDeletable, WriteBatch,
+};
+
+pub(crate) use cache::BlockCache;
+pub(crate) use clock::Clock;
+pub(crate) use history::{HistoryFilters, Horizon};
+
+use crate::{Error, Seq};
+use rows::Version;
+
+/// Bits that a filter has for each key.
+const FILTER_BITS: u32 = 10;
+/// What a scan reads at once, when it is long.
+const READ_AHEAD_BYTES: usize = 256 << 10;
+
+/// The filters of every table: by key alone.
+pub(crate) fn filters() -> Arc<BloomFilterPolicy> {
+    let filters = BloomFilterPolicy::new(FILTER_BITS).with_whole_key_filtering(false);
+    Arc::new(filters.with_prefix_extractor(Arc::new(prefix::KeyOfRow)))
+}
+
+/// The tree of one partition. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) db: Db,
+}
+
+impl View {
+    /// The newest version of `key` at or before `at`.
+    pub(crate) async fn version(
+        &self,
+        key: &[u8],
+        at: Seq,
+    ) -> Result<Option<(Seq, Version)>, Error> {
+        let options = ScanOptions::default().with_cache_blocks(true);
+        let prefix = rows::key_prefix(key);
+        let found = self.db.scan_prefix_by_recency_with_options(&prefix, &options).await;
+        let mut found = found.map_err(|error| failed("read", &error))?;
+        // Rows that were removed for good in newer tables hide what older ones still have.
+        let mut removed = BTreeSet::new();
+        while let Some(row) = found.next_entry().await.map_err(|error| failed("read", &error))? {
+            let (_, seq) = rows::parse_version_key(&row.key).ok_or_else(|| damaged(&row.key))?;
+            if seq > at || removed.contains(&seq) {
+                continue;
+            }
+            match version_of(&row)? {
+                None => drop(removed.insert(seq)),
+                Some(version) => return Ok(Some((seq, version))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// One row.
+    pub(crate) async fn row(&self, row: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.db.get(row).await.map_err(|error| failed("read", &error))
+    }
+
+    /// Rows from one to before another.
+    pub(crate) async fn rows(
+        &self,
+        from: Bytes,
+        to: Bytes,
+        reverse: bool,
+    ) -> Result<Rows, Error> {
+        if from >= to {
+            return Ok(Rows(None));
+        }
+        let order = if reverse { IterationOrder::Descending } else { IterationOrder::Ascending };
+        let options = ScanOptions { order, read_ahead_bytes: READ_AHEAD_BYTES, ..ScanOptions::default() };
+        let found = self.db.scan_with_options(from..to, &options.with_cache_blocks(true)).await;
+        Ok(Rows(Some(found.map_err(|error| failed("read", &error))?)))
+    }
+
+    /// Writes rows together. They are in memory and on their way to the log when this returns.
+    pub(crate) async fn write(&self, batch: WriteBatch) -> Result<u64, Error> {
+        let written = self.db.write_with_options(batch, &WriteOptions::default()).await;
+        written.map(|handle| handle.seqnum()).map_err(|error| failed("write", &error))
+    }
+}
+
+/// Rows in order.
+pub(crate) struct Rows(Option<DbIterator>);
+
+impl Rows {
+    pub(crate) async fn next(&mut self) -> Result<Option<(Bytes, Bytes)>, Error> {
+        let Some(rows) = &mut self.0 else { return Ok(None) };
+        let row = rows.next().await.map_err(|error| failed("read", &error))?;
+        Ok(row.map(|row| (row.key, row.value)))
+    }
+}
+
+fn version_of(row: &RowEntry) -> Result<Option<Version>, Error> {
+    match &row.value {
+        ValueDeletable::Value(value) | ValueDeletable::Merge(value) => {
+            let version = rows::decode_version(value.clone());
+            version.map(Some).ok_or_else(|| damaged(&row.key))
+        }
+        ValueDeletable::Tombstone => Ok(None),
+    }
+}
+
+/// A row that says nothing that a row can say.
+pub(crate) fn damaged(row: &[u8]) -> Error {
+    let what = format!("row \"{}\" of the view", row.escape_ascii());
+    Error::Corrupt { what, offset: 0, why: String::from("it has no valid encoding") }
+}
+
+/// What the tree's error is for us.
+pub(crate) fn failed(what: &'static str, error: &slatedb::Error) -> Error {
+    let why = error.to_string();
+    let kind = match error.kind() {
+        slatedb::ErrorKind::Closed(_) => {
+            return Error::Closed { what: String::from("the view"), why };
+        }
+        slatedb::ErrorKind::Unavailable => ErrorKind::Retry,
+        slatedb::ErrorKind::Data => ErrorKind::Corrupt,
+        _ => ErrorKind::Internal,
+    };
+    Error::Storage { what, why, kind }
+}
