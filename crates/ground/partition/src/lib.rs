@@ -13,6 +13,7 @@ mod cursor;
 mod error;
 mod ids;
 pub mod limits;
+mod live;
 mod log;
 mod memory;
 mod transaction;

@@ -72,17 +72,13 @@ impl View {
     }
 
     /// Rows from one to before another.
-    pub(crate) async fn rows(
-        &self,
-        from: Bytes,
-        to: Bytes,
-        reverse: bool,
-    ) -> Result<Rows, Error> {
+    pub(crate) async fn rows(&self, from: Bytes, to: Bytes, reverse: bool) -> Result<Rows, Error> {
         if from >= to {
             return Ok(Rows(None));
         }
         let order = if reverse { IterationOrder::Descending } else { IterationOrder::Ascending };
-        let options = ScanOptions { order, read_ahead_bytes: READ_AHEAD_BYTES, ..ScanOptions::default() };
+        let options =
+            ScanOptions { order, read_ahead_bytes: READ_AHEAD_BYTES, ..ScanOptions::default() };
         let found = self.db.scan_with_options(from..to, &options.with_cache_blocks(true)).await;
         Ok(Rows(Some(found.map_err(|error| failed("read", &error))?)))
     }

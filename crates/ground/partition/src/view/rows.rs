@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | version | `d`, the key escaped, `00 01`, seq inverted, 8 bytes big-endian | kind, [end of life], value |
 //! | group | `g`, last seq of the group, 8 bytes big-endian | what its commits did, see below |
-//! | range | `r`, seq, 8 bytes big-endian | a deleted range: see `range` below |
+//! | range | `r`, seq, 8 bytes big-endian, CRC-32 of the range | a deleted range: see `range` below |
 //! | end | `t`, end of life (ms), 8 bytes big-endian, seq, 8 bytes, the key | nothing |
 //! | oldest | `m`, `oldest` | the oldest state that can be read, 8 bytes little-endian |
 //!
@@ -171,8 +171,8 @@ pub(crate) fn seq_key(kind: u8, seq: Seq) -> Bytes {
 
 /// The position of a row of a kind.
 pub(crate) fn parse_seq_key(kind: u8, row: &[u8]) -> Option<Seq> {
-    let seq = row.strip_prefix(&[kind])?;
-    Some(Seq(u64::from_be_bytes(seq.try_into().ok()?)))
+    let (seq, _) = row.strip_prefix(&[kind])?.split_first_chunk::<SEQ_BYTES>()?;
+    Some(Seq(u64::from_be_bytes(*seq)))
 }
 
 pub(crate) fn encode_group(group: &Group, last: Seq) -> Vec<u8> {
@@ -232,6 +232,13 @@ pub(crate) fn decode_group(row: &Bytes, last: Seq) -> Option<Group> {
         did.push((Seq(at), what));
     }
     Some(Group { time_ms, commits, did })
+}
+
+/// The row of a deleted range: a commit may delete several.
+pub(crate) fn seq_key_of_range(seq: Seq, range: &KeyRange) -> Bytes {
+    let mut row = BytesMut::from(seq_key(RANGE, seq).as_ref());
+    row.put_u32(crc32fast::hash(&encode_range(range)));
+    row.freeze()
 }
 
 pub(crate) fn encode_range(range: &KeyRange) -> Vec<u8> {

@@ -1,0 +1,250 @@
+//! A partition that this node owns: what is asked of it is answered from its view, and what is to be
+//! changed goes through its one sequencer.
+
+mod acknowledge;
+mod batch;
+mod expire;
+mod ranges;
+mod read;
+mod sequencer;
+mod tail;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cairn_env::Env;
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, mpsc};
+
+use crate::view::{Horizon, View};
+use crate::{
+    At, Changes, Commit, Committed, Entry, Error, Name, Page, Partition, PartitionId, Scan, Seq,
+    Settings, Status,
+};
+use ranges::Ranges;
+use sequencer::{Message, Request};
+use tail::Tail;
+
+/// Commits that may wait for their turn.
+const QUEUE_COMMITS_MAX: usize = 4096;
+
+/// What ownership says about a partition that is open.
+pub(crate) trait Ownership: Send + Sync + 'static {
+    /// Fails unless it is certain that no other node answers for the partition by now.
+    fn check(&self) -> Result<(), Error>;
+
+    /// Waits until all that the log has synced by now is in the bucket.
+    fn shipped(&self) -> BoxFuture<'static, Result<(), Error>>;
+}
+
+/// What a partition is opened with.
+pub(crate) struct Opening {
+    pub(crate) name: Name,
+    pub(crate) id: PartitionId,
+    pub(crate) settings: Settings,
+    pub(crate) view: View,
+    pub(crate) horizon: Horizon,
+    pub(crate) ownership: Arc<dyn Ownership>,
+    /// How long a commit is waited for before its outcome is said to be in doubt.
+    pub(crate) commit_wait: Duration,
+    pub(crate) env: Env,
+}
+
+/// A partition that is open. It goes on until it is closed.
+pub(crate) struct Live {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: Name,
+    id: PartitionId,
+    env: Env,
+    view: View,
+    horizon: Horizon,
+    ownership: Arc<dyn Ownership>,
+    commit_wait: Duration,
+    settings: Mutex<Settings>,
+    /// The last commit that was made.
+    newest: AtomicU64,
+    /// The last commit that is acknowledged.
+    durable: AtomicU64,
+    /// `durable` moved, or it never will again.
+    moved: Notify,
+    /// Wall time that never goes back, in milliseconds.
+    now_ms: AtomicU64,
+    /// When the next entry is over; `u64::MAX` when none is.
+    next_end_ms: AtomicU64,
+    tail: Mutex<Tail>,
+    ranges: Ranges,
+    /// Why nothing can be changed any more.
+    failed: OnceLock<Error>,
+    queue: mpsc::Sender<Message>,
+}
+
+impl Live {
+    /// Starts a partition on a view that was replayed.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub(crate) async fn start(opening: Opening) -> Result<Self, Error> {
+        let Opening { name, id, settings, view, horizon, ownership, commit_wait, env } = opening;
+        let found = read::Found::in_view(&view).await?;
+        horizon.pass(found.oldest);
+        let (queue, messages) = mpsc::channel(QUEUE_COMMITS_MAX);
+        let shared = Shared {
+            name,
+            id,
+            env: env.clone(),
+            view,
+            horizon,
+            ownership,
+            commit_wait,
+            settings: Mutex::new(settings),
+            newest: AtomicU64::new(found.newest.0),
+            durable: AtomicU64::new(found.newest.0),
+            moved: Notify::new(),
+            now_ms: AtomicU64::new(found.time_ms),
+            next_end_ms: AtomicU64::new(found.next_end_ms),
+            tail: Mutex::new(Tail::starting_after(found.newest)),
+            ranges: Ranges::new(found.ranges),
+            failed: OnceLock::new(),
+            queue,
+        };
+        let shared = Arc::new(shared);
+        sequencer::start(Arc::clone(&shared), messages);
+        Ok(Self { shared })
+    }
+
+    /// Changes what was chosen.
+    pub(crate) fn set(&self, settings: Settings) {
+        *self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// Lets what is under way end, and nothing more begin.
+    pub(crate) async fn stop(&self, why: &str) {
+        let (done, stopped) = futures::channel::oneshot::channel();
+        let sent = self.shared.queue.send(Message::Stop(why.to_owned(), done)).await;
+        if sent.is_ok() {
+            // Dropped without an answer: it has stopped too.
+            stopped.await.unwrap_or_default();
+        }
+    }
+
+    /// Moves the horizon on to where the history window begins, and sweeps what lies before it.
+    /// Returns whether anything is left to sweep.
+    pub(crate) async fn tidy(&self) -> Result<bool, Error> {
+        self.shared.tidy().await
+    }
+}
+
+impl Shared {
+    fn newest(&self) -> Seq {
+        Seq(self.newest.load(Ordering::Acquire))
+    }
+
+    fn durable(&self) -> Seq {
+        Seq(self.durable.load(Ordering::Acquire))
+    }
+
+    fn settings(&self) -> Settings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        let wall_ms = u64::try_from(self.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
+        self.now_ms.fetch_max(wall_ms, Ordering::AcqRel).max(wall_ms)
+    }
+
+    /// Nothing can be changed from now on.
+    fn fail(&self, why: &Error) {
+        if self.failed.set(why.clone()).is_ok() {
+            tracing::warn!(partition = %self.name, error = %why, "a partition stopped");
+        }
+        self.moved.notify_waiters();
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.failed.get() {
+            Some(why) => Err(why.clone()),
+            None => self.ownership.check(),
+        }
+    }
+
+    fn busy(&self) -> Error {
+        let why = format!("{} takes no changes just now: try again in a moment", self.name);
+        Error::Busy { why }
+    }
+}
+
+#[async_trait]
+impl Partition for Live {
+    fn name(&self) -> &Name {
+        &self.shared.name
+    }
+
+    fn status(&self) -> Status {
+        let (newest, durable) = (self.shared.newest(), self.shared.durable());
+        let (oldest, settings) = (self.shared.horizon.get(), self.shared.settings());
+        Status { newest, durable, oldest, settings }
+    }
+
+    async fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, Error> {
+        self.shared.get(key, at).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Page, Error> {
+        self.shared.scan(scan).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        commit.check()?;
+        self.shared.check()?;
+        let (request, answer) = Request::new(commit.effective());
+        let ticket = request.ticket();
+        let wait = async {
+            self.shared.queue.send(Message::Commit(request)).await.ok()?;
+            answer.await.ok()
+        };
+        let deadline = self.shared.env.clock.sleep(self.shared.commit_wait);
+        tokio::select! {
+            biased;
+            answer = wait => answer.unwrap_or_else(|| Err(self.shared.stopped())),
+            () = deadline => match ticket.give_up() {
+                true => Err(self.shared.busy()),
+                false => Err(self.shared.in_doubt()),
+            },
+        }
+    }
+
+    async fn changes(&self, after: Seq, wait: Duration) -> Result<Changes, Error> {
+        self.shared.changes(after, wait).await
+    }
+
+    async fn seq_at(&self, time_ms: u64) -> Result<Seq, Error> {
+        self.shared.check()?;
+        self.shared.state_at(time_ms).await
+    }
+}
+
+impl Shared {
+    fn stopped(&self) -> Error {
+        let closed =
+            || Error::Closed { what: self.name.to_string(), why: String::from("it was closed") };
+        self.failed.get().cloned().unwrap_or_else(closed)
+    }
+
+    fn in_doubt(&self) -> Error {
+        let why = format!("{} did not confirm it within {:?}", self.name, self.commit_wait);
+        Error::InDoubt { why }
+    }
+}
