@@ -39,6 +39,9 @@ pub(crate) trait Ownership: Send + Sync + 'static {
     /// Fails unless it is certain that no other node answers for the partition by now.
     fn check(&self) -> Result<(), Error>;
 
+    /// Something is being changed.
+    fn used(&self);
+
     /// Waits until all that the log has synced by now is in the bucket.
     fn shipped(&self) -> BoxFuture<'static, Result<(), Error>>;
 }
@@ -119,6 +122,11 @@ impl Live {
         let shared = Arc::new(shared);
         sequencer::start(Arc::clone(&shared), messages);
         Ok(Self { shared })
+    }
+
+    /// Whether it takes no changes any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.shared.failed.get().is_some()
     }
 
     /// Changes what was chosen.
@@ -209,6 +217,7 @@ impl Partition for Live {
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         commit.check()?;
         self.shared.check()?;
+        self.shared.ownership.used();
         let (request, answer) = Request::new(commit.effective());
         let ticket = request.ticket();
         let wait = async {

@@ -14,6 +14,7 @@ impl Ownership for Always {
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
+    fn used(&self) {}
     fn shipped(&self) -> BoxFuture<'static, Result<(), Error>> {
         Box::pin(async { Ok(()) })
     }

@@ -1,0 +1,346 @@
+//! A node: the partitions it owns, with one log and one lease for all of them.
+//!
+//! Who owns a partition stands in one object, moved by compare-and-swap ([`records`]). That its owner
+//! lives stands in another, for all it owns ([`lease`]). What a dead owner's log held and its view had
+//! not is replayed by the next owner, from its own disk when it is the same node, else from what was
+//! shipped to the bucket ([`inherit`]).
+
+mod acquire;
+mod compact;
+mod housekeeping;
+mod inherit;
+mod lease;
+mod options;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use cairn_bucket::{Bucket, Seal};
+use cairn_env::Env;
+use futures::TryStreamExt as _;
+use futures::future::BoxFuture;
+
+pub use lease::LeaseTimes;
+pub use options::NodeOptions;
+
+use crate::live::{Live, Ownership};
+use crate::log::{Disk, Log, Shipper, Writer};
+use crate::view::{BlockCache, View};
+use crate::{AnyPartition, Error, Name, PartitionId, Partitions, Settings};
+use lease::{SharedKeeper, Watched};
+use records::{OWNERS, Owner, Read, Records, State, in_bucket};
+
+/// The partitions of a node. Cheap to clone; close it with [`Node::close`].
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    env: Env,
+    options: NodeOptions,
+    records: Records,
+    log: Log,
+    shipper: Shipper,
+    keeper: SharedKeeper,
+    watched: Watched,
+    cache: Arc<BlockCache>,
+    caches: AtomicU64,
+    /// One at a time for each name; what is open.
+    open: Mutex<BTreeMap<Name, Arc<Place>>>,
+    closing: AtomicBool,
+}
+
+/// Where a partition is, or is being opened.
+type Place = tokio::sync::Mutex<Option<Arc<Opened>>>;
+
+/// A partition that this node owns.
+struct Opened {
+    name: Name,
+    id: PartitionId,
+    live: Arc<Live>,
+    view: View,
+    writer: Writer,
+    horizon: crate::view::Horizon,
+    chores: housekeeping::Chores,
+}
+
+/// What the log and the lease say to one partition.
+struct Owns {
+    name: Name,
+    keeper: SharedKeeper,
+    writer: Writer,
+}
+
+impl Ownership for Owns {
+    fn check(&self) -> Result<(), Error> {
+        if self.keeper.is_held() {
+            return Ok(());
+        }
+        if let Some(why) = self.writer.status().closed {
+            return Err(why);
+        }
+        let why = format!(
+            "{} waits: this node could not renew its lease in the bucket in time",
+            self.name
+        );
+        Err(Error::Busy { why })
+    }
+
+    fn used(&self) {
+        self.keeper.used();
+    }
+
+    fn shipped(&self) -> BoxFuture<'static, Result<(), Error>> {
+        let writer = self.writer.clone();
+        Box::pin(async move { writer.shipped(writer.status().last_durable_id).await })
+    }
+}
+
+impl Node {
+    /// Opens the log on `disk`, takes the node's lease in `bucket`, and begins to look after what it
+    /// will own.
+    ///
+    /// # Errors
+    /// When the log is damaged or was set back, or the bucket cannot be reached.
+    pub async fn open(
+        bucket: Bucket,
+        seal: Arc<dyn Seal>,
+        disk: Arc<dyn Disk>,
+        options: NodeOptions,
+        env: &Env,
+    ) -> Result<Self, Error> {
+        let log = Log::open(disk, options.log.clone(), env).await?;
+        let life = hex::encode(log.life().0);
+        let records = Records { bucket: bucket.clone(), seal: Arc::clone(&seal) };
+        let (node, boot, times) = (&options.name, &options.boot, options.lease);
+        let keeper = lease::Keeper::take(records.clone(), env, &life, node, boot, times).await?;
+        let keeper = Arc::new(keeper);
+        log.gate(Arc::clone(&keeper) as _);
+        let shipping = crate::log::ShipOptions { lag: options.ship_lag, ..Default::default() };
+        let shipper = Shipper::start(&log, bucket, seal, shipping, env).await?;
+        let shared = Shared {
+            env: env.clone(),
+            cache: Arc::new(BlockCache::new(options.cache_bytes)),
+            options,
+            records,
+            log,
+            shipper,
+            keeper,
+            watched: Watched::default(),
+            caches: AtomicU64::new(1),
+            open: Mutex::default(),
+            closing: AtomicBool::new(false),
+        };
+        let node = Self { shared: Arc::new(shared) };
+        housekeeping::start(&node.shared);
+        Ok(node)
+    }
+
+    /// Writes everything to the bucket and gives it all back, so that another node can go on at once.
+    ///
+    /// # Errors
+    /// When the bucket does not take it: then the next owner waits until the lease is over, and finds
+    /// what was shipped.
+    pub async fn close(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        if shared.closing.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let places: Vec<Arc<Place>> = shared.open().values().cloned().collect();
+        let mut failed = None;
+        for place in places {
+            if let Some(opened) = place.lock().await.take()
+                && let Err(error) = shared.give_back(&opened).await
+            {
+                tracing::warn!(partition = %opened.name, %error, "a partition was not closed");
+                failed.get_or_insert(error);
+            }
+        }
+        shared.log.close().await?;
+        shared.keeper.wake();
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        shared.keeper.release().await
+    }
+
+    /// How the log stands.
+    #[must_use]
+    pub fn log_stats(&self) -> crate::log::LogStats {
+        self.shared.log.stats()
+    }
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Place>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn life(&self) -> String {
+        hex::encode(self.log.life().0)
+    }
+
+    fn place(&self, name: &Name) -> Arc<Place> {
+        Arc::clone(self.open().entry(name.clone()).or_default())
+    }
+
+    /// The partitions that are open.
+    fn opened(&self) -> Vec<Arc<Opened>> {
+        let places: Vec<Arc<Place>> = self.open().values().cloned().collect();
+        let open = places.iter().filter_map(|place| place.try_lock().ok()?.clone());
+        open.collect()
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closing.load(Ordering::Acquire) {
+            let (what, why) = (String::from("the node"), String::from("it is stopping"));
+            return Err(Error::Closed { what, why });
+        }
+        Ok(())
+    }
+
+    async fn owner(&self, name: &Name) -> Result<Option<Read<Owner>>, Error> {
+        let found: Option<Read<Owner>> = self.records.read(&Owner::key(name)).await?;
+        Ok(found)
+    }
+
+    async fn open_one(self: &Arc<Self>, name: &Name) -> Result<Arc<Opened>, Error> {
+        self.check_open()?;
+        let place = self.place(name);
+        let mut place = place.lock().await;
+        if let Some(open) = place.as_ref().filter(|open| !open.live.has_failed()) {
+            return Ok(Arc::clone(open));
+        }
+        if let Some(failed) = place.take() {
+            failed.let_go().await;
+        }
+        self.keeper.used();
+        let opened = Arc::new(acquire::acquire(self, name).await?);
+        *place = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Stops a partition, with all it holds in the bucket.
+    async fn give_back(&self, opened: &Opened) -> Result<(), Error> {
+        opened.live.stop("its node stops").await;
+        let closed = opened.view.db.close().await;
+        closed.map_err(|error| crate::view::failed("close the view", &error))?;
+        let key = Owner::key(&opened.name);
+        let Some(Read { mut record, version }) = self.records.read::<Owner>(&key).await? else {
+            return Err(opened.name.missing());
+        };
+        if record.life != self.life() || record.epoch != opened.writer.epoch() {
+            return Ok(());
+        }
+        record.state = State::Closed;
+        record.trail.clear();
+        // Whoever was faster owns it now.
+        self.records.swap(&key, Some(&version), &record).await.map(drop)
+    }
+}
+
+impl Opened {
+    /// Ends what is left of a partition that failed.
+    async fn let_go(&self) {
+        self.live.stop("it is opened again").await;
+        let options = slatedb::config::CloseOptions { flush_type: None, ..Default::default() };
+        if let Err(error) = self.view.db.close_with_options(options).await {
+            tracing::debug!(partition = %self.name, %error, "a view that failed was closed");
+        }
+    }
+}
+
+#[async_trait]
+impl Partitions for Node {
+    async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {
+        settings.check()?;
+        let shared = &self.shared;
+        shared.check_open()?;
+        let found = shared.owner(name).await?;
+        if found.as_ref().is_some_and(|found| found.record.state != State::Removed) {
+            return Err(Error::Exists { name: name.to_string() });
+        }
+        let mut id = [0; 16];
+        shared.env.rng.fill(&mut id);
+        let owner = Owner::new(PartitionId(id), settings);
+        let before = found.as_ref().map(|found| &found.version);
+        let made = shared.records.swap(&Owner::key(name), before, &owner).await?;
+        made.ok_or_else(|| Error::Exists { name: name.to_string() })?;
+        self.open(name).await
+    }
+
+    async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
+        let opened = self.shared.open_one(name).await?;
+        Ok(Arc::clone(&opened.live) as AnyPartition)
+    }
+
+    async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {
+        settings.check()?;
+        let opened = self.shared.open_one(name).await?;
+        let key = Owner::key(name);
+        let found = self.shared.records.read::<Owner>(&key).await?;
+        let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
+        record.settings = settings;
+        let swapped = self.shared.records.swap(&key, Some(&version), &record).await?;
+        let raced = || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
+        swapped.ok_or_else(raced)?;
+        opened.live.set(settings);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error> {
+        let below = if prefix.is_empty() { OWNERS.to_owned() } else { format!("{OWNERS}/{prefix}") };
+        let parent = below.rsplit_once('/').map_or(OWNERS, |(parent, _)| parent);
+        let heads = self.shared.records.bucket.list(if prefix.is_empty() { OWNERS } else { parent });
+        let heads: Vec<_> =
+            heads.try_collect().await.map_err(|error| in_bucket("list partitions", &error))?;
+        let names = heads.iter().filter_map(|head| head.key.strip_prefix(OWNERS)?.strip_prefix('/'));
+        let mut found = Vec::new();
+        for name in names.filter_map(|name| Name::new(name).ok()) {
+            if name.is_below(prefix) && self.shared.owner(&name).await?.is_some_and(|owner| owner.record.state != State::Removed) {
+                found.push(name);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    async fn remove(&self, name: &Name) -> Result<(), Error> {
+        let shared = &self.shared;
+        let opened = shared.open_one(name).await?;
+        let place = shared.place(name);
+        let mut place = place.lock().await;
+        let key = Owner::key(name);
+        let found = shared.records.read::<Owner>(&key).await?;
+        let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
+        record.state = State::Removed;
+        record.trail.clear();
+        let raced = || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
+        shared.records.swap(&key, Some(&version), &record).await?.ok_or_else(raced)?;
+        *place = None;
+        opened.let_go().await;
+        opened.writer.release(u64::MAX);
+        shared.delete_view(opened.id).await
+    }
+}
+
+impl Shared {
+    /// Deletes the objects of a view that nobody will open again.
+    async fn delete_view(&self, id: PartitionId) -> Result<(), Error> {
+        let bucket = &self.records.bucket;
+        let objects = bucket.list(&Owner::view(id));
+        let objects: Vec<_> =
+            objects.try_collect().await.map_err(|error| in_bucket("list a view", &error))?;
+        for object in objects {
+            let deleted = bucket.delete(&object.key).await;
+            deleted.map_err(|error| in_bucket("delete a view", &error))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! What earlier owners left in their logs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::Shared;
+use super::records::{Owned, Owner};
+use crate::log::{Frame, LifeId, Log, Replay, Shipped, ShippedReplay, Writer};
+use crate::view::wal::{Frames, Source};
+use crate::{Epoch, Error, Name, PartitionId};
+
+/// Earlier ownerships, each with the last frame that counts.
+pub(super) struct Inheritance {
+    pub(super) trail: Vec<Owned>,
+    shipped: BTreeMap<String, Arc<Shipped>>,
+}
+
+impl Inheritance {
+    /// Finds out where each ownership ended. The last one's owner acknowledges nothing any more.
+    pub(super) async fn of(shared: &Shared, name: &Name, owner: &Owner) -> Result<Self, Error> {
+        let id = owner.id()?;
+        let mut found = Self { trail: Vec::new(), shipped: BTreeMap::new() };
+        let mut reached = 0;
+        for owned in &owner.trail {
+            let mut owned = owned.clone();
+            if owned.life != shared.life() && !found.shipped.contains_key(&owned.life) {
+                let shipped = open_shipped(shared, &owned.life).await?;
+                found.shipped.insert(owned.life.clone(), Arc::new(shipped));
+            }
+            if owned.through.is_none() {
+                let last = match found.shipped.get(&owned.life) {
+                    Some(shipped) => shipped.last_id(id, owned.epoch).await?,
+                    None => last_local(&shared.log, id, owned.epoch),
+                };
+                owned.through = Some(last.unwrap_or(reached).max(reached));
+                if let Some(shipped) = found.shipped.get(&owned.life) {
+                    name_the_loss(name, owner, shipped);
+                }
+            }
+            reached = owned.through.unwrap_or(reached);
+            found.trail.push(owned);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn into_source(self, shared: &Shared, id: PartitionId, epoch: Epoch) -> Inherited {
+        let life = shared.life();
+        let (log, trail, shipped) = (shared.log.clone(), self.trail, self.shipped);
+        Inherited { log, life, id, epoch, trail, shipped, made: Mutex::new(None) }
+    }
+}
+
+/// The log of the last owner is not here: what it acknowledged at level `log` and had not shipped is
+/// lost, and nobody can say whether there was any.
+fn name_the_loss(name: &Name, owner: &Owner, shipped: &Shipped) {
+    let last = shipped.last();
+    tracing::warn!(
+        partition = %name,
+        node = owner.node,
+        log = owner.life,
+        shipped_through_ms = last.map(|last| last.newest_ms),
+        "the log of this partition's last owner is not on this node's disk: what was acknowledged at \
+         level log and not shipped yet is lost"
+    );
+}
+
+async fn open_shipped(shared: &Shared, life: &str) -> Result<Shipped, Error> {
+    let mut bytes = [0; 16];
+    let why = |_| Error::Corrupt {
+        what: String::from("the record of a partition"),
+        offset: 0,
+        why: format!("{life:?} is no life of a log"),
+    };
+    hex::decode_to_slice(life, &mut bytes).map_err(why)?;
+    let (bucket, seal) = (shared.records.bucket.clone(), Arc::clone(&shared.records.seal));
+    Shipped::open(bucket, seal, LifeId(bytes)).await
+}
+
+fn last_local(log: &Log, id: PartitionId, epoch: Epoch) -> Option<u64> {
+    let held = log.partitions().into_iter();
+    held.filter(|held| held.partition == id && held.epoch == epoch).map(|held| held.last_id).max()
+}
+
+/// The frames of earlier ownerships, and the writer of this one.
+pub(super) struct Inherited {
+    log: Log,
+    life: String,
+    id: PartitionId,
+    epoch: Epoch,
+    trail: Vec<Owned>,
+    shipped: BTreeMap<String, Arc<Shipped>>,
+    made: Mutex<Option<Writer>>,
+}
+
+impl Inherited {
+    /// The writer, after the view was opened.
+    pub(super) fn made(&self) -> Option<Writer> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Source for Inherited {
+    async fn frames(&self, after: u64) -> Result<Box<dyn Frames>, Error> {
+        let mut parts = VecDeque::new();
+        let mut reached = after;
+        for owned in &self.trail {
+            let through = owned.through.unwrap_or(0);
+            if through <= reached {
+                continue;
+            }
+            let epoch = owned.epoch;
+            let is_it = move |found: Epoch| found == epoch;
+            let frames = match self.shipped.get(&owned.life) {
+                Some(shipped) => Part::Shipped(shipped.replay(self.id, reached, is_it)),
+                None => Part::Local(self.log.replay(self.id, reached, is_it)),
+            };
+            parts.push_back(Left { frames, life: owned.life.clone(), through });
+            reached = through;
+        }
+        Ok(Box::new(Chain { parts, reached: after }))
+    }
+
+    fn writer(&self, after: u64) -> Result<Writer, Error> {
+        debug_assert!(!self.life.is_empty(), "a log has a life");
+        let reached = self.trail.iter().filter_map(|owned| owned.through).max().unwrap_or(0);
+        let writer = self.log.writer(self.id, self.epoch, after.max(reached))?;
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer.clone());
+        Ok(writer)
+    }
+}
+
+enum Part {
+    Local(Replay),
+    Shipped(ShippedReplay),
+}
+
+/// What is left of one ownership.
+struct Left {
+    frames: Part,
+    life: String,
+    /// The last frame that counts.
+    through: u64,
+}
+
+/// One ownership's frames after the other's, each to the last that counts, and none missing.
+struct Chain {
+    parts: VecDeque<Left>,
+    reached: u64,
+}
+
+#[async_trait]
+impl Frames for Chain {
+    async fn next(&mut self) -> Result<Option<Frame>, Error> {
+        while let Some(part) = self.parts.front_mut() {
+            if self.reached >= part.through {
+                self.parts.pop_front();
+                continue;
+            }
+            let frame = match &mut part.frames {
+                Part::Local(replay) => replay.next().await?,
+                Part::Shipped(replay) => replay.next().await?,
+            };
+            let next = self.reached + 1;
+            return match frame {
+                Some(frame) if frame.id == next => {
+                    self.reached = next;
+                    Ok(Some(frame))
+                }
+                _ => Err(missing(&part.life, next, part.through)),
+            };
+        }
+        Ok(None)
+    }
+}
+
+fn missing(life: &str, from: u64, to: u64) -> Error {
+    let why = format!("frames {from} to {to} of a partition are missing, and its view needs them");
+    Error::Corrupt { what: format!("log {life}"), offset: 0, why }
+}
