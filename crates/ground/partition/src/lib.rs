@@ -5,7 +5,7 @@
 mod error;
 mod ids;
 pub mod limits;
-mod log;
+pub mod log;
 
 pub use error::Error;
 pub use ids::{Epoch, Name, PartitionId, Seq};
