@@ -117,6 +117,28 @@ pub enum Error {
         /// What it waits for.
         why: String,
     },
+    /// Another process has it.
+    #[error(
+        "{what} is in use by another process: stop that one, or give this one a place of its own"
+    )]
+    InUse {
+        /// What it is.
+        what: String,
+    },
+    /// The log of this node is older than what it once sent to the bucket: its disk was set back, or the
+    /// same log runs twice.
+    #[error(
+        "the log {life} on this disk is not the one that wrote {found} to the bucket ({why}): its disk was \
+         set back, or another node runs with a copy of it; give it an empty directory"
+    )]
+    StaleLog {
+        /// The log's life.
+        life: String,
+        /// The object in the bucket.
+        found: String,
+        /// In what they differ.
+        why: String,
+    },
     /// The disk or the bucket is full. Nothing was changed.
     #[error("no space is left for {what}")]
     Full {
@@ -165,9 +187,11 @@ impl Error {
             | Self::Cursor { .. }
             | Self::Future { .. } => ErrorKind::Invalid,
             Self::Missing { .. } | Self::Gone { .. } => ErrorKind::NotFound,
-            Self::Exists { .. } | Self::Condition { .. } | Self::Conflict { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::Exists { .. }
+            | Self::Condition { .. }
+            | Self::Conflict { .. }
+            | Self::InUse { .. }
+            | Self::StaleLog { .. } => ErrorKind::Conflict,
             Self::Elsewhere { .. }
             | Self::Fenced { .. }
             | Self::InDoubt { .. }

@@ -14,7 +14,7 @@ mod error;
 mod ids;
 pub mod limits;
 mod live;
-mod log;
+pub mod log;
 mod memory;
 mod transaction;
 mod view;

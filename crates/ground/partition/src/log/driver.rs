@@ -1,0 +1,90 @@
+//! The loop around the engine: a thread where the disk blocks, else a task that lets others in between
+//! the steps.
+
+use std::time::Duration;
+
+use cairn_env::Env;
+
+use super::core::Work;
+use super::engine::{Engine, Next};
+use crate::Error;
+
+/// How often a full disk is tried again.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+/// The longest that a simulated step takes.
+const STEP_MAX_US: u64 = 2000;
+
+/// Starts it. It ends when the last handle is dropped, or after a close.
+pub(super) fn start(engine: Engine, env: &Env) -> Result<(), Error> {
+    if !engine.core().disk.blocks() {
+        env.spawn.task(Box::pin(run_async(engine)));
+        return Ok(());
+    }
+    env.spawn.thread(Box::new(move || run(engine))).map_err(|lost| Error::Storage {
+        what: "start the log's thread",
+        why: lost.to_string(),
+        kind: cairn_base::ErrorKind::Exhausted,
+    })
+}
+
+fn run(mut engine: Engine) {
+    let mut next = Next::Now;
+    loop {
+        let core = engine.core();
+        let work = match next {
+            Next::Now => core.take().unwrap_or_default(),
+            Next::Wait => core.wait(None),
+            Next::Retry => core.wait(Some(FULL_RETRY)),
+            Next::End => break,
+        };
+        let abandoned = work.abandoned;
+        if engine.begin(work) {
+            engine.write();
+            engine.sync();
+        }
+        next = engine.settle(abandoned);
+    }
+    end(engine);
+}
+
+async fn run_async(mut engine: Engine) {
+    let mut next = Next::Now;
+    loop {
+        let core = engine.core();
+        let work: Work = match next {
+            Next::Now => core.take().unwrap_or_default(),
+            Next::Wait => core.wait_async(None).await,
+            Next::Retry => core.wait_async(Some(FULL_RETRY)).await,
+            Next::End => break,
+        };
+        let abandoned = work.abandoned;
+        if engine.begin(work) {
+            step(&engine).await;
+            engine.write();
+            step(&engine).await;
+            engine.sync();
+            step(&engine).await;
+        }
+        next = engine.settle(abandoned);
+    }
+    end(engine);
+}
+
+async fn step(engine: &Engine) {
+    let env = &engine.core().env;
+    env.clock.sleep(Duration::from_micros(env.rng.next_u64() % STEP_MAX_US)).await;
+}
+
+/// Lets the directory go and says how it ended.
+fn end(engine: Engine) {
+    let core = std::sync::Arc::clone(engine.core());
+    drop(engine);
+    let how = core.state().failed.clone();
+    let what = "the log of this node".to_owned();
+    let why = "it was closed".to_owned();
+    core.poison(how.clone().unwrap_or(Error::Closed { what, why }));
+    let retired = std::mem::take(&mut core.state().retired);
+    retired.iter().for_each(|slot| slot.tell_closed());
+    core.disk.close();
+    core.ended.send_replace(Some(how.map_or(Ok(()), Err)));
+}
