@@ -16,6 +16,7 @@ pub mod limits;
 mod live;
 pub mod log;
 mod memory;
+mod node;
 mod transaction;
 mod view;
 
@@ -29,4 +30,5 @@ pub use error::Error;
 pub use ids::{Epoch, Name, PartitionId, Seq};
 pub use log::Log;
 pub use memory::{Memory, MemoryStore};
+pub use node::{LeaseTimes, Node, NodeOptions};
 pub use transaction::Transaction;

@@ -124,6 +124,16 @@ impl Live {
         Ok(Self { shared })
     }
 
+    /// The last commit.
+    pub(crate) fn newest(&self) -> Seq {
+        self.shared.newest()
+    }
+
+    /// Whether states before the newest can be read.
+    pub(crate) fn has_history(&self) -> bool {
+        self.shared.horizon.get() < self.shared.newest() || self.shared.ranges.len() > 0
+    }
+
     /// Whether it takes no changes any more.
     pub(crate) fn has_failed(&self) -> bool {
         self.shared.failed.get().is_some()

@@ -288,22 +288,32 @@ impl Partitions for Node {
         let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
         record.settings = settings;
         let swapped = self.shared.records.swap(&key, Some(&version), &record).await?;
-        let raced = || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
+        let raced =
+            || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
         swapped.ok_or_else(raced)?;
         opened.live.set(settings);
         Ok(())
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error> {
-        let below = if prefix.is_empty() { OWNERS.to_owned() } else { format!("{OWNERS}/{prefix}") };
+        let below =
+            if prefix.is_empty() { OWNERS.to_owned() } else { format!("{OWNERS}/{prefix}") };
         let parent = below.rsplit_once('/').map_or(OWNERS, |(parent, _)| parent);
-        let heads = self.shared.records.bucket.list(if prefix.is_empty() { OWNERS } else { parent });
+        let heads =
+            self.shared.records.bucket.list(if prefix.is_empty() { OWNERS } else { parent });
         let heads: Vec<_> =
             heads.try_collect().await.map_err(|error| in_bucket("list partitions", &error))?;
-        let names = heads.iter().filter_map(|head| head.key.strip_prefix(OWNERS)?.strip_prefix('/'));
+        let names =
+            heads.iter().filter_map(|head| head.key.strip_prefix(OWNERS)?.strip_prefix('/'));
         let mut found = Vec::new();
         for name in names.filter_map(|name| Name::new(name).ok()) {
-            if name.is_below(prefix) && self.shared.owner(&name).await?.is_some_and(|owner| owner.record.state != State::Removed) {
+            if name.is_below(prefix)
+                && self
+                    .shared
+                    .owner(&name)
+                    .await?
+                    .is_some_and(|owner| owner.record.state != State::Removed)
+            {
                 found.push(name);
             }
         }
@@ -321,7 +331,8 @@ impl Partitions for Node {
         let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
         record.state = State::Removed;
         record.trail.clear();
-        let raced = || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
+        let raced =
+            || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
         shared.records.swap(&key, Some(&version), &record).await?.ok_or_else(raced)?;
         *place = None;
         opened.let_go().await;

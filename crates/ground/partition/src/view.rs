@@ -5,6 +5,7 @@ mod clock;
 mod history;
 mod prefix;
 pub(crate) mod rows;
+pub(crate) mod wal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -14,8 +14,8 @@ use cairn_env::Env;
 use tokio::sync::Notify;
 
 use super::records::{Held, Lease, Read, Records};
-use crate::log::Gate;
 use crate::Error;
+use crate::log::Gate;
 
 /// One part in so many by which the rates of clocks may differ.
 const DRIFT: u32 = 20;
@@ -124,7 +124,11 @@ impl Keeper {
     }
 
     /// Renews until somebody breaks it or `done` says so. Calls `moved` whenever it holds again.
-    pub(super) async fn keep(&self, moved: impl Fn() + Send, done: impl Fn() -> bool + Send) -> Result<(), Error> {
+    pub(super) async fn keep(
+        &self,
+        moved: impl Fn() + Send,
+        done: impl Fn() -> bool + Send,
+    ) -> Result<(), Error> {
         let mut wait = self.times.busy / 3;
         while !done() {
             tokio::select! {
@@ -135,8 +139,8 @@ impl Keeper {
             if done() {
                 break;
             }
-            let rested = ns(self.env.clock.monotonic())
-                .saturating_sub(self.used_ns.load(Ordering::Acquire));
+            let rested =
+                ns(self.env.clock.monotonic()).saturating_sub(self.used_ns.load(Ordering::Acquire));
             let idle = rested > ns(IDLE_AFTER);
             let ttl = if idle { self.times.idle } else { self.times.busy };
             match self.renew(ttl, Held::Held).await {
@@ -280,7 +284,11 @@ impl Watched {
         (broken.held, broken.renewals) = (Held::Broken, broken.renewals.saturating_add(1));
         let done = records.swap(&key, Some(&version), &broken).await?.is_some();
         if done {
-            tracing::warn!(node = broken.node, life, "a node gave no sign of life: its lease is broken");
+            tracing::warn!(
+                node = broken.node,
+                life,
+                "a node gave no sign of life: its lease is broken"
+            );
         }
         Ok(done)
     }

@@ -151,14 +151,19 @@ pub(super) struct Read<T> {
 }
 
 impl Records {
-    pub(super) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Read<T>>, Error> {
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<Read<T>>, Error> {
         let object = match self.bucket.get(key).await {
             Err(cairn_bucket::Error::Missing { .. }) => return Ok(None),
             other => other.map_err(|error| in_bucket("read a partition's record", &error))?,
         };
         let corrupt = |why: String| Error::Corrupt { what: key.to_owned(), offset: 0, why };
-        let plain = self.seal.open(key, &object.bytes).map_err(|error| corrupt(error.to_string()))?;
-        let format: Format = serde_json::from_slice(&plain).map_err(|why| corrupt(why.to_string()))?;
+        let plain =
+            self.seal.open(key, &object.bytes).map_err(|error| corrupt(error.to_string()))?;
+        let format: Format =
+            serde_json::from_slice(&plain).map_err(|why| corrupt(why.to_string()))?;
         if format.format != FORMAT {
             let why = format!("format {} is of a later version of this program", format.format);
             return Err(Error::Invalid { why: format!("{key}: {why}") });

@@ -251,7 +251,13 @@ mod tests {
             Just(ValueDeletable::Tombstone),
         ];
         (bytes(), value, any::<Option<i64>>(), any::<Option<i64>>()).prop_map(
-            |(key, value, create_ts, expire_ts)| RowEntry { key, value, seq: 0, create_ts, expire_ts },
+            |(key, value, create_ts, expire_ts)| RowEntry {
+                key,
+                value,
+                seq: 0,
+                create_ts,
+                expire_ts,
+            },
         )
     }
 
