@@ -30,10 +30,13 @@ mod core;
 mod disk;
 mod driver;
 mod engine;
+mod object;
 mod part;
 mod read;
 mod replay;
 mod scan;
+mod ship;
+mod shipped;
 mod slot;
 mod writer;
 
@@ -51,6 +54,8 @@ use crate::{Epoch, Error, PartitionId};
 
 pub use disk::{Disk, RealDisk, SimDisk};
 pub use replay::{Frame, Replay};
+pub use ship::{ShipOptions, Shipper};
+pub use shipped::{Shipped, ShippedEnd, ShippedReplay};
 pub use writer::{Event, Flush, Listener, Writer, WriterStatus};
 
 use self::core::{Core, Handle};

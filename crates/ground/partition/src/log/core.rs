@@ -173,6 +173,11 @@ impl Segment {
 }
 
 impl State {
+    /// Whether the last handle is gone.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
     /// The lowest segment that somebody reads.
     pub(super) fn pinned(&self) -> u64 {
         self.pins.values().copied().min().unwrap_or(u64::MAX)
@@ -371,11 +376,14 @@ impl Core {
     }
 
     pub(super) fn release(&self, partition: PartitionId, through_id: u64) {
-        self.change(|state| {
-            if let Some(part) = state.parts.get(&partition) {
-                part.state().release(through_id);
-            }
-        });
+        let mut state = self.state();
+        if let Some(part) = state.parts.get(&partition) {
+            part.state().release(through_id);
+        }
+        if state.front_is_free() {
+            state.chores = true;
+            self.ring(&mut state);
+        }
     }
 
     /// Keeps all segments from `number` on.

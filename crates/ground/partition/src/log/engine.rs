@@ -17,8 +17,6 @@ use crate::Error;
 
 /// A group takes no more writers in once it has so many bytes.
 const GROUP_BYTES: usize = 8 << 20;
-/// What groups may have in all; a frame of more bytes is alone.
-const GROUP_BYTES_MAX: usize = 1 << 30;
 
 /// The driver's own state.
 pub(super) struct Engine {
@@ -112,7 +110,6 @@ impl Engine {
             }
             while bytes < GROUP_BYTES
                 && let Some(len) = state.frozen.front().map(|frame| frame.payload.len())
-                && (bytes == 0 || bytes + len < GROUP_BYTES_MAX)
                 && let Some(frame) = state.frozen.pop_front()
             {
                 bytes += FRAME_HEAD_BYTES + len;
@@ -124,9 +121,6 @@ impl Engine {
             drop(state);
             if more {
                 self.backlog.push_back(slot);
-                if bytes >= GROUP_BYTES {
-                    break;
-                }
             }
         }
     }
@@ -428,7 +422,8 @@ impl Engine {
 }
 
 impl super::core::State {
-    fn front_is_free(&self) -> bool {
+    /// Whether the oldest segment can be recycled.
+    pub(super) fn front_is_free(&self) -> bool {
         let Some(front) = self.segments.front() else { return false };
         let shipped =
             self.shipping.as_ref().is_none_or(|shipping| shipping.group >= front.last_group());

@@ -11,7 +11,7 @@ use super::slot::{FRAME_BYTES, Slot, SlotState};
 use crate::{Epoch, Error, PartitionId, Seq};
 
 /// What one append may have at most.
-const APPEND_BYTES_MAX: usize = 256 << 20;
+const APPEND_BYTES_MAX: usize = 64 << 20;
 
 /// Called with what happens to a writer: on the log's own thread, in order. It must be quick.
 pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;

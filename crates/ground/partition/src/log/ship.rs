@@ -1,0 +1,524 @@
+//! Shipping: what is in the log goes to the bucket, at most [`ShipOptions::lag`] later, or at once when
+//! somebody waits for it. Nothing is sent when nothing was written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_base::ErrorKind;
+use cairn_bucket::{Bucket, Error as BucketError, Seal};
+use futures::TryStreamExt as _;
+
+use super::codec::{FrameHead, GroupHead, Place, SECTOR_BYTES};
+use super::core::{Confirmed, Core, Shipping};
+use super::object::{self, Entry, Object, ObjectHead, key};
+use super::read::Reader;
+use super::replay::Span;
+use super::{Held, LifeId, Log};
+use crate::Error;
+
+/// The first pause after a PUT that failed; each is twice the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How a log is shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShipOptions {
+    /// How old what is not in the bucket may become before it is sent.
+    pub lag: Duration,
+    /// Bytes of frames in one object at most; a larger group is alone.
+    pub object_bytes: u64,
+}
+
+impl Default for ShipOptions {
+    fn default() -> Self {
+        Self { lag: Duration::from_secs(1), object_bytes: 8 << 20 }
+    }
+}
+
+/// Sends a log to a bucket, for as long as the log is open.
+#[derive(Clone)]
+pub struct Shipper {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    core: Arc<Core>,
+    store: Store,
+    options: ShipOptions,
+    /// The objects in the bucket, with what they hold where that is known.
+    objects: Mutex<BTreeMap<u64, Option<Vec<Held>>>>,
+}
+
+/// The objects of one life in a bucket.
+#[derive(Clone)]
+pub(super) struct Store {
+    pub(super) bucket: Bucket,
+    pub(super) seal: Arc<dyn Seal>,
+    pub(super) life: LifeId,
+}
+
+/// Where the next group to ship is.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    segment: u64,
+    offset: u64,
+    group: u64,
+}
+
+/// Some groups that were read.
+struct Load {
+    head: ObjectHead,
+    frames: Vec<(FrameHead, Vec<u8>)>,
+    bytes: u64,
+    next: Cursor,
+}
+
+impl fmt::Debug for Shipper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shipper").field("life", &self.shared.store.life).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// The numbers of all objects.
+    pub(super) async fn list(&self) -> Result<Vec<u64>, Error> {
+        let found = self.bucket.list(&object::prefix(self.life));
+        let heads: Vec<_> = found.try_collect().await.map_err(|error| bucket_failed(&error))?;
+        let number = |head: &cairn_bucket::Head| object::number_of(self.life, &head.key);
+        let mut numbers: Vec<u64> = heads.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The object `number`, verified; `None` when there is none.
+    pub(super) async fn get(&self, number: u64) -> Result<Option<Object>, Error> {
+        let key = key(self.life, number);
+        match self.bucket.get(&key).await {
+            Ok(found) => self.decode(number, &found.bytes).map(Some),
+            Err(BucketError::Missing { .. }) => Ok(None),
+            Err(error) => Err(bucket_failed(&error)),
+        }
+    }
+
+    fn decode(&self, number: u64, sealed: &[u8]) -> Result<Object, Error> {
+        let key = key(self.life, number);
+        let corrupt = |why: String| Error::Corrupt { what: key.clone(), offset: 0, why };
+        let opened = self.seal.open(&key, sealed).map_err(|error| match error.kind {
+            ErrorKind::Corrupt => corrupt(error.detail),
+            kind => Error::Storage { what: "open the seal of a log", why: error.detail, kind },
+        })?;
+        let decoded = Object::decode(&Bytes::from(opened));
+        let object = decoded.map_err(|bad| corrupt(bad.0.to_owned()))?;
+        if (object.head.life, object.head.number) != (self.life, number) {
+            return Err(corrupt("it is another object than its name says".to_owned()));
+        }
+        Ok(object)
+    }
+}
+
+impl Shipper {
+    /// Continues behind the last object of this log in the bucket, and goes on until the log is closed.
+    ///
+    /// # Errors
+    /// [`Error::StaleLog`]: the bucket has more of this log than the disk, or something else.
+    /// [`Error::Corrupt`]; [`Error::Storage`].
+    pub async fn start(
+        log: &Log,
+        bucket: Bucket,
+        seal: Arc<dyn Seal>,
+        options: ShipOptions,
+    ) -> Result<Self, Error> {
+        let core = Arc::clone(log.core());
+        let store = Store { bucket, seal, life: log.life() };
+        let numbers = store.list().await?;
+        let last = match numbers.last() {
+            Some(number) => store.get(*number).await?,
+            None => None,
+        };
+        let mut objects: BTreeMap<_, _> = numbers.into_iter().map(|number| (number, None)).collect();
+        if let Some(last) = &last {
+            objects.insert(last.head.number, Some(held(last)));
+        }
+        let shared = Shared { core, store, options, objects: Mutex::new(objects) };
+        let (pin, cursor) = shared.attach(last.as_ref().map(|last| last.head)).await?;
+        let shared = Arc::new(shared);
+        let (running, number) = (Arc::clone(&shared), last.map_or(0, |last| last.head.number) + 1);
+        shared.core.env.spawn.task(Box::pin(async move {
+            drop(pin);
+            running.run(cursor, number).await;
+        }));
+        Ok(Self { shared })
+    }
+
+    /// Deletes objects that nobody needs, oldest first and never the newest: all that they hold is
+    /// released. Returns how many it deleted.
+    ///
+    /// # Errors
+    /// Of the bucket. What was deleted stays so.
+    pub async fn collect(&self) -> Result<u64, Error> {
+        let mut deleted = 0;
+        loop {
+            let (number, known) = {
+                let objects = self.shared.objects();
+                match objects.first_key_value() {
+                    Some((number, known)) if objects.len() > 1 => (*number, known.clone()),
+                    _ => return Ok(deleted),
+                }
+            };
+            let known = match known {
+                Some(known) => known,
+                None => {
+                    let found = self.shared.store.get(number).await?;
+                    let known = found.as_ref().map(held).unwrap_or_default();
+                    self.shared.objects().insert(number, Some(known.clone()));
+                    known
+                }
+            };
+            if !self.shared.released(&known) {
+                return Ok(deleted);
+            }
+            let done = self.shared.store.bucket.delete(&key(self.shared.store.life, number)).await;
+            done.map_err(|error| bucket_failed(&error))?;
+            self.shared.objects().remove(&number);
+            deleted += 1;
+        }
+    }
+}
+
+fn held(object: &Object) -> Vec<Held> {
+    object.entries.iter().map(|Entry { held, .. }| *held).collect()
+}
+
+impl Shared {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<u64, Option<Vec<Held>>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Partitions that the log has forgotten had released all.
+    fn released(&self, held: &[Held]) -> bool {
+        let state = self.core.state();
+        held.iter().all(|held| {
+            let part = state.parts.get(&held.partition);
+            part.is_none_or(|part| part.state().released >= held.last_id)
+        })
+    }
+
+    fn stale(&self, number: u64, why: String) -> Error {
+        let found = key(self.store.life, number);
+        Error::StaleLog { life: hex::encode(self.store.life.0), found, why }
+    }
+
+    /// From now on the log keeps what is not in the bucket.
+    async fn attach(
+        &self,
+        last: Option<ObjectHead>,
+    ) -> Result<(super::core::Pin, Cursor), Error> {
+        let pin = {
+            let mut state = self.core.state();
+            self.core.pin(&mut state, 0)
+        };
+        let group = last.map_or(0, |last| last.last_group);
+        if let Some(last) = last {
+            self.check(&last).await?;
+        }
+        let cursor = self.find(group + 1).await?.map_or_else(|| self.end(), |(cursor, _)| cursor);
+        let now = self.core.env.clock.monotonic();
+        self.core.change(|state| {
+            let mut shipping = Shipping { group, ..Shipping::default() };
+            for segment in state.segments.iter().filter(|segment| segment.number >= cursor.segment) {
+                let whole = segment.number > cursor.segment;
+                let from = if whole { SECTOR_BYTES as u64 } else { cursor.offset };
+                shipping.unshipped_bytes += segment.used - from;
+            }
+            let all = state.segments.back().map_or(0, |last| last.last_group());
+            if all > group {
+                shipping.marks.push_back((all, now));
+            } else {
+                shipping.group = all;
+            }
+            state.shipping = Some(shipping);
+        });
+        Ok((pin, cursor))
+    }
+
+    /// The object `last` was made of this log.
+    async fn check(&self, last: &ObjectHead) -> Result<(), Error> {
+        let all = self.end().group - 1;
+        if last.last_group > all {
+            let why = format!("it ends with group {}, the disk with group {all}", last.last_group);
+            return Err(self.stale(last.number, why));
+        }
+        match self.find(last.last_group).await? {
+            Some((_, local)) if local.mark != last.mark => {
+                let why = format!("group {} on the disk is another one", last.last_group);
+                Err(self.stale(last.number, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the group will be that is next.
+    fn end(&self) -> Cursor {
+        let state = self.core.state();
+        let last = state.segments.back().expect("a log has a segment");
+        Cursor { segment: last.number, offset: last.used, group: last.next_group }
+    }
+
+    /// Where `group` is, or the first one after it; `None` when it is still to be written.
+    async fn find(&self, group: u64) -> Result<Option<(Cursor, GroupHead)>, Error> {
+        let span = {
+            let state = self.core.state();
+            let holds = state.segments.iter().find(|segment| {
+                segment.next_group > group && segment.next_group > segment.first_group
+            });
+            holds.map(|segment| Span {
+                number: segment.number,
+                name: segment.name.clone(),
+                from: SECTOR_BYTES as u64,
+                to: segment.used,
+            })
+        };
+        let Some(span) = span else { return Ok(None) };
+        let core = Arc::clone(&self.core);
+        self.reading(move || {
+            let place = Place { life: core.life, segment: span.number };
+            let mut reader = Reader::new(&core.disk, &span.name, place, span.to);
+            let mut offset = span.from;
+            loop {
+                let head = reader.group(offset).map_err(|stop| stop.corrupt(&reader))?;
+                if head.number >= group {
+                    let cursor = Cursor { segment: span.number, offset, group: head.number };
+                    return Ok(Some((cursor, head)));
+                }
+                offset += head.bytes();
+            }
+        })
+        .await
+    }
+
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let run = self.core.env.spawn.run(read).await;
+        run.unwrap_or_else(|lost| {
+            let (what, kind) = ("read the log", ErrorKind::Retry);
+            Err(Error::Storage { what, why: lost.to_string(), kind })
+        })
+    }
+
+    async fn run(&self, mut cursor: Cursor, mut number: u64) {
+        while self.due().await {
+            match self.ship(cursor, number).await {
+                Ok(Some(next)) => (cursor, number) = (next, number + 1),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "the log can not be shipped any more");
+                    return self.core.poison(error);
+                }
+            }
+        }
+    }
+
+    /// Waits until something should be sent; `false` when the log has ended.
+    async fn due(&self) -> bool {
+        loop {
+            let (oldest, hurry) = {
+                let state = self.core.state();
+                if state.failed.is_some() || state.is_abandoned() {
+                    return false;
+                }
+                let oldest = state.shipping.as_ref().and_then(|shipping| shipping.marks.front());
+                (oldest.map(|(_, at)| *at), state.closing)
+            };
+            let hurry = hurry || self.core.ship_waiting.load(Ordering::Relaxed) > 0;
+            let Some(oldest) = oldest else {
+                self.core.ship.notified().await;
+                continue;
+            };
+            let age = self.core.env.clock.monotonic().saturating_sub(oldest);
+            if hurry || age >= self.options.lag {
+                return true;
+            }
+            tokio::select! {
+                biased;
+                () = self.core.ship.notified() => {}
+                () = self.core.env.clock.sleep(self.options.lag - age) => {}
+            }
+        }
+    }
+
+    /// Sends the next object. `None` when the log ended before.
+    async fn ship(&self, cursor: Cursor, number: u64) -> Result<Option<Cursor>, Error> {
+        let load = self.load(cursor, number).await?;
+        let (head, bytes, next) = (load.head, load.bytes, load.next);
+        let key = key(self.store.life, number);
+        let encoded = object::encode(&head, load.frames);
+        let object = Object::decode(&Bytes::from(encoded.clone()));
+        let object = object.expect("what was encoded is decoded");
+        let sealed = Bytes::from(self.store.seal.seal(&key, &encoded));
+        drop(encoded);
+        let mut pause = PAUSE_MIN;
+        loop {
+            let error = match self.store.bucket.create(&key, sealed.clone()).await {
+                Ok(_) => break,
+                Err(error) => error,
+            };
+            if matches!(error, BucketError::Exists { .. } | BucketError::InDoubt { .. }) {
+                match self.resolve(number, &head, &sealed).await {
+                    Ok(Some(Ours::This)) => break,
+                    Ok(Some(Ours::Earlier(object, next, bytes))) => {
+                        self.done(&object, bytes);
+                        return Ok(Some(next));
+                    }
+                    Ok(None) => {}
+                    Err(error) if error.kind() == ErrorKind::Retry => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            tracing::warn!(%error, key, "an object of the log was not sent; it is tried again");
+            self.core.env.clock.sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+            let state = self.core.state();
+            if state.failed.is_some() || state.is_abandoned() {
+                return Ok(None);
+            }
+        }
+        self.done(&object, bytes);
+        Ok(Some(next))
+    }
+
+    /// What stands where the object should be: this one, or one that an earlier process of this log sent
+    /// without an answer; `None` when nothing does.
+    async fn resolve(
+        &self,
+        number: u64,
+        head: &ObjectHead,
+        sealed: &Bytes,
+    ) -> Result<Option<Ours>, Error> {
+        let key = key(self.store.life, number);
+        let found = match self.store.bucket.get(&key).await {
+            Ok(found) => found.bytes,
+            Err(BucketError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(bucket_failed(&error)),
+        };
+        if found == *sealed {
+            return Ok(Some(Ours::This));
+        }
+        let object = self.store.decode(number, &found)?;
+        self.check(&object.head).await?;
+        if object.head.first_group != head.first_group {
+            let (theirs, ours) = (object.head.first_group, head.first_group);
+            let why = format!("it begins with group {theirs}, and the disk continues with {ours}");
+            return Err(self.stale(number, why));
+        }
+        let first = self.find(object.head.first_group).await?;
+        let next = self.find(object.head.last_group + 1).await?;
+        let next = next.map_or_else(|| self.end(), |(cursor, _)| cursor);
+        let bytes = first.map_or(0, |(first, _)| self.between(first, next));
+        Ok(Some(Ours::Earlier(object, next, bytes)))
+    }
+
+    /// Bytes of groups from one place to another.
+    fn between(&self, from: Cursor, to: Cursor) -> u64 {
+        let state = self.core.state();
+        let inside = |number| from.segment <= number && number <= to.segment;
+        let bytes = state.segments.iter().filter(|segment| inside(segment.number)).map(|segment| {
+            let begin =
+                if segment.number == from.segment { from.offset } else { SECTOR_BYTES as u64 };
+            let end = if segment.number == to.segment { to.offset } else { segment.used };
+            end.saturating_sub(begin)
+        });
+        bytes.sum()
+    }
+
+    /// An object is in the bucket.
+    fn done(&self, object: &Object, bytes: u64) {
+        self.objects().insert(object.head.number, Some(held(object)));
+        let group = object.head.last_group;
+        let frame = |entry: &Entry| (entry.held.partition, entry.held.epoch, entry.held.last_id);
+        let frames = object.entries.iter().map(frame).collect();
+        self.core.change(|state| {
+            if let Some(shipping) = state.shipping.as_mut() {
+                shipping.group = group;
+                shipping.unshipped_bytes = shipping.unshipped_bytes.saturating_sub(bytes);
+                while shipping.marks.front().is_some_and(|(last, _)| *last <= group) {
+                    shipping.marks.pop_front();
+                }
+            }
+            state.confirmed.push(Confirmed { group, frames });
+        });
+    }
+
+    /// Reads what goes into the next object: at least one group.
+    async fn load(&self, cursor: Cursor, number: u64) -> Result<Load, Error> {
+        let spans: Vec<Span> = {
+            let state = self.core.state();
+            let rest = state.segments.iter().filter(|segment| segment.number >= cursor.segment);
+            let span = |segment: &super::core::Segment| Span {
+                number: segment.number,
+                name: segment.name.clone(),
+                from: if segment.number == cursor.segment {
+                    cursor.offset
+                } else {
+                    SECTOR_BYTES as u64
+                },
+                to: segment.used,
+            };
+            rest.map(span).collect()
+        };
+        let (core, max) = (Arc::clone(&self.core), self.options.object_bytes);
+        let life = self.store.life;
+        self.reading(move || {
+            let (first_group, last_group) = (cursor.group, cursor.group);
+            let head = ObjectHead { life, number, first_group, last_group, wall_ns: 0, mark: 0 };
+            let mut load = Load { head, frames: Vec::new(), bytes: 0, next: cursor };
+            for span in spans {
+                if !load.span(&core, &span, max)? {
+                    break;
+                }
+            }
+            Ok(load)
+        })
+        .await
+    }
+}
+
+/// Whose object it is that stands in the way.
+enum Ours {
+    This,
+    Earlier(Object, Cursor, u64),
+}
+
+impl Load {
+    /// Takes the groups of a span as far as they go in; whether all did.
+    fn span(&mut self, core: &Core, span: &Span, max: u64) -> Result<bool, Error> {
+        let place = Place { life: core.life, segment: span.number };
+        let mut reader = Reader::new(&core.disk, &span.name, place, span.to);
+        (self.next.segment, self.next.offset) = (span.number, span.from);
+        while self.next.offset < span.to {
+            let group = reader.group(self.next.offset).map_err(|stop| stop.corrupt(&reader))?;
+            if !self.frames.is_empty() && self.bytes + group.bytes() > max {
+                return Ok(false);
+            }
+            let take = |head, payload| self.frames.push((head, payload));
+            let read = reader.frames(self.next.offset, &group, |_| true, take);
+            read.map_err(|stop| stop.corrupt(&reader))?;
+            self.bytes += group.bytes();
+            self.head.last_group = group.number;
+            (self.head.wall_ns, self.head.mark) = (group.wall_ns, group.mark);
+            (self.next.offset, self.next.group) =
+                (self.next.offset + group.bytes(), group.number + 1);
+        }
+        Ok(true)
+    }
+}
+
+pub(super) fn bucket_failed(error: &BucketError) -> Error {
+    let why = error.to_string();
+    Error::Storage { what: "use the log in the bucket", why, kind: error.kind() }
+}
