@@ -90,7 +90,8 @@ pub(super) async fn operations(subject: &dyn Subject) {
     assert_eq!(super::all(&partition, KeyRange::all(), At::Durable).await.len(), COMMIT_OPS_MAX);
     commit.ops.push(Op::Delete { key: "x".into() });
     too_large(&partition, commit, COMMIT_OPS_MAX).await;
-    let ranges = vec![Op::DeleteRange(KeyRange::all()); COMMIT_OPS_MAX];
+    let one = |number: usize| Op::DeleteRange(KeyRange::one(number.to_string().as_bytes()));
+    let ranges = (0..COMMIT_OPS_MAX).map(one).collect();
     make(&partition, Commit { ops: ranges, ..Commit::default() }).await;
     assert!(super::all(&partition, KeyRange::all(), At::Durable).await.is_empty());
 }

@@ -192,7 +192,6 @@ fn any_step() -> BoxedStrategy<Step> {
 }
 
 /// Scripts of at most `count` steps.
-#[must_use]
 pub fn steps(count: usize) -> BoxedStrategy<Vec<Step>> {
     vec(any_step(), 1..=count.max(1)).boxed()
 }

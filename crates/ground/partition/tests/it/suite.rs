@@ -31,7 +31,7 @@ async fn memory_passes_the_suite() {
 
 #[tokio::test(start_paused = true)]
 async fn memory_is_what_the_oracle_is() {
-    for seed in 0..300 {
+    for seed in 0..2000 {
         random(in_memory, seed, 200).await;
     }
 }
