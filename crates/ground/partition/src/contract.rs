@@ -120,8 +120,8 @@ pub struct Page {
 /// What an acknowledged commit has become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
-    /// Its position. A commit without changes takes none, and has that of the last one before it. One
-    /// whose changes had nothing to remove takes one.
+    /// Its position. A commit without changes, or of empty ranges alone, takes none, and has that of the
+    /// last one before it. One whose changes found nothing to remove takes one.
     pub seq: Seq,
 }
 
@@ -170,7 +170,8 @@ pub struct Status {
     pub newest: Seq,
     /// The last commit that is acknowledged.
     pub durable: Seq,
-    /// The oldest state that can be read; watches begin after it at the earliest.
+    /// No state before this one can be read, and no watch begins before it. The states from here on can,
+    /// as long as they were the present at some time within the window.
     pub oldest: Seq,
     /// What was chosen.
     pub settings: Settings,
@@ -195,8 +196,8 @@ pub struct Status {
 /// what was there then.
 ///
 /// # History
-/// What was there within the last [`Settings::history_ms`] can be read and watched; what is older is
-/// forgotten at some later time ([`Status::oldest`]).
+/// States that were the present within the last [`Settings::history_ms`] can be read, and watches can
+/// begin after them. What is older may be gone at once, and is some time later ([`Status::oldest`]).
 ///
 /// # Cancellation
 /// Dropping the future of a commit neither makes nor undoes it. Everything else is cancel safe.

@@ -183,6 +183,12 @@ impl Oracle {
         (last(&|state| state.made.after_ms), last(&|state| state.made.before_ms))
     }
 
+    /// Whether a state may be gone: it was not the present after `time_ms`.
+    pub(super) fn may_be_gone(&self, seq: Seq, time_ms: u64) -> bool {
+        let next = self.states.get(seq.0 as usize + 1);
+        next.is_some_and(|next| next.made.before_ms <= time_ms)
+    }
+
     /// Whether a transaction that read these at `at` must, or may, be told of a conflict.
     pub(super) fn conflict(&self, at: Seq, reads: &[KeyRange], now_ms: u64) -> (bool, bool) {
         let (then, now) = (self.entries(at), self.entries(self.newest()));

@@ -72,7 +72,10 @@ async fn spike() {
         println!("get {round} {:?} each", t.elapsed() / 100_000);
         let t = Instant::now();
         for i in 0..100_000u64 {
-            let k = rows::version_key(&key(i.wrapping_mul(7919) % n), Seq((i.wrapping_mul(7919) % n) / 1000 + 1));
+            let k = rows::version_key(
+                &key(i.wrapping_mul(7919) % n),
+                Seq((i.wrapping_mul(7919) % n) / 1000 + 1),
+            );
             assert!(live.shared.view.row(&k).await.unwrap().is_some());
         }
         println!("raw get {round} {:?} each", t.elapsed() / 100_000);
@@ -83,7 +86,14 @@ async fn spike() {
             live.scan(&s).await.unwrap();
         }
         println!("scan100 {round} {:?} each", t.elapsed() / 1000);
-        live.shared.view.db.flush_with_options(slatedb::config::FlushOptions { flush_type: slatedb::config::FlushType::MemTable }).await.unwrap();
+        live.shared
+            .view
+            .db
+            .flush_with_options(slatedb::config::FlushOptions {
+                flush_type: slatedb::config::FlushType::MemTable,
+            })
+            .await
+            .unwrap();
     }
     for clients in [1, 32, 256] {
         let t = Instant::now();
@@ -93,7 +103,9 @@ async fn spike() {
             tasks.push(tokio::spawn(async move {
                 let mut k = 0;
                 while t.elapsed() < Duration::from_secs(3) {
-                    live.commit(Commit::new().put(format!("{c}-{k}"), vec![1u8; 128])).await.unwrap();
+                    live.commit(Commit::new().put(format!("{c}-{k}"), vec![1u8; 128]))
+                        .await
+                        .unwrap();
                     k += 1;
                 }
                 k

@@ -45,7 +45,7 @@ impl Player<'_> {
         };
         let gone = matches!(error, Some(Error::Gone { .. }));
         match (gone, error) {
-            (true, _) if seq < self.partition.status().oldest => Ok(None),
+            (true, _) if self.may_be_gone(seq) => Ok(None),
             (_, Some(error)) => Err(error.to_string()),
             (_, None) if seq < oldest => Err(format!("it shows what is older than {oldest}")),
             (_, None) => Ok(Some(seq)),

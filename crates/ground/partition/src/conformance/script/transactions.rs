@@ -55,7 +55,7 @@ impl Player<'_> {
     fn lives(&self, open: &OpenTransaction, error: Option<&Error>) -> Result<bool, String> {
         match error {
             None => Ok(true),
-            Some(Error::Gone { .. }) if open.at < self.partition.status().oldest => Ok(false),
+            Some(Error::Gone { .. }) if self.may_be_gone(open.at) => Ok(false),
             Some(error) => Err(error.to_string()),
         }
     }
@@ -138,7 +138,7 @@ impl Player<'_> {
             return if seq == at { Ok(()) } else { Err(format!("it only read {at}, not {seq}")) };
         }
         let (must, may) = self.oracle.conflict(at, &reads, span.after_ms);
-        let gone = at < self.partition.status().oldest;
+        let gone = self.may_be_gone(at);
         match made {
             Err(Error::Conflict { .. }) if may => Ok(()),
             Err(Error::Gone { .. }) if gone => Ok(()),
