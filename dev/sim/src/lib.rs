@@ -1,4 +1,4 @@
-//! Deterministic simulation of datasets on a faulty bucket.
+//! Deterministic simulation: datasets on a faulty bucket, and partitions.
 //!
 //! The real code (`Datasets`, `Blocks`, sessions, refs, collection) runs on a current-thread runtime
 //! with paused time over one memory bucket behind `cairn_bucket::Faulty`, plain or encrypted. Several
@@ -15,6 +15,8 @@
 //! - BLOCKS-4 once all is quiet, collections leave nothing that no ref reaches;
 //! - DATASETS-2 what a client forges is refused.
 //!
+//! [`partition`] simulates partitions in the same way, with checkers of its own.
+//!
 //! Absent on purpose: real processes and real disks; what the network of a node does.
 
 #![forbid(unsafe_code)]
@@ -23,6 +25,7 @@ mod actor;
 pub mod check;
 mod model;
 mod node;
+pub mod partition;
 mod trees;
 mod world;
 

@@ -1,20 +1,34 @@
-//! `cargo run -p cairn-sim -- [--seed N] [--seeds COUNT] [--steps N] [--verbose]`
+//! `cargo run -p cairn-sim -- [--seed N] [--seeds COUNT] [--steps N] [--verbose]`, and
+//! `cargo run -p cairn-sim -- partition [--seed N] [--seeds COUNT] [--verbose]`
 
-use cairn_sim::{Plan, STEPS};
-use clap::Parser;
+use anyhow::Context as _;
+use cairn_sim::{Plan, STEPS, partition};
+use clap::{Args, Parser, Subcommand};
 
-/// Runs the datasets engine on a faulty bucket, seed by seed.
+/// Runs the datasets engine on a faulty bucket, or a partition, seed by seed.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    datasets: Datasets,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Clients at work on a partition, and a check of all they were told.
+    Partition(Partition),
+}
+
+#[derive(Args)]
+struct Seeds {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many seeds, one after the other.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// Operations of each actor in each epoch.
-    #[arg(long, default_value_t = STEPS)]
-    steps: u32,
     /// Print what happens.
     #[arg(long)]
     verbose: bool,
@@ -23,28 +37,84 @@ struct Arguments {
     keep_going: bool,
 }
 
+#[derive(Args)]
+struct Datasets {
+    #[command(flatten)]
+    seeds: Seeds,
+    /// Operations of each actor in each epoch.
+    #[arg(long, default_value_t = STEPS)]
+    steps: u32,
+}
+
+#[derive(Args)]
+struct Partition {
+    #[command(flatten)]
+    seeds: Seeds,
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let (mut requests, mut failed) = (0, 0);
-    let mut counts = cairn_sim::Counts::default();
-    for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
-        let plan = Plan { seed, steps: arguments.steps, verbose: arguments.verbose };
-        match cairn_sim::run(plan) {
-            Ok(report) => {
-                requests += report.requests;
-                counts.add(&report.counts);
-                if arguments.seeds == 1 {
-                    println!("seed {seed}: trace {:016x}", report.trace);
-                }
-            }
-            Err(failure) if arguments.keep_going => {
-                failed += 1;
-                println!("seed {seed}: {failure}");
-            }
-            Err(failure) => return Err(failure.into()),
-        }
+    match arguments.what {
+        None => datasets(&arguments.datasets),
+        Some(What::Partition(arguments)) => partitions(&arguments.seeds),
     }
-    println!("{} seeds, {failed} failed, {requests} requests, {counts:?}", arguments.seeds);
+}
+
+fn datasets(arguments: &Datasets) -> anyhow::Result<()> {
+    let (mut requests, mut counts) = (0, cairn_sim::Counts::default());
+    let failed = arguments.seeds.run(|seed| {
+        let plan = Plan { seed, steps: arguments.steps, verbose: arguments.seeds.verbose };
+        let report = cairn_sim::run(plan)?;
+        requests += report.requests;
+        counts.add(&report.counts);
+        Ok(report.trace)
+    })?;
+    let seeds = arguments.seeds.seeds;
+    println!("{seeds} seeds, {failed} failed, {requests} requests, {counts:?}");
     anyhow::ensure!(failed == 0, "{failed} seeds failed");
     Ok(())
+}
+
+fn partitions(seeds: &Seeds) -> anyhow::Result<()> {
+    let mut counts = partition::Counts::default();
+    let failed = seeds.run(|seed| {
+        if seeds.verbose {
+            print(seed)?;
+        }
+        let report = partition::run(seed)?;
+        counts.add(&report.counts);
+        Ok(report.trace)
+    })?;
+    println!("{} seeds, {failed} failed, {counts:?}", seeds.seeds);
+    anyhow::ensure!(failed == 0, "{failed} seeds failed");
+    Ok(())
+}
+
+/// Prints what the clients of a seed did.
+fn print(seed: u64) -> anyhow::Result<()> {
+    let history = partition::record(seed, None).map_err(|broken| anyhow::anyhow!("{broken}"));
+    for (number, operation) in history.context("the run did not end")?.numbered() {
+        let partition::history::Operation { client, begun, ended, call, answer, .. } = operation;
+        println!("{number:>5} client {client} {begun:>5}..{ended:<5} {call:?}: {answer:?}");
+    }
+    Ok(())
+}
+
+impl Seeds {
+    /// Runs each seed; how many failed.
+    fn run(&self, mut run: impl FnMut(u64) -> anyhow::Result<u64>) -> anyhow::Result<u64> {
+        let mut failed = 0;
+        for seed in self.seed..self.seed.saturating_add(self.seeds) {
+            match run(seed) {
+                Ok(trace) if self.seeds == 1 => println!("seed {seed}: trace {trace:016x}"),
+                Ok(_) => {}
+                Err(failure) if self.keep_going => {
+                    failed += 1;
+                    println!("seed {seed}: {failure}");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(failed)
+    }
 }

@@ -41,7 +41,7 @@ impl Settings {
     /// Fails when they make no sense.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::Invalid`].
     pub fn check(&self) -> Result<(), Error> {
         if u128::from(self.history_ms) > HISTORY_MAX.as_millis() {
             let why =
@@ -60,7 +60,7 @@ pub enum At {
     Durable,
     /// The newest, which may not be durable yet and may never be: it must not leave the process.
     Newest,
-    /// After this commit.
+    /// After this commit. After the newest one it is the present, in which nothing is that is over.
     Seq(Seq),
     /// After the last commit at or before this time, in milliseconds since 1970.
     TimeMs(u64),
@@ -86,7 +86,8 @@ pub struct Scan {
     pub range: KeyRange,
     /// From the last key to the first.
     pub reverse: bool,
-    /// Entries at most; [`crate::limits::SCAN_ENTRIES_MAX`] at most.
+    /// Entries at most, from 1 to [`crate::limits::SCAN_ENTRIES_MAX`]: what is outside counts as the
+    /// nearer end.
     pub limit: usize,
     /// Leave values out.
     pub keys_only: bool,
@@ -119,7 +120,8 @@ pub struct Page {
 /// What an acknowledged commit has become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
-    /// Its position; of a commit that changed nothing, that of the last one before it.
+    /// Its position. A commit without changes, or of empty ranges alone, takes none, and has that of the
+    /// last one before it. One whose changes found nothing to remove takes one.
     pub seq: Seq,
 }
 
@@ -153,8 +155,9 @@ pub enum What {
 /// A part of a watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// All changes after the position that was asked for, to `upto`, in the order of commits. A commit
-    /// is here whole or not at all.
+    /// All changes after the position that was asked for, to `upto`, in the order of commits, and of
+    /// one commit in an order that leads from the state before it to the one after it. A commit is here
+    /// whole or not at all. What a commit removed that was not there may be here too.
     pub changes: Vec<Change>,
     /// Where the next part begins after.
     pub upto: Seq,
@@ -167,7 +170,8 @@ pub struct Status {
     pub newest: Seq,
     /// The last commit that is acknowledged.
     pub durable: Seq,
-    /// The oldest state that can be read; watches begin after it at the earliest.
+    /// No state before this one can be read, and no watch begins before it. The states from here on can,
+    /// as long as they were the present at some time within the window.
     pub oldest: Seq,
     /// What was chosen.
     pub settings: Settings,
@@ -187,8 +191,13 @@ pub struct Status {
 ///
 /// # Time to live
 /// An entry is over at its time by this partition's clock, which never goes back: from then on no read
-/// of the present shows it, and within a few seconds a watch tells it. Reads of the past show what was
-/// there then.
+/// of the present shows it, to conditions it is absent, and within a few seconds a commit of the
+/// partition's own removes it, which a watch tells. Reads of the past, states before that commit, show
+/// what was there then.
+///
+/// # History
+/// States that were the present within the last [`Settings::history_ms`] can be read, and watches can
+/// begin after them. What is older may be gone at once, and is some time later ([`Status::oldest`]).
 ///
 /// # Cancellation
 /// Dropping the future of a commit neither makes nor undoes it. Everything else is cancel safe.
@@ -217,8 +226,9 @@ pub trait Partition: Send + Sync + 'static {
     /// Makes all changes of `commit`, or none.
     ///
     /// # Errors
-    /// [`Error::Condition`], [`Error::Conflict`], [`Error::Busy`], [`Error::Full`] and limits: nothing
-    /// was changed. [`Error::InDoubt`], [`Error::Fenced`], [`Error::Closed`]: it may have been.
+    /// [`Error::Condition`], [`Error::Conflict`], [`Error::Gone`] and [`Error::Future`] for the state
+    /// that was read, [`Error::Busy`], [`Error::Full`] and limits: nothing was changed. That something
+    /// was removed which was not there may count as a conflict. [`Error::InDoubt`], [`Error::Fenced`], [`Error::Closed`]: it may have been.
     async fn commit(&self, commit: Commit) -> Result<Committed, Error>;
 
     /// The acknowledged changes after `after`, in order and without gaps; when there are none yet,
@@ -266,7 +276,9 @@ pub trait Partitions: Send + Sync + 'static {
     /// When the bucket cannot be read.
     async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error>;
 
-    /// Removes a partition with all it holds. It cannot be brought back.
+    /// Removes a partition with all it holds. It cannot be brought back. Handles of it, and what waits
+    /// in them, fail from then on with [`Error::Missing`] or [`Error::Closed`], also when another one of
+    /// its name is made.
     ///
     /// # Errors
     /// As [`Partitions::open`].

@@ -38,8 +38,9 @@ struct State {
     /// Versions of each key, oldest first.
     keys: BTreeMap<Bytes, Vec<Version>>,
     changes: Vec<Change>,
-    /// When each commit after the oldest was made.
+    /// When the oldest state's commit, and each after it, was made.
     times: BTreeMap<Seq, u64>,
+    removed: bool,
 }
 
 impl Memory {
@@ -62,6 +63,12 @@ impl Memory {
         }
         state.forget();
         state
+    }
+
+    /// The state, unless the partition was removed.
+    fn open(&self) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.state();
+        if state.removed { Err(self.name.missing()) } else { Ok(state) }
     }
 
     fn page(&self, state: &State, scan: &Scan, at: Seq, after: Option<&Bytes>) -> Page {
@@ -114,10 +121,7 @@ impl State {
     fn seq_at(&self, time_ms: u64) -> Result<Seq, Error> {
         let later = self.times.iter().find(|(_, made)| **made > time_ms);
         let found = later.map_or(self.newest, |(seq, _)| Seq(seq.0 - 1));
-        if found < self.oldest {
-            return Err(Error::Gone { asked: found, oldest: self.oldest });
-        }
-        Ok(found)
+        self.at(At::Seq(found))
     }
 
     fn current(&self, key: &[u8]) -> Option<Entry> {
@@ -142,9 +146,11 @@ impl State {
     fn forget(&mut self) {
         let before = self.now_ms.saturating_sub(self.settings.history_ms);
         let old = self.times.iter().take_while(|(_, made)| **made < before).last();
-        let Some(oldest) = old.map(|(seq, _)| *seq) else { return };
+        let Some(oldest) = old.map(|(seq, _)| *seq).filter(|seq| *seq > self.oldest) else {
+            return;
+        };
         self.oldest = oldest;
-        self.times = self.times.split_off(&oldest.next());
+        self.times = self.times.split_off(&oldest);
         self.changes.retain(|change| change.seq > oldest);
         self.keys.retain(|_, versions| {
             let seen = versions.partition_point(|(seq, _)| *seq <= oldest);
@@ -264,7 +270,7 @@ impl Partition for Memory {
 
     async fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, Error> {
         check_key(key)?;
-        let state = self.state();
+        let state = self.open()?;
         let at = state.at(at)?;
         let found = state.keys.get_key_value(key);
         Ok(found.and_then(|(key, versions)| entry(key, versions, at)))
@@ -272,7 +278,7 @@ impl Partition for Memory {
 
     async fn scan(&self, scan: &Scan) -> Result<Page, Error> {
         scan.range.check()?;
-        let state = self.state();
+        let state = self.open()?;
         let opened = scan.cursor.as_ref().map(|cursor| cursor.open(self.id, scan)).transpose()?;
         let at = opened.as_ref().map_or(scan.at, |(at, _)| At::Seq(*at));
         let at = state.at(at)?;
@@ -282,7 +288,7 @@ impl Partition for Memory {
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         commit.check()?;
         let commit = commit.effective();
-        let mut state = self.state();
+        let mut state = self.open()?;
         state.check(&commit)?;
         if !commit.ops.is_empty() {
             let seq = state.begin();
@@ -294,28 +300,28 @@ impl Partition for Memory {
 
     async fn changes(&self, after: Seq, wait: Duration) -> Result<Changes, Error> {
         const LOOK: Duration = Duration::from_millis(250);
-        let mut left = wait.min(WATCH_WAIT_MAX);
+        let end = self.env.clock.monotonic().saturating_add(wait.min(WATCH_WAIT_MAX));
         loop {
             let moved = self.moved.notified();
             let mut moved = std::pin::pin!(moved);
             moved.as_mut().enable();
-            let told = self.state().after(after)?;
+            let told = self.open()?.after(after)?;
+            let left = end.saturating_sub(self.env.clock.monotonic());
             if !told.changes.is_empty() || left.is_zero() {
                 return Ok(told);
             }
             // In between, time may end what has an end.
-            let look = left.min(LOOK);
-            let sleep = self.env.clock.sleep(look);
+            let sleep = self.env.clock.sleep(left.min(LOOK));
             tokio::select! {
                 biased;
                 () = moved => {}
-                () = sleep => left -= look,
+                () = sleep => {}
             }
         }
     }
 
     async fn seq_at(&self, time_ms: u64) -> Result<Seq, Error> {
-        self.state().seq_at(time_ms)
+        self.open()?.seq_at(time_ms)
     }
 }
 
@@ -368,6 +374,9 @@ impl Partitions for MemoryStore {
     }
 
     async fn remove(&self, name: &Name) -> Result<(), Error> {
-        self.partitions().remove(name).map(drop).ok_or_else(|| name.missing())
+        let found = self.partitions().remove(name).ok_or_else(|| name.missing())?;
+        found.state().removed = true;
+        found.moved.notify_waiters();
+        Ok(())
     }
 }

@@ -100,8 +100,9 @@ impl Transaction {
     /// [`Error::TooLarge`] after too many changes.
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<(), Error> {
         let (key, value) = (key.into(), value.into());
-        self.own.insert(key.clone(), Some((value.clone(), None)));
-        self.change(Op::Put { key, value, expires_ms: None })
+        self.change(Op::Put { key: key.clone(), value: value.clone(), expires_ms: None })?;
+        self.own.insert(key, Some((value, None)));
+        Ok(())
     }
 
     /// Removes a key, when the transaction commits.
@@ -110,8 +111,9 @@ impl Transaction {
     /// [`Error::TooLarge`] after too many changes.
     pub fn delete(&mut self, key: impl Into<Bytes>) -> Result<(), Error> {
         let key = key.into();
-        self.own.insert(key.clone(), None);
-        self.change(Op::Delete { key })
+        self.change(Op::Delete { key: key.clone() })?;
+        self.own.insert(key, None);
+        Ok(())
     }
 
     /// Removes a range, when the transaction commits.
@@ -119,9 +121,10 @@ impl Transaction {
     /// # Errors
     /// [`Error::TooLarge`] after too many changes.
     pub fn delete_range(&mut self, range: KeyRange) -> Result<(), Error> {
+        self.change(Op::DeleteRange(range.clone()))?;
         self.own.retain(|key, _| !range.contains(key));
-        self.deleted.push(range.clone());
-        self.change(Op::DeleteRange(range))
+        self.deleted.push(range);
+        Ok(())
     }
 
     /// Makes the changes, if nothing that was read has changed.
