@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use crate::error::at_most;
 use crate::limits::{
-    COMMIT_BYTES_MAX, COMMIT_OPS_MAX, CONDITIONS_MAX, KEY_BYTES_MAX, READS_MAX, VALUE_BYTES_MAX,
+    COMMIT_BYTES_MAX, COMMIT_OPS_MAX, COMMIT_RANGES_MAX, CONDITIONS_MAX, KEY_BYTES_MAX, READS_MAX,
+    VALUE_BYTES_MAX,
 };
 use crate::{Durable, Error, Seq};
 
@@ -218,6 +219,8 @@ impl Commit {
     /// [`Error::EmptyKey`], [`Error::TooLarge`].
     pub fn check(&self) -> Result<(), Error> {
         at_most("the commit", self.ops.len(), COMMIT_OPS_MAX, "changes")?;
+        let ranges = self.ops.iter().filter(|op| matches!(op, Op::DeleteRange(_))).count();
+        at_most("the commit", ranges, COMMIT_RANGES_MAX, "deleted ranges")?;
         at_most("the commit", self.conditions.len(), CONDITIONS_MAX, "conditions")?;
         self.ops.iter().try_for_each(Op::check)?;
         self.conditions.iter().try_for_each(|condition| check_key(&condition.key))?;

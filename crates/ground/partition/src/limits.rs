@@ -8,6 +8,8 @@ pub const KEY_BYTES_MAX: usize = 4096;
 pub const VALUE_BYTES_MAX: usize = 4 << 20;
 /// Changes in one commit at most.
 pub const COMMIT_OPS_MAX: usize = 10_000;
+/// Deleted ranges in one commit at most.
+pub const COMMIT_RANGES_MAX: usize = 100;
 /// Bytes of keys and values in one commit at most.
 pub const COMMIT_BYTES_MAX: usize = 16 << 20;
 /// Conditions in one commit at most.
@@ -23,6 +25,6 @@ pub const CHANGES_MAX: usize = 10_000;
 /// How long one answer of a watch may be waited for.
 pub const WATCH_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a partition's name at most.
-pub const NAME_BYTES_MAX: usize = 256;
+pub const NAME_BYTES_MAX: usize = 255;
 /// The history window at most.
 pub const HISTORY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -8,6 +8,7 @@ mod ranges;
 mod read;
 mod sequencer;
 mod tail;
+mod warm;
 mod watch;
 
 #[cfg(test)]
@@ -30,6 +31,8 @@ use crate::{
 use ranges::Ranges;
 use sequencer::{Message, Request};
 use tail::Tail;
+pub(crate) use warm::Warm;
+use warm::WarmPart;
 
 /// Commits that may wait for their turn.
 const QUEUE_COMMITS_MAX: usize = 4096;
@@ -53,6 +56,8 @@ pub(crate) struct Opening {
     pub(crate) settings: Settings,
     pub(crate) view: View,
     pub(crate) horizon: Horizon,
+    /// What was asked for lately, of all partitions, and the number of this one in it.
+    pub(crate) warm: (Arc<Warm>, u64),
     pub(crate) ownership: Arc<dyn Ownership>,
     /// How long a commit is waited for before its outcome is said to be in doubt.
     pub(crate) commit_wait: Duration,
@@ -70,6 +75,7 @@ struct Shared {
     env: Env,
     view: View,
     horizon: Horizon,
+    warm: WarmPart,
     ownership: Arc<dyn Ownership>,
     commit_wait: Duration,
     settings: Mutex<Settings>,
@@ -96,7 +102,8 @@ impl Live {
     /// # Errors
     /// When the view cannot be read.
     pub(crate) async fn start(opening: Opening) -> Result<Self, Error> {
-        let Opening { name, id, settings, view, horizon, ownership, commit_wait, env } = opening;
+        let Opening { name, id, settings, view, horizon, warm, ownership, commit_wait, env } =
+            opening;
         let found = read::Found::in_view(&view).await?;
         horizon.pass(found.oldest);
         let (queue, messages) = mpsc::channel(QUEUE_COMMITS_MAX);
@@ -106,6 +113,7 @@ impl Live {
             env: env.clone(),
             view,
             horizon,
+            warm: WarmPart::new(warm.0, warm.1),
             ownership,
             commit_wait,
             settings: Mutex::new(settings),

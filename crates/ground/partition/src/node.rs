@@ -28,8 +28,8 @@ use futures::future::BoxFuture;
 pub use lease::LeaseTimes;
 pub use options::NodeOptions;
 
-use crate::live::{Live, Ownership};
-use crate::log::{Disk, Log, Shipper, Writer};
+use crate::live::{Live, Ownership, Warm};
+use crate::log::{Disk, Log, Shipped, Shipper, Writer};
 use crate::view::{BlockCache, View};
 use crate::{AnyPartition, Error, Name, PartitionId, Partitions, Settings};
 use lease::{SharedKeeper, Watched};
@@ -49,7 +49,10 @@ struct Shared {
     shipper: Shipper,
     keeper: SharedKeeper,
     watched: Watched,
+    /// Logs of nodes that are gone.
+    logs: Mutex<BTreeMap<String, Arc<Shipped>>>,
     cache: Arc<BlockCache>,
+    warm: Arc<Warm>,
     caches: AtomicU64,
     /// One at a time for each name; what is open.
     open: Mutex<BTreeMap<Name, Arc<Place>>>,
@@ -123,16 +126,18 @@ impl Node {
         let keeper = Arc::new(keeper);
         log.gate(Arc::clone(&keeper) as _);
         let shipping = crate::log::ShipOptions { lag: options.ship_lag, ..Default::default() };
-        let shipper = Shipper::start(&log, bucket, seal, shipping, env).await?;
+        let shipper = Shipper::start(&log, bucket, seal, shipping).await?;
         let shared = Shared {
             env: env.clone(),
             cache: Arc::new(BlockCache::new(options.cache_bytes)),
+            warm: Arc::new(Warm::new(options.values_bytes)),
             options,
             records,
             log,
             shipper,
             keeper,
             watched: Watched::default(),
+            logs: Mutex::default(),
             caches: AtomicU64::new(1),
             open: Mutex::default(),
             closing: AtomicBool::new(false),
@@ -168,6 +173,14 @@ impl Node {
             return Err(error);
         }
         shared.keeper.release().await
+    }
+
+    /// Stops at once, as a crash would: nothing more is written or acknowledged. For simulation.
+    pub fn kill(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        let why = String::from("it was killed");
+        self.shared.log.poison(Error::Closed { what: String::from("the node"), why });
+        self.shared.keeper.wake();
     }
 
     /// How the log stands.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Subject, fresh, make, put};
 use crate::limits::{
-    COMMIT_BYTES_MAX, COMMIT_OPS_MAX, CONDITIONS_MAX, HISTORY_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX,
-    PAGE_BYTES_MAX, READS_MAX, SCAN_ENTRIES_MAX, VALUE_BYTES_MAX,
+    COMMIT_BYTES_MAX, COMMIT_OPS_MAX, COMMIT_RANGES_MAX, CONDITIONS_MAX, HISTORY_MAX,
+    KEY_BYTES_MAX, NAME_BYTES_MAX, PAGE_BYTES_MAX, READS_MAX, SCAN_ENTRIES_MAX, VALUE_BYTES_MAX,
 };
 use crate::{
     AnyPartition, At, Commit, Cursor, Error, KeyRange, Name, Op, Reads, Scan, Seq, Settings,
@@ -91,9 +91,13 @@ pub(super) async fn operations(subject: &dyn Subject) {
     commit.ops.push(Op::Delete { key: "x".into() });
     too_large(&partition, commit, COMMIT_OPS_MAX).await;
     let one = |number: usize| Op::DeleteRange(KeyRange::one(number.to_string().as_bytes()));
-    let ranges = (0..COMMIT_OPS_MAX).map(one).collect();
-    make(&partition, Commit { ops: ranges, ..Commit::default() }).await;
-    assert!(super::all(&partition, KeyRange::all(), At::Durable).await.is_empty());
+    let ranges = (0..COMMIT_RANGES_MAX).map(one).collect();
+    let mut commit = Commit { ops: ranges, ..Commit::default() };
+    make(&partition, commit.clone()).await;
+    let left = super::all(&partition, KeyRange::all(), At::Durable).await.len();
+    assert_eq!(left, COMMIT_OPS_MAX - COMMIT_RANGES_MAX);
+    commit.ops.push(one(COMMIT_RANGES_MAX));
+    too_large(&partition, commit, COMMIT_RANGES_MAX).await;
 }
 
 pub(super) async fn bytes_of_a_commit(subject: &dyn Subject) {

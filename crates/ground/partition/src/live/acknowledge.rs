@@ -15,12 +15,15 @@ use crate::{Committed, Durable, Error, Seq};
 /// Batches that are acknowledged together at most.
 const TOGETHER_MAX: usize = 64;
 
+/// Somebody who waits until a batch is durable at a level, and what he is told then.
+pub(super) type Waiting = (Waiter, Result<Committed, Error>, Durable);
+
 /// A batch that is on its way to being durable.
 pub(super) struct Written {
     pub(super) slate_seq: u64,
     /// Its last commit, if it has any.
     pub(super) last: Option<Seq>,
-    pub(super) waiters: Vec<(Waiter, Committed, Durable)>,
+    pub(super) waiters: Vec<Waiting>,
     pub(super) settled: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -31,10 +34,7 @@ impl Written {
     }
 
     /// Commits that change nothing are acknowledged when all before them are.
-    pub(super) fn nothing(
-        shared: &Shared,
-        waiters: Vec<(Waiter, Committed, Durable)>,
-    ) -> Option<Self> {
+    pub(super) fn nothing(shared: &Shared, waiters: Vec<Waiting>) -> Option<Self> {
         let slate_seq = 0;
         let last = Some(shared.newest());
         (!waiters.is_empty()).then_some(Self { slate_seq, last, waiters, settled: None })
@@ -82,19 +82,19 @@ async fn acknowledge(shared: &Arc<Shared>, batch: Written, outcome: Result<(), E
     }
     drop(settled.map(|done| done.send(Ok(()))));
     let mut raised = Vec::new();
-    for (waiter, committed, durable) in waiters {
+    for (waiter, told, durable) in waiters {
         if durable > level {
-            raised.push((waiter, committed));
+            raised.push((waiter, told));
         } else {
-            answer(waiter, Ok(committed));
+            answer(waiter, told);
         }
     }
     if !raised.is_empty() {
         let shipped = shared.ownership.shipped();
         shared.env.spawn.task(Box::pin(async move {
             let outcome = shipped.await;
-            for (waiter, committed) in raised {
-                answer(waiter, outcome.clone().map(|()| committed));
+            for (waiter, told) in raised {
+                answer(waiter, outcome.clone().and(told));
             }
         }));
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use slatedb::WriteBatch;
 
 use super::Shared;
-use super::acknowledge::Written;
+use super::acknowledge::{Waiting, Written};
 use super::ranges::RANGES_MAX;
 use super::read::State;
 use super::sequencer::{Request, Waiter};
@@ -28,8 +28,8 @@ pub(super) struct Batch {
     /// What the commits of this batch made of keys, when one of them has conditions.
     overlay: Option<BTreeMap<Bytes, Option<Seq>>>,
     next_end_ms: u64,
-    /// Who waits for the batch, and at which level.
-    waiters: Vec<(Waiter, Committed, Durable)>,
+    /// Who waits for the batch, what he is told, and at which level.
+    waiters: Vec<Waiting>,
 }
 
 impl Batch {
@@ -69,18 +69,18 @@ impl Batch {
     /// # Errors
     /// Only when the partition cannot go on.
     pub(super) async fn add(&mut self, request: Request) -> Result<(), Error> {
-        match self.check(&request.commit).await {
-            Ok(()) => {}
-            Err(why @ (Error::Condition { .. } | Error::Conflict { .. } | Error::Gone { .. })) => {
-                return Ok(answer(request.waiter, Err(why)));
-            }
-            Err(why @ (Error::Future { .. } | Error::Busy { .. })) => {
-                return Ok(answer(request.waiter, Err(why)));
-            }
-            Err(why) => {
-                answer(request.waiter, Err(why.clone()));
-                return Err(why);
-            }
+        if let Err(why) = self.check(&request.commit).await {
+            // What it was checked against is acknowledged first: who is refused must find it.
+            let refused = matches!(
+                why,
+                Error::Condition { .. }
+                    | Error::Conflict { .. }
+                    | Error::Gone { .. }
+                    | Error::Future { .. }
+                    | Error::Busy { .. }
+            );
+            self.waiters.push((request.waiter, Err(why.clone()), Durable::Log));
+            return if refused { Ok(()) } else { Err(why) };
         }
         let Commit { ops, durable, .. } = request.commit;
         if !ops.is_empty() {
@@ -88,7 +88,7 @@ impl Batch {
             ops.into_iter().for_each(|op| self.apply(seq, op));
         }
         let durable = durable.unwrap_or_default();
-        self.waiters.push((request.waiter, Committed { seq: self.last }, durable));
+        self.waiters.push((request.waiter, Ok(Committed { seq: self.last }), durable));
         Ok(())
     }
 
@@ -221,6 +221,11 @@ impl Batch {
         }
         if group.commits > 0 {
             rows.put_bytes(rows::group_key(last), rows::encode_group(&group, last).into());
+        }
+        for change in &changes {
+            if let What::Put(Entry { key, .. }) | What::Deleted { key, .. } = &change.what {
+                shared.warm.touch(key, change.seq);
+            }
         }
         // Who waits learns of a failure by losing his waiter's other half.
         let slate_seq = shared.view.write(rows).await?;

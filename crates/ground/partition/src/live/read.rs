@@ -72,7 +72,19 @@ impl Shared {
         check_key(key)?;
         self.check()?;
         let state = self.state(at).await?;
-        self.entry(key, state).await
+        let present = matches!(at, At::Durable);
+        let found = match self.warm.get(key).filter(|_| present) {
+            Some(found) => found,
+            None => {
+                let found = self.view.version(key, state.at).await?;
+                if present {
+                    self.warm.keep(key, state.at, &found);
+                }
+                found
+            }
+        };
+        let Some((seq, version)) = found else { return Ok(None) };
+        Ok(self.shown(Bytes::copy_from_slice(key), seq, version, state))
     }
 
     /// What `state` shows of `key`.

@@ -38,6 +38,7 @@ async fn live(env: &Env) -> Live {
         settings: Settings::default(),
         view: View { db },
         horizon: Horizon::default(),
+        warm: (Arc::new(Warm::new(256 << 20)), 1),
         ownership: Arc::new(Always),
         commit_wait: Duration::from_secs(30),
         env: env.clone(),

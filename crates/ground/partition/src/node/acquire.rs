@@ -96,6 +96,7 @@ async fn open(
         settings: owner.settings,
         view: view.clone(),
         horizon: horizon.clone(),
+        warm: (Arc::clone(&shared.warm), cache_id),
         ownership: Arc::new(ownership),
         commit_wait: shared.options.commit_wait,
         env: shared.env.clone(),

@@ -1,7 +1,7 @@
 //! What earlier owners left in their logs.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -26,12 +26,12 @@ impl Inheritance {
         for owned in &owner.trail {
             let mut owned = owned.clone();
             if owned.life != shared.life() && !found.shipped.contains_key(&owned.life) {
-                let shipped = open_shipped(shared, &owned.life).await?;
-                found.shipped.insert(owned.life.clone(), Arc::new(shipped));
+                let shipped = shared.shipped(&owned.life).await?;
+                found.shipped.insert(owned.life.clone(), shipped);
             }
             if owned.through.is_none() {
                 let last = match found.shipped.get(&owned.life) {
-                    Some(shipped) => shipped.last_id(id, owned.epoch).await?,
+                    Some(shipped) => shipped.last_id(id, owned.epoch),
                     None => last_local(&shared.log, id, owned.epoch),
                 };
                 owned.through = Some(last.unwrap_or(reached).max(reached));
@@ -60,22 +60,41 @@ fn name_the_loss(name: &Name, owner: &Owner, shipped: &Shipped) {
         partition = %name,
         node = owner.node,
         log = owner.life,
-        shipped_through_ms = last.map(|last| last.newest_ms),
+        shipped_through_ms = last.map(|last| last.wall_ns / 1_000_000),
         "the log of this partition's last owner is not on this node's disk: what was acknowledged at \
          level log and not shipped yet is lost"
     );
 }
 
-async fn open_shipped(shared: &Shared, life: &str) -> Result<Shipped, Error> {
-    let mut bytes = [0; 16];
-    let why = |_| Error::Corrupt {
-        what: String::from("the record of a partition"),
-        offset: 0,
-        why: format!("{life:?} is no life of a log"),
-    };
-    hex::decode_to_slice(life, &mut bytes).map_err(why)?;
-    let (bucket, seal) = (shared.records.bucket.clone(), Arc::clone(&shared.records.seal));
-    Shipped::open(bucket, seal, LifeId(bytes)).await
+/// Logs of nodes that are gone which are kept at hand: who takes over one partition takes over more.
+const SHIPPED_MAX: usize = 8;
+
+impl Shared {
+    /// The shipped log of a node that is gone: it does not grow by anything that counts.
+    async fn shipped(&self, life: &str) -> Result<Arc<Shipped>, Error> {
+        if let Some(found) = self.logs().get(life) {
+            return Ok(Arc::clone(found));
+        }
+        let mut bytes = [0; 16];
+        let why = |_| Error::Corrupt {
+            what: String::from("the record of a partition"),
+            offset: 0,
+            why: format!("{life:?} is no life of a log"),
+        };
+        hex::decode_to_slice(life, &mut bytes).map_err(why)?;
+        let (bucket, seal) = (self.records.bucket.clone(), Arc::clone(&self.records.seal));
+        let opened = Arc::new(Shipped::open(bucket, seal, LifeId(bytes)).await?);
+        let mut logs = self.logs();
+        if logs.len() >= SHIPPED_MAX {
+            logs.pop_first();
+        }
+        logs.insert(life.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Shipped>>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn last_local(log: &Log, id: PartitionId, epoch: Epoch) -> Option<u64> {

@@ -22,6 +22,8 @@ pub struct NodeOptions {
     pub ship_lag: Duration,
     /// Bytes of blocks, indices and filters in memory, for all partitions together.
     pub cache_bytes: u64,
+    /// Bytes of keys and values in memory, for all partitions together.
+    pub values_bytes: u64,
     /// A memtable of this size is written to the bucket.
     pub memtable_bytes: usize,
     /// Bytes that may be in memory only, per partition, while the bucket takes nothing.
@@ -51,6 +53,7 @@ impl Default for NodeOptions {
             log: LogOptions::default(),
             ship_lag: Duration::from_secs(1),
             cache_bytes: 128 << 20,
+            values_bytes: 32 << 20,
             memtable_bytes: 8 << 20,
             unflushed_bytes_max: 128 << 20,
             replay_bytes_max: 32 << 20,
