@@ -139,7 +139,8 @@ impl Shipper {
             Some(number) => store.get(*number).await?,
             None => None,
         };
-        let mut objects: BTreeMap<_, _> = numbers.into_iter().map(|number| (number, None)).collect();
+        let mut objects: BTreeMap<_, _> =
+            numbers.into_iter().map(|number| (number, None)).collect();
         if let Some(last) = &last {
             objects.insert(last.head.number, Some(held(last)));
         }
@@ -213,10 +214,7 @@ impl Shared {
     }
 
     /// From now on the log keeps what is not in the bucket.
-    async fn attach(
-        &self,
-        last: Option<ObjectHead>,
-    ) -> Result<(super::core::Pin, Cursor), Error> {
+    async fn attach(&self, last: Option<ObjectHead>) -> Result<(super::core::Pin, Cursor), Error> {
         let pin = {
             let mut state = self.core.state();
             self.core.pin(&mut state, 0)
@@ -229,7 +227,8 @@ impl Shared {
         let now = self.core.env.clock.monotonic();
         self.core.change(|state| {
             let mut shipping = Shipping { group, ..Shipping::default() };
-            for segment in state.segments.iter().filter(|segment| segment.number >= cursor.segment) {
+            for segment in state.segments.iter().filter(|segment| segment.number >= cursor.segment)
+            {
                 let whole = segment.number > cursor.segment;
                 let from = if whole { SECTOR_BYTES as u64 } else { cursor.offset };
                 shipping.unshipped_bytes += segment.used - from;

@@ -109,9 +109,10 @@ impl Shipped {
         after_id: u64,
         epochs: impl Fn(Epoch) -> bool + Send + Sync + 'static,
     ) -> ShippedReplay {
-        let all = self.objects.iter().flat_map(|(head, held)| {
-            held.iter().map(|held| (head.number, *held))
-        });
+        let all = self
+            .objects
+            .iter()
+            .flat_map(|(head, held)| held.iter().map(|held| (head.number, *held)));
         let counts = |held: &Held| held.partition == partition && epochs(held.epoch);
         let held: Vec<(u64, Held)> = all.filter(|(_, held)| counts(held)).collect();
         let begins = held.iter().map(|(_, held)| (held.epoch, held.first_id)).collect();
@@ -154,7 +155,9 @@ impl ShippedReplay {
                 let why = "it was deleted while the log was read".to_owned();
                 return Err(Error::Corrupt { what, offset: 0, why });
             };
-            for entry in object.entries.iter().filter(|entry| entry.held.partition == self.partition) {
+            for entry in
+                object.entries.iter().filter(|entry| entry.held.partition == self.partition)
+            {
                 for frame in object.frames(entry) {
                     let bad = |bad: super::codec::Bad| bad.0.to_owned();
                     let frame = frame.map_err(|found| Error::Corrupt {
@@ -172,8 +175,7 @@ impl ShippedReplay {
     }
 
     fn counts(&self, frame: &Frame) -> bool {
-        let later =
-            |(begun, first): &(Epoch, u64)| *begun > frame.epoch && *first <= frame.id;
+        let later = |(begun, first): &(Epoch, u64)| *begun > frame.epoch && *first <= frame.id;
         frame.id > self.last && (self.epochs)(frame.epoch) && !self.begins.iter().any(later)
     }
 }

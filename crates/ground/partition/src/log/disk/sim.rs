@@ -120,6 +120,7 @@ impl SimDisk {
     #[must_use]
     pub fn kill(&self) -> Self {
         let mut shared = self.all();
+        (shared.fail_write, shared.fail_sync) = (None, None);
         shared.boot += 1;
         Self { shared: Arc::clone(&self.shared), boot: shared.boot }
     }
