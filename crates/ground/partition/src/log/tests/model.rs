@@ -56,6 +56,10 @@ struct World {
     expected: BTreeMap<u8, Expected>,
 }
 
+fn index(seq: u64) -> usize {
+    usize::try_from(seq).unwrap()
+}
+
 impl World {
     async fn new(seed: u64) -> Self {
         let (env, disk) = (Env::simulated(seed), SimDisk::new());
@@ -67,8 +71,8 @@ impl World {
     }
 
     fn note_acknowledged(&mut self) {
-        for (number, writer) in self.writers.iter().enumerate() {
-            let expected = self.expected.get_mut(&(number as u8)).unwrap();
+        for (number, writer) in (0u8..).zip(&self.writers) {
+            let expected = self.expected.get_mut(&number).unwrap();
             let durable = writer.status().last_durable_seq.map_or(0, |seq| seq.0);
             assert!(durable >= expected.acknowledged || durable == 0);
             expected.acknowledged = expected.acknowledged.max(durable);
@@ -87,14 +91,14 @@ impl World {
                 assert!(frame.id > last_id);
                 last_id = frame.id;
                 assert_eq!(frame.first_seq, Seq(seq + 1));
-                let range = seq as usize..frame.last_seq.0 as usize;
+                let range = index(seq)..index(frame.last_seq.0);
                 let bytes: Vec<u8> =
                     expected.appends[range].iter().flat_map(|(_, bytes)| bytes.clone()).collect();
                 assert_eq!(frame.payload, bytes);
                 seq = frame.last_seq.0;
             }
             assert!(seq >= expected.acknowledged, "{seq} of {} are there", expected.acknowledged);
-            expected.appends.truncate(seq as usize);
+            expected.appends.truncate(index(seq));
             expected.acknowledged = seq;
             expected.epoch += 1;
             let epoch = Epoch(expected.epoch);
