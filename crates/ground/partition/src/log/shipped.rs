@@ -102,6 +102,14 @@ impl Shipped {
         Some(ShippedEnd { number, group, wall_ns })
     }
 
+    /// The last frame that one ownership of a partition shipped.
+    #[must_use]
+    pub fn last_id(&self, partition: PartitionId, epoch: Epoch) -> Option<u64> {
+        let held = self.objects.iter().flat_map(|(_, held)| held);
+        let its = held.filter(|held| held.partition == partition && held.epoch == epoch);
+        its.map(|held| held.last_id).max()
+    }
+
     /// As [`super::Log::replay`].
     pub fn replay(
         &self,

@@ -98,7 +98,7 @@ fn frame_head(number: u8, len: usize) -> FrameHead {
 
 fn golden(name: &str, bytes: &[u8]) {
     let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("CAIRN_GOLDEN_WRITE").is_some() {
+    if std::env::var_os("CAIRN_WRITE_GOLDEN").is_some() {
         std::fs::create_dir_all(format!("{}/tests/golden", env!("CARGO_MANIFEST_DIR"))).unwrap();
         std::fs::write(&path, bytes).unwrap();
     }
