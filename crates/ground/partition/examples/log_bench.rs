@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cairn_env::Env;
-use cairn_partition::log::{Log, LogOptions, RealDisk, Writer};
+use cairn_partition::log::{Disk as _, Log, LogOptions, RealDisk, Writer};
 use cairn_partition::{Epoch, PartitionId, Seq};
 
 const APPEND_BYTES: usize = 150;
@@ -26,6 +26,7 @@ fn main() {
     runtime.block_on(async {
         let env = Env::real();
         let disk = Arc::new(RealDisk::open(&dir).expect("the directory is free"));
+        raw(disk.as_ref(), &env);
         let log = Log::open(disk, LogOptions::default(), &env).await.expect("the log opens");
         let mut number = 0;
         for (tasks, partitions) in [(1, 1), (32, 1), (256, 1), (256, 16)] {
@@ -41,6 +42,24 @@ fn main() {
         }
         log.close().await.expect("the log closes");
     });
+}
+
+/// What the disk does by itself: a sector written and synced, again and again.
+fn raw(disk: &RealDisk, env: &Env) {
+    let bytes = 16 << 20;
+    disk.create("raw", bytes).expect("there is space");
+    let begin = env.clock.monotonic();
+    let mut times = Vec::new();
+    while env.clock.monotonic() < begin + WINDOW {
+        let (at, before) = (times.len() as u64 * 512 % bytes, env.clock.monotonic());
+        disk.write_at("raw", at, &[7; 512]).expect("it is written");
+        disk.sync("raw").expect("it is synced");
+        times.push((env.clock.monotonic() - before).as_micros());
+    }
+    disk.remove("raw").expect("it is removed");
+    times.sort_unstable();
+    let rate = times.len() as f64 / WINDOW.as_secs_f64();
+    println!("the disk alone: {rate:.0} syncs/s, p50 {} us", times[times.len() / 2]);
 }
 
 async fn measure(log: &Log, env: &Env, writers: &[Writer], tasks: usize) {

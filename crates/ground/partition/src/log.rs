@@ -155,7 +155,9 @@ impl Log {
     /// [`Error::Corrupt`] with file and offset; [`Error::Full`]; [`Error::Storage`]; [`Error::Invalid`]
     /// for options that make no sense.
     pub async fn open(disk: Arc<dyn Disk>, options: LogOptions, env: &Env) -> Result<Self, Error> {
-        if options.segment_bytes < 4096 || options.segment_bytes % codec::SECTOR_BYTES as u64 != 0 {
+        if options.segment_bytes < 4096
+            || !options.segment_bytes.is_multiple_of(codec::SECTOR_BYTES as u64)
+        {
             let why = format!(
                 "segments of the log have a multiple of 512 bytes, at least 4096, not {}",
                 options.segment_bytes

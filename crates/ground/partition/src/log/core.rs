@@ -240,7 +240,7 @@ impl Core {
         let changed = change(&mut state);
         state.chores = true;
         self.refusing.store(state.refusal().is_some(), Ordering::Release);
-        self.ring(&mut state);
+        self.ring(state);
         changed
     }
 
@@ -251,8 +251,11 @@ impl Core {
         self.refusing.store(state.refusal().is_some(), Ordering::Release);
     }
 
-    fn ring(&self, state: &mut State) {
-        if std::mem::take(&mut state.sleeping) {
+    /// Wakes the driver, which wants the lock first thing: so it is free by then.
+    fn ring(&self, mut state: MutexGuard<'_, State>) {
+        let sleeping = std::mem::take(&mut state.sleeping);
+        drop(state);
+        if sleeping {
             self.bell.notify_one();
             self.bell_async.notify_one();
         }
@@ -282,7 +285,7 @@ impl Core {
     pub(super) fn push(&self, slot: &Arc<Slot>) {
         let mut state = self.state();
         state.dirty.push(Arc::clone(slot));
-        self.ring(&mut state);
+        self.ring(state);
     }
 
     /// What there is to do, if there is something.
@@ -382,7 +385,7 @@ impl Core {
         }
         if state.front_is_free() {
             state.chores = true;
-            self.ring(&mut state);
+            self.ring(state);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The loop around the engine: a thread where the disk blocks, else a task that lets others in between
 //! the steps.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cairn_env::Env;
@@ -11,6 +12,8 @@ use crate::Error;
 
 /// How often a full disk is tried again.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+/// The longest that a group waits for more.
+const LINGER_MAX: Duration = Duration::from_millis(1);
 /// The longest that a simulated step takes.
 const STEP_MAX_US: u64 = 2000;
 
@@ -31,12 +34,17 @@ fn run(mut engine: Engine) {
     let mut next = Next::Now;
     loop {
         let core = engine.core();
-        let work = match next {
+        let mut work = match next {
             Next::Now => core.take().unwrap_or_default(),
             Next::Wait => core.wait(None),
             Next::Retry => core.wait(Some(FULL_RETRY)),
             Next::End => break,
         };
+        if !work.slots.is_empty() && linger(&engine) {
+            let more = core.take().unwrap_or_default();
+            work.slots.extend(more.slots);
+            work.abandoned |= more.abandoned;
+        }
         let abandoned = work.abandoned;
         if engine.begin(work) {
             engine.write();
@@ -45,6 +53,21 @@ fn run(mut engine: Engine) {
         next = engine.settle(abandoned);
     }
     end(engine);
+}
+
+/// Those who were just acknowledged will mostly append again: the group is worth a moment in which they
+/// do, a part of what a sync costs. Whether time passed.
+fn linger(engine: &Engine) -> bool {
+    let (core, (bytes, sync)) = (engine.core(), engine.last());
+    let patience = (sync / 4).min(LINGER_MAX);
+    let fewer = || core.buffered.load(Ordering::Relaxed) < bytes;
+    let begin = core.env.clock.monotonic();
+    let mut waited = false;
+    while fewer() && core.env.clock.monotonic().saturating_sub(begin) < patience {
+        std::thread::yield_now();
+        waited = true;
+    }
+    waited
 }
 
 async fn run_async(mut engine: Engine) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::codec::{
     FRAME_HEAD_BYTES, FrameHead, GROUP_HEAD_BYTES, GroupHead, Place, SECTOR_BYTES, SegmentHead,
@@ -29,6 +30,8 @@ pub(super) struct Engine {
     placed: Option<Placed>,
     /// Groups that are synced and not acknowledged.
     synced: VecDeque<Vec<(Arc<Slot>, Acked)>>,
+    /// Bytes of payload in the last group, and what its sync took.
+    last: (u64, Duration),
 }
 
 /// Where the next group goes.
@@ -61,11 +64,17 @@ impl Engine {
             bytes: Vec::new(),
             placed: None,
             synced: VecDeque::new(),
+            last: (0, Duration::ZERO),
         }
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// Bytes of payload in the last group, and what its sync took.
+    pub(super) fn last(&self) -> (u64, Duration) {
+        self.last
     }
 
     /// Freezes what writers have, and finds a place for a group of it. Whether there is one to write.
@@ -214,10 +223,12 @@ impl Engine {
             self.placed = Some(placed);
             return self.lost(&error);
         }
+        let took = after.saturating_sub(before);
+        self.last = (self.batch.iter().map(|(_, frame)| frame.payload.len() as u64).sum(), took);
         {
             let mut state = self.core.state();
             state.stats.syncs += 1;
-            state.stats.sync_time += after.saturating_sub(before);
+            state.stats.sync_time += took;
         }
         self.written(&placed, after);
     }
@@ -230,7 +241,7 @@ impl Engine {
     }
 
     /// Notes a group that is on disk.
-    fn written(&mut self, placed: &Placed, now: std::time::Duration) {
+    fn written(&mut self, placed: &Placed, now: Duration) {
         let (from, to) = (placed.at, placed.at + placed.head.bytes());
         let core = Arc::clone(&self.core);
         let mut state = core.state();
@@ -293,13 +304,13 @@ impl Engine {
             (false, true) if !state.closing => Next::Wait,
             (false, true) => {
                 drop(state);
-                self.last()
+                self.finish()
             }
         }
     }
 
     /// It closes, and all is on disk.
-    fn last(&mut self) -> Next {
+    fn finish(&mut self) -> Next {
         if self.core.take().map(|work| self.backlog.extend(work.slots)).is_some() {
             return Next::Now;
         }
@@ -448,9 +459,9 @@ impl super::core::State {
 
 impl Shipping {
     /// A group is on disk.
-    fn add(&mut self, group: u64, bytes: u64, now: std::time::Duration) {
+    fn add(&mut self, group: u64, bytes: u64, now: Duration) {
         const FEW: u32 = 1024;
-        const SOON: std::time::Duration = std::time::Duration::from_millis(50);
+        const SOON: Duration = Duration::from_millis(50);
         self.unshipped_bytes += bytes;
         let oldest = self.marks.front().map_or(now, |(_, at)| *at);
         let apart = SOON.max(now.saturating_sub(oldest) / FEW);

@@ -1,8 +1,13 @@
 //! Tests of the log as a whole.
 
 mod basics;
+mod damage;
+mod model;
+mod ship;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use cairn_env::Env;
 
@@ -36,4 +41,11 @@ async fn put(writer: &Writer, text: &str, seq: u64) -> Result<u64, Error> {
     writer.append(text.as_bytes(), Seq(seq), Seq(seq))?;
     let (id, flush) = writer.flush();
     flush.await.map(|()| id)
+}
+
+fn is_ready<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    match std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
 }

@@ -140,17 +140,21 @@ impl Writer {
 
     /// Freezes what was appended: it lies in frames up to the id that is returned, and what is appended
     /// later in higher ones. The future ends when that frame is durable and acknowledged; dropping it
-    /// changes nothing. With nothing to freeze it is the id of the last frame.
+    /// changes nothing. With nothing to freeze it is the id of the last frame; of a closed writer the
+    /// future says why it is closed.
     pub fn flush(&self) -> (u64, Flush) {
         let mut state = self.slot.state();
-        if state.closed.is_none() {
+        let id = if state.closed.is_some() {
+            // What was not frozen before has no frame, and never will.
+            u64::MAX
+        } else {
             state.freeze();
             if !state.frozen.is_empty() {
                 self.queue(&mut state);
             }
-        }
-        let id = state.last_id;
-        (id, Flush(Wait::new(self, id, Stage::Durable)))
+            state.last_id
+        };
+        (state.last_id, Flush(Wait::new(self, id, Stage::Durable)))
     }
 
     /// Ends when frame `id` is in the bucket, and the gate was open after that. Without a shipper it does

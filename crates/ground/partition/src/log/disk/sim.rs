@@ -74,7 +74,7 @@ impl File {
                 let kept = match mode {
                     0 => true,
                     1 => false,
-                    _ => rng.next_u64() % 2 == 0,
+                    _ => rng.next_u64().is_multiple_of(2),
                 };
                 if kept {
                     self.synced[at..end].copy_from_slice(&bytes[at - offset..end - offset]);
@@ -120,6 +120,7 @@ impl SimDisk {
     #[must_use]
     pub fn kill(&self) -> Self {
         let mut shared = self.all();
+        (shared.fail_write, shared.fail_sync) = (None, None);
         shared.boot += 1;
         Self { shared: Arc::clone(&self.shared), boot: shared.boot }
     }

@@ -1,20 +1,11 @@
-use std::future::Future;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Waker};
 
 use super::*;
 
 fn texts(frames: &[Frame]) -> Vec<(u64, String)> {
     let text = |frame: &Frame| String::from_utf8(frame.payload.to_vec()).unwrap();
     frames.iter().map(|frame| (frame.id, text(frame))).collect()
-}
-
-fn is_ready<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
-    match std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop())) {
-        std::task::Poll::Ready(value) => Some(value),
-        std::task::Poll::Pending => None,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
