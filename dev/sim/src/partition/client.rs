@@ -2,7 +2,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_env::{Env, Rng as _, SeededRng};
+use cairn_env::{Env, SeededRng};
 use cairn_partition::{
     At, Commit, Committed, Durable, Entry, Error, KeyRange, Scan, Seq, Transaction,
 };

@@ -1,8 +1,12 @@
-//! Seeds, the same trace for the same seed, and scenarios that have names.
+//! Seeds, the same trace for the same seed, and scenarios that have names; and whether the checkers of
+//! partitions see what is wrong.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod histories;
 mod marks;
+mod orders;
+mod partition;
 mod scenarios;
 mod seeds;
 mod support;
