@@ -113,7 +113,7 @@ impl Sequencer {
     /// The next message; `None` when what is over may be due first.
     async fn next(&mut self) -> Option<Message> {
         let due = self.shared.next_end_ms.load(Ordering::Acquire);
-        if due == u64::MAX {
+        if due == u64::MAX || self.shared.failed.get().is_some() {
             return self.messages.recv().await;
         }
         let left = Duration::from_millis(due.saturating_sub(self.shared.now_ms()));
