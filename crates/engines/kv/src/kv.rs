@@ -240,8 +240,9 @@ impl Store for Kv {
         Self::remove(self, of).await
     }
 
-    async fn get(&self, of: &Namespace, key: &[u8], at: At) -> Result<Option<Entry>, Error> {
-        Self::get(self, of, key, at).await
+    async fn get(&self, of: &Namespace, key: &[u8], at: At) -> Result<Entry, Error> {
+        let found = Self::get(self, of, key, at).await?;
+        found.ok_or_else(|| Error::NoKey { namespace: of.clone(), key: key.to_vec() })
     }
 
     async fn put(&self, of: &Namespace, put: Put) -> Result<Committed, Error> {

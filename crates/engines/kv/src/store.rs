@@ -89,8 +89,8 @@ pub trait Store: Send + Sync + 'static {
     async fn status(&self, of: &Namespace) -> Result<Info, Error>;
     /// As [`crate::Kv::remove`].
     async fn remove(&self, of: &Namespace) -> Result<(), Error>;
-    /// As [`crate::Kv::get`].
-    async fn get(&self, of: &Namespace, key: &[u8], at: At) -> Result<Option<Entry>, Error>;
+    /// As [`crate::Kv::get`]; [`Error::NoKey`] when there is none.
+    async fn get(&self, of: &Namespace, key: &[u8], at: At) -> Result<Entry, Error>;
     /// As [`crate::Kv::put`].
     async fn put(&self, of: &Namespace, put: Put) -> Result<Committed, Error>;
     /// As [`crate::Kv::commit`].

@@ -15,6 +15,8 @@ use cairn_datasets::{
 use cairn_env::Env;
 use cairn_http::client::Node;
 use cairn_http::{Door, DoorBuilder, Options};
+use cairn_kv::Kv;
+use cairn_partition::MemoryStore;
 use futures::channel::oneshot;
 
 /// Seals the access state and the audit log as the bucket's other small objects are, as a node does.
@@ -47,6 +49,7 @@ pub(crate) struct Server {
     pub(crate) door: Door,
     pub(crate) datasets: Datasets,
     pub(crate) access: Access,
+    pub(crate) kv: Kv,
     pub(crate) env: Env,
     pub(crate) root: String,
     stop: Option<oneshot::Sender<()>>,
@@ -78,7 +81,9 @@ impl Server {
         options: Options,
     ) -> Self {
         let uploads = Uploads::new(datasets.clone());
+        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
+            .kv(kv.clone())
             .options(options)
             .build()
             .unwrap();
@@ -92,7 +97,7 @@ impl Server {
             serving.serve(listener, cairn_http::Transport::Plain, shutdown).await.unwrap();
             end.send(()).unwrap_or_default();
         }));
-        Self { url, door, datasets, access, env, root, stop: Some(stop), ended }
+        Self { url, door, datasets, access, kv, env, root, stop: Some(stop), ended }
     }
 
     /// A new node on a bucket that had one, with a new token of its owner.
