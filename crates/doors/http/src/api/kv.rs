@@ -357,7 +357,9 @@ pub struct KeyChange {
 }
 
 impl KeyChange {
-    pub(crate) fn position(seq: Seq) -> Self {
+    /// How far a watch is.
+    #[must_use]
+    pub fn at(seq: Seq) -> Self {
         Self { seq: seq.0, last: true, ..Self::default() }
     }
 

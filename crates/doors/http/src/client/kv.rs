@@ -149,8 +149,7 @@ impl Store for Node {
             if let Some(after) = &after {
                 add(&mut query, "after", after);
             }
-            let page: NamespacePage =
-                self.kv_get(&format!("api/v1/kv/{project}"), &query).await?;
+            let page: NamespacePage = self.kv_get(&format!("api/v1/kv/{project}"), &query).await?;
             for found in page.namespaces {
                 let name = found.name.parse();
                 let name = name.map_err(|_| told(strange("a namespace has no name")))?;
@@ -195,6 +194,11 @@ impl Store for Node {
 
     async fn put(&self, of: &Namespace, put: Put) -> Result<Committed, Error> {
         let Put { key, value, ttl, only, durable } = put;
+        if value.len() > KV_VALUE_BYTES_MAX {
+            let (what, limit, unit) = ("the value", KV_VALUE_BYTES_MAX, "bytes");
+            let size = value.len();
+            return Err(cairn_partition::Error::TooLarge { what, size, limit, unit }.into());
+        }
         let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
         let Some(path) = key_path(of, "keys", &key) else {
             return self.put_by_commit(of, key, value, ttl_ms, only).await;

@@ -6,19 +6,20 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cairn_base::DatasetName;
 use cairn_kv::{
     At, Durable, Entry, Error as KvError, KeyRange, Kv, Namespace, Only, Put, Seq, SettingsChange,
     Touched,
 };
+use futures::StreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::route;
 use crate::api::{KeysCommitted, NamespaceName, NamespacePage, NamespaceSettings, schema};
 use crate::call::{Call, changed, json, no_content, parse_json, respond};
 use crate::error::Error;
-use crate::limits::{KV_VALUE_BYTES_MAX, PAGE_MAX, PLACE_WAIT_MAX};
+use crate::limits::{KV_IMPORT_BYTES_MAX, KV_VALUE_BYTES_MAX, PAGE_MAX, PLACE_WAIT_MAX};
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
 
@@ -96,7 +97,7 @@ fn key_routes() -> Vec<Route> {
             also: &[(304, "It is the one that `If-None-Match` names.")],
             ..doc
         }),
-        route!(PUT KEY, put).counted().permission(route::WRITE_KEYS).body_max(KV_VALUE_BYTES_MAX).doc(
+        route!(PUT KEY, put).counted().permission(route::WRITE_KEYS).body_max(KV_IMPORT_BYTES_MAX).doc(
             Doc {
                 summary: "Gives a key a value. `If-Match: \"SEQ\"` only when that commit was the last \
                           to write it, `If-None-Match: *` only when it is absent; else 412.",
@@ -366,6 +367,30 @@ fn value(entry: Entry) -> Response {
     tagged(response, entry.seq)
 }
 
+/// The body as a value. A longer one is refused as that, and not read.
+async fn sent_value(call: &mut Call) -> Result<Bytes, Error> {
+    let too_large = |size| {
+        let (what, limit, unit) = ("the value", KV_VALUE_BYTES_MAX, "bytes");
+        let error = cairn_partition::Error::TooLarge { what, size, limit, unit };
+        Err(Error::Kv(KvError::Partition(error)))
+    };
+    let length = call.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if let Some(length) = length.and_then(|text| text.parse::<usize>().ok())
+        && length > KV_VALUE_BYTES_MAX
+    {
+        return too_large(length);
+    }
+    let mut body = call.take_body();
+    let mut value = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        value.extend_from_slice(&piece?);
+        if value.len() > KV_VALUE_BYTES_MAX {
+            return too_large(value.len());
+        }
+    }
+    Ok(value.freeze())
+}
+
 async fn put(mut call: Call) -> Result<Response, Error> {
     let (kv, namespace) = named(&call)?;
     let only =
@@ -381,7 +406,7 @@ async fn put(mut call: Call) -> Result<Response, Error> {
         };
     let (ttl, durable) = (ttl(&call)?, durable(&call)?);
     let room = room(&call, KV_VALUE_BYTES_MAX).await?;
-    let (key, value) = (Bytes::copy_from_slice(call.args.key()), call.bytes().await?);
+    let (key, value) = (Bytes::copy_from_slice(call.args.key()), sent_value(&mut call).await?);
     let work = async move {
         let done = kv.put(&namespace, Put { key, value, ttl, only, durable }).await;
         drop(room);

@@ -131,7 +131,7 @@ enum Shape {
 
 impl Shape {
     fn position(self, seq: Seq) -> impl Iterator<Item = Result<Bytes, Error>> + Send {
-        std::iter::once(self.told(&KeyChange::position(seq)))
+        std::iter::once(self.told(&KeyChange::at(seq)))
     }
 
     /// Each change by itself, written out when it is its turn.
