@@ -6,7 +6,7 @@ use std::time::Duration;
 use cairn_access::{Access, Action, Error, Resource, TALLY_EVERY, Visit};
 use cairn_audit::{Filter, Line, Outcome, Record};
 use cairn_bucket::faulty::Faults;
-use cairn_bucket::{Bucket, Faulty, Memory, Options};
+use cairn_bucket::{Bucket, Faulty, Memory};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
 
@@ -134,7 +134,7 @@ fn access_9_what_cannot_be_recorded_is_refused() {
     simulate(4, async |env: Env| {
         let memory = Arc::new(Memory::new(&env));
         let faulty = Faulty::new(memory, Faults::default(), &env);
-        let bucket = Bucket::new(Arc::new(faulty.clone()), Options::default(), &env);
+        let bucket = Bucket::from_store(Arc::new(faulty.clone()), "faulty://", &env);
         let (access, token) = first(&bucket, &env).await;
         let visit = visit(&access, &token).await.unwrap();
         write(&visit, 1);
