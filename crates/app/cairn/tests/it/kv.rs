@@ -28,7 +28,8 @@ impl Door {
             let env = Env::real();
             let bucket = Bucket::memory(&env);
             let options = cairn_blocks::Options::default();
-            let datasets = Datasets::open_or_init(bucket.clone(), None, options, &env).await.unwrap();
+            let datasets =
+                Datasets::open_or_init(bucket.clone(), None, options, &env).await.unwrap();
             let (access, first) =
                 Access::bootstrap(bucket, env.clone(), Arc::new(Plain)).await.unwrap();
             let uploads = Uploads::new(datasets.clone());
@@ -50,6 +51,11 @@ impl Door {
     }
 }
 
+/// A value as text; its output is read by lines.
+fn value(lab: &Lab, words: &str) -> String {
+    lab.ok(words).trim_end().to_owned()
+}
+
 #[test]
 fn keys_are_put_read_swapped_and_removed() {
     let door = Door::start();
@@ -60,31 +66,36 @@ fn keys_are_put_read_swapped_and_removed() {
     assert!(lab.fails("kv create carts", 5).contains("there is a namespace @main/carts already"));
     let put = lab.json("kv put carts alice one").remove(0);
     documented::check("kv put", &put);
-    assert_eq!(lab.ok("kv get carts alice"), "one", "byte for byte, without an end of line");
+    let printed = lab.cairn("kv get carts alice").output().unwrap();
+    assert_eq!(printed.stdout, b"one", "byte for byte, without an end of line");
     let entry = lab.json("kv get carts alice").remove(0);
     documented::check("kv get", &entry);
     assert_eq!(entry["seq"], put["seq"]);
-    assert!(lab.fails("kv put carts alice two --if-absent", 5).contains("is there (since commit 1)"));
+    assert!(
+        lab.fails("kv put carts alice two --if-absent", 5).contains("is there (since commit 1)")
+    );
     lab.ok("kv cas carts alice --expect 1 two");
     lab.fails("kv cas carts alice --expect 1 three", 5);
     lab.ok("kv cas carts bob --expect 0 new");
-    assert_eq!(lab.ok("kv get carts alice --at 1"), "one");
-    assert_eq!(lab.ok("kv get carts alice --at 0s"), "two");
-    let value: Vec<u8> = (0..=255).collect();
-    lab.write("value.bin", &value);
+    assert_eq!(value(&lab, "kv get carts alice --at 1"), "one");
+    assert_eq!(value(&lab, "kv get carts alice --at 0s"), "two");
+    let all: Vec<u8> = (0..=255).collect();
+    lab.write("value.bin", &all);
     lab.ok("kv put carts a/b%2f..c --file value.bin");
     lab.ok("kv get carts a/b%2f..c -o out.bin");
-    assert_eq!(std::fs::read(lab.path("out.bin")).unwrap(), value);
+    assert_eq!(std::fs::read(lab.path("out.bin")).unwrap(), all);
     for climbing in [".", ".."] {
         lab.ok(&format!("kv put carts {climbing} odd --if-absent"));
-        assert_eq!(lab.ok(&format!("kv get carts {climbing}")), "odd");
+        assert_eq!(value(&lab, &format!("kv get carts {climbing}")), "odd");
         lab.ok(&format!("kv del carts {climbing}"));
         lab.fails(&format!("kv get carts {climbing}"), 3);
     }
     lab.write("large", vec![7; (4 << 20) + 1]);
     let said = lab.fails("kv put carts large --file large", 2);
     assert!(said.contains("the value has 4194305 bytes, and 4194304 are allowed"), "{said}");
-    assert!(lab.fails("kv get carts nobody", 3).contains("there is no key \"nobody\" in @main/carts"));
+    assert!(
+        lab.fails("kv get carts nobody", 3).contains("there is no key \"nobody\" in @main/carts")
+    );
     assert!(lab.fails("kv get none k", 3).contains("there is no namespace @main/none"));
     lab.fails("kv get carts:tag k", 2);
     lab.fails("kv get carts alice --at yesterday", 2);
