@@ -49,7 +49,6 @@ pub(crate) struct Server {
     pub(crate) door: Door,
     pub(crate) datasets: Datasets,
     pub(crate) access: Access,
-    pub(crate) kv: Kv,
     pub(crate) env: Env,
     pub(crate) root: String,
     stop: Option<oneshot::Sender<()>>,
@@ -83,7 +82,7 @@ impl Server {
         let uploads = Uploads::new(datasets.clone());
         let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
-            .kv(kv.clone())
+            .kv(kv)
             .options(options)
             .build()
             .unwrap();
@@ -97,7 +96,7 @@ impl Server {
             serving.serve(listener, cairn_http::Transport::Plain, shutdown).await.unwrap();
             end.send(()).unwrap_or_default();
         }));
-        Self { url, door, datasets, access, kv, env, root, stop: Some(stop), ended }
+        Self { url, door, datasets, access, env, root, stop: Some(stop), ended }
     }
 
     /// A new node on a bucket that had one, with a new token of its owner.
