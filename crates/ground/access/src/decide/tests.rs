@@ -220,7 +220,7 @@ fn roles_on_one_dataset() {
 }
 
 #[test]
-fn roles_on_a_project_and_on_everything() {
+fn roles_on_a_project() {
     check(
         &["p writer @lab/*"],
         &[],
@@ -244,6 +244,10 @@ fn roles_on_a_project_and_on_everything() {
             read_audit        -           -           -           -           -           -
         "#]],
     );
+}
+
+#[test]
+fn roles_on_everything() {
     check(
         &["p reader @*/*"],
         &[],
