@@ -84,7 +84,7 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn get(&self, of: &Namespace, key: &[u8], at: At) -> Result<Option<Entry>, Error> {
-        Ok(self.open(of).await?.get(key, at).await?)
+        self.open(of).await?.get(key, at).await.map_err(|error| named(of, error))
     }
 
     /// Gives a key a value.
@@ -115,7 +115,7 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn commit(&self, of: &Namespace, commit: Commit) -> Result<Committed, Error> {
-        Ok(self.open(of).await?.commit(commit).await?)
+        self.open(of).await?.commit(commit).await.map_err(|error| named(of, error))
     }
 
     /// Sets how long a key lives from now on; for ever without a time. Its value stays.
@@ -157,7 +157,7 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn scan(&self, of: &Namespace, scan: &Scan) -> Result<Page, Error> {
-        Ok(self.open(of).await?.scan(scan).await?)
+        self.open(of).await?.scan(scan).await.map_err(|error| named(of, error))
     }
 
     /// Follows the changes of a range after a commit; without one, those that come from now on.
