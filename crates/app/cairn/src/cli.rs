@@ -10,6 +10,7 @@ pub(crate) use self::access::{AccessCommand, Grant, Token};
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
 pub(crate) use self::edit::Put;
 pub(crate) use self::hook::Hook;
+pub(crate) use self::kv::{Kv, KvDel, KvGet, KvPut, KvScan, KvSettings, Level};
 pub(crate) use self::people::{Cert, Cluster, Idp, Login, Logout, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 pub(crate) use self::up::{Up, public_url};
@@ -19,6 +20,7 @@ mod access;
 mod audit;
 mod edit;
 mod hook;
+mod kv;
 mod people;
 mod pg;
 mod up;
@@ -155,6 +157,9 @@ pub(crate) enum Command {
     /// Tell an address whenever a tag of a dataset moves
     #[command(subcommand)]
     Hook(Hook),
+    /// Keys and values: read, change and watch them
+    #[command(subcommand)]
+    Kv(Kv),
     /// Read every byte back and check it
     Verify(Verify),
     /// Apply the retention rules and remove what nothing refers to any more

@@ -163,6 +163,17 @@ impl Context {
         }
     }
 
+    /// The namespaces of keys that a reference is among. A host in it wins over everything.
+    pub(crate) fn keys(
+        &self,
+        reference: Option<&Reference>,
+    ) -> anyhow::Result<Arc<dyn cairn_kv::Store>> {
+        if let Some(host) = reference.and_then(|reference| reference.host.as_ref()) {
+            return Ok(Arc::new(self.host(host)?));
+        }
+        Ok(Arc::new(self.node()?))
+    }
+
     /// Where a version is edited: a node, or else the datasets of a bucket.
     pub(crate) async fn edited(
         &self,

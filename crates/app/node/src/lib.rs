@@ -21,8 +21,10 @@ use cairn_datasets::{CollectOptions, Collected, Datasets, HookRunner, Secret, Up
 use cairn_env::Env;
 use cairn_http::api::Check;
 use cairn_http::{Door, DoorBuilder, LastCollection, SelfChecks, Transport, disk_space};
+use cairn_kv::Kv;
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
+use cairn_partition::AnyPartitions;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -129,11 +131,16 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the bucket, preparing an empty one, and starts the doors.
+    /// Opens the bucket, preparing an empty one, and starts the doors. Namespaces of keys are served on
+    /// `partitions`; without them there are no routes to keys.
     ///
     /// # Errors
     /// [`Error`]; nothing runs then.
-    pub async fn start(options: NodeOptions, env: &Env) -> Result<Self, Error> {
+    pub async fn start(
+        options: NodeOptions,
+        partitions: Option<AnyPartitions>,
+        env: &Env,
+    ) -> Result<Self, Error> {
         let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
         let cache_dir = options.disk_cache.as_ref().map(|cache| cache.dir.clone());
         let datasets = Datasets::open_or_init(
@@ -163,6 +170,10 @@ impl Node {
         let server = options.tls.server(&addresses, &authority, &access, env)?;
         let (stop, stopped) = watch::channel(false);
         let door = doors(&datasets, &access, &stopped, &options.door)?;
+        let door = match partitions {
+            Some(partitions) => door.kv(Kv::new(partitions, env)),
+            None => door,
+        };
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
@@ -185,7 +196,8 @@ impl Node {
         Ok(Self { addresses, urls, authority, first_token, datasets, access, stop, served })
     }
 
-    /// Stops taking requests, waits for those under way, and writes what is left of the audit log.
+    /// Stops taking requests, waits for those under way, and writes what is left of the audit log, with what
+    /// was counted for it.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for served in self.served {
@@ -193,7 +205,7 @@ impl Node {
                 tracing::warn!(%error, "a door did not end well");
             }
         }
-        if let Err(error) = self.access.audit().commit().await {
+        if let Err(error) = self.access.settle().await {
             tracing::error!(%error, "the end of the audit log was not written");
         }
     }

@@ -162,6 +162,7 @@ pub use doctor::*;
 pub use edits::*;
 pub use follow::*;
 pub use hooks::*;
+pub use kv::*;
 pub use operate::*;
 pub use people::*;
 
@@ -172,5 +173,6 @@ mod doctor;
 mod edits;
 mod follow;
 mod hooks;
+mod kv;
 mod operate;
 mod people;

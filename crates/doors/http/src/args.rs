@@ -15,6 +15,8 @@ use crate::limits::DEPTH_MAX;
 pub struct Args {
     named: Vec<(&'static str, Vec<u8>)>,
     tail: Vec<Vec<u8>>,
+    /// A key: all that stands for `{*key}`, decoded once.
+    key: Vec<u8>,
     /// Whether the path ends with a slash.
     slash: bool,
 }
@@ -33,6 +35,12 @@ impl Args {
                 parts.next();
                 continue;
             };
+            if name == "*key" {
+                // It is no path: any bytes are a key, slashes too.
+                let rest: Vec<&str> = parts.by_ref().collect();
+                args.key = percent_decode_str(&rest.join("/")).collect();
+                break;
+            }
             if name.starts_with('*') {
                 args.tail = parts.by_ref().filter(|p| !p.is_empty()).map(decode).collect::<Result<
                     Vec<_>,
@@ -117,6 +125,12 @@ impl Args {
         self.get("id")
     }
 
+    /// The bytes of `{*key}`.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The names of `{*path}`.
     #[must_use]
     pub fn tail(&self) -> &[Vec<u8>] {
@@ -152,6 +166,22 @@ mod tests {
         assert!(args.ends_with_slash());
         for bad in ["/fs/a/..", "/fs/a/%2e%2E/b", "/fs/a/b%2fc", "/fs/%00", "/fs/./a"] {
             assert!(matches!(Args::parse("/fs/{*path}", bad), Err(Error::Invalid { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_any_bytes() {
+        let pattern = "/api/v1/kv/{project}/{name}/keys/{*key}";
+        for (text, key) in [
+            ("a", &b"a"[..]),
+            ("a/b//c/", b"a/b//c/"),
+            ("a%2Fb%00%ff%25", b"a/b\0\xff%"),
+            ("..", b".."),
+            ("%2e%2E/x", b"../x"),
+        ] {
+            let path = format!("/api/v1/kv/main/carts/keys/{text}");
+            let args = Args::parse(pattern, &path).unwrap();
+            assert_eq!((args.key(), args.dataset().unwrap().name.as_str()), (key, "carts"));
         }
     }
 

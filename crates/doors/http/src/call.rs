@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use cairn_access::{Caller, Origin, Snapshot, Visit};
+use cairn_access::{Caller, Origin, Snapshot, Use, Visit};
 use cairn_datasets::Browser;
 use cairn_env::{Clock, Patience};
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
@@ -36,6 +36,8 @@ pub struct Call {
     pub(crate) origin: Origin,
     /// Who asks; none where nobody is asked for.
     pub(crate) visit: Option<Visit>,
+    /// Its use, where uses are counted.
+    pub(crate) counted: Option<Use>,
     pub(crate) body: Pieces,
     /// Its place among the requests that are worked on.
     pub(crate) place: Option<Arc<OwnedSemaphorePermit>>,

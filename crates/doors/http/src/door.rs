@@ -13,6 +13,7 @@ use bytes::Bytes;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Edits, Uploads};
 use cairn_env::{Env, Rng};
+use cairn_kv::Kv;
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,7 +24,8 @@ use crate::error::Error;
 use crate::guard;
 use crate::limits::{
     BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, FOLLOWERS_MAX, HEADERS_WAIT_MAX,
-    PLACE_WAIT_MAX, REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX, WRITE_WAIT_MAX,
+    KV_BODIES_KIB_MAX, PLACE_WAIT_MAX, REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX,
+    WRITE_WAIT_MAX,
 };
 use crate::metrics::Metrics;
 use crate::route::{Permission, Route, RouteInfo};
@@ -115,6 +117,8 @@ struct Shared {
     datasets: Datasets,
     uploads: Uploads,
     edits: Edits,
+    kv: Option<Kv>,
+    kv_bytes: Arc<tokio::sync::Semaphore>,
     self_checks: SelfChecks,
     last_collection: LastCollection,
     access: Access,
@@ -153,6 +157,17 @@ impl Inner {
 
     pub(crate) fn edits(&self) -> &Edits {
         &self.0.edits
+    }
+
+    /// The namespaces of keys; routes to them are there only with it.
+    pub(crate) fn kv(&self) -> Result<&Kv, Error> {
+        let missing = || Error::Internal { detail: "this node keeps no keys".to_owned() };
+        self.0.kv.as_ref().ok_or_else(missing)
+    }
+
+    /// Room for bodies with values, in KiB.
+    pub(crate) fn kv_bytes(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.0.kv_bytes
     }
 
     pub(crate) fn access(&self) -> &Access {
@@ -241,6 +256,7 @@ pub struct Door {
 pub struct DoorBuilder {
     datasets: Datasets,
     uploads: Uploads,
+    kv: Option<Kv>,
     access: Access,
     authority: Option<Authority>,
     oidc: Option<Oidc>,
@@ -267,8 +283,26 @@ impl DoorBuilder {
         let routes = routes.chain(crate::login::routes()).chain(crate::console::routes()).collect();
         let (options, mounts) = (Options::default(), Vec::new());
         let self_checks: SelfChecks = Arc::new(Vec::new);
-        let (authority, oidc) = (None, None);
-        Self { datasets, uploads, access, authority, oidc, options, routes, mounts, self_checks }
+        let (authority, oidc, kv) = (None, None, None);
+        Self {
+            datasets,
+            uploads,
+            kv,
+            access,
+            authority,
+            oidc,
+            options,
+            routes,
+            mounts,
+            self_checks,
+        }
+    }
+
+    /// Serves these namespaces of keys.
+    #[must_use]
+    pub fn kv(mut self, kv: Kv) -> Self {
+        self.routes.extend(crate::rest::kv_routes());
+        Self { kv: Some(kv), ..self }
     }
 
     /// Lets nodes join by this authority.
@@ -339,6 +373,8 @@ impl DoorBuilder {
         let inner = Inner(Arc::new(Shared {
             courier,
             edits: Edits::new(self.datasets.clone()),
+            kv: self.kv,
+            kv_bytes: Arc::new(tokio::sync::Semaphore::new(KV_BODIES_KIB_MAX)),
             self_checks: self.self_checks,
             last_collection: LastCollection::default(),
             datasets: self.datasets,

@@ -7,6 +7,9 @@ pub enum Error {
     /// The engine below.
     #[error(transparent)]
     Datasets(#[from] cairn_datasets::Error),
+    /// Namespaces of keys.
+    #[error(transparent)]
+    Kv(#[from] cairn_kv::Error),
     /// Who may do what.
     #[error(transparent)]
     Access(#[from] cairn_access::Error),
@@ -138,6 +141,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Datasets(error) => error.kind(),
+            Self::Kv(error) => error.kind(),
             Self::Access(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
             Self::Name(error) => error.kind(),
@@ -170,6 +174,7 @@ impl Error {
                 | cairn_datasets::Error::Blocks(cairn_blocks::Error::TooMany { .. }),
             ) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Datasets(cairn_datasets::Error::Undelivered { .. }) => StatusCode::BAD_GATEWAY,
+            Self::Kv(error) => status_of_keys(error),
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Uploads { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {
@@ -189,8 +194,36 @@ impl Error {
         }
     }
 
+    /// Where the node is that owns what was asked for.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Kv(cairn_kv::Error::Partition(cairn_partition::Error::Elsewhere {
+                address,
+                ..
+            })) => address.as_deref(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::Invalid { detail: detail.into() }
+    }
+}
+
+/// A namespace has answers of its own for what clients act on.
+fn status_of_keys(error: &cairn_kv::Error) -> StatusCode {
+    use cairn_partition::Error as Partition;
+    let cairn_kv::Error::Partition(partition) = error else { return status_of(error.kind()) };
+    match partition {
+        Partition::Condition { .. } => StatusCode::PRECONDITION_FAILED,
+        Partition::Gone { .. } => StatusCode::GONE,
+        Partition::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Partition::Elsewhere { .. } => StatusCode::MISDIRECTED_REQUEST,
+        // It may have been made: nobody tries it again without a look.
+        Partition::InDoubt { .. } | Partition::Fenced { .. } | Partition::Closed { .. } => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        other => status_of(other.kind()),
     }
 }
 

@@ -118,6 +118,7 @@ async fn let_through(
             headers: parts.headers,
             origin,
             visit: None,
+            counted: None,
             body: Box::pin(futures::stream::empty()),
             place: None,
         };
@@ -153,11 +154,12 @@ async fn let_through(
         headers: parts.headers,
         origin,
         visit,
+        counted: None,
         place: Some(Arc::clone(&permit)),
     };
-    authorize(&mut call, permission).await?;
+    authorize(&mut call, permission, route.effect).await?;
     let response = match route.effect {
-        Effect::Nothing | Effect::TellingChange => (route.handler)(call).await?,
+        Effect::Nothing | Effect::TellingChange | Effect::Counted => (route.handler)(call).await?,
         Effect::Change => change(route, call).await?,
     };
     Ok(finish(door, response, place.method == Method::HEAD, permit))
@@ -224,7 +226,7 @@ async fn admit(door: &Inner, headers: &HeaderMap, origin: Origin) -> Result<Visi
 }
 
 /// Every rule of the permission, on the visit of this request (ACCESS-1).
-async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error> {
+async fn authorize(call: &mut Call, permission: Permission, effect: Effect) -> Result<(), Error> {
     let rules = match permission {
         Permission::Public | Permission::Description | Permission::Login => return Ok(()),
         Permission::SignedIn => {
@@ -244,6 +246,10 @@ async fn authorize(call: &mut Call, permission: Permission) -> Result<(), Error>
             _ => resources(call, rule)?,
         };
         for (action, resource) in asked {
+            if effect == Effect::Counted {
+                call.counted = Some(call.visit()?.authorize_counted(action, &resource)?);
+                continue;
+            }
             call.visit()?.authorize(action, &resource)?;
         }
     }

@@ -72,6 +72,15 @@ pub const EDIT_PIECE_BYTES: usize = 1024 * 1024;
 /// Paths of one page of an edit.
 pub const EDIT_PAGE_MAX: usize = 1000;
 
+/// The body of one request with a value of a key.
+pub const KV_VALUE_BYTES_MAX: usize = cairn_kv::limits::VALUE_BYTES_MAX;
+/// The body of one commit of keys, in JSON.
+pub const KV_COMMIT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The body of one import: it is taken in pieces.
+pub const KV_IMPORT_BYTES_MAX: usize = 1 << 40;
+/// Bodies with values that are held at a time, in KiB; more wait a moment, and get 503 then.
+pub const KV_BODIES_KIB_MAX: usize = 256 * 1024;
+
 /// Entries of a page when the request does not say.
 pub const PAGE_DEFAULT: usize = 1000;
 /// Entries of a page at most.

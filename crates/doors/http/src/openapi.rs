@@ -45,6 +45,8 @@ pub enum BodyDoc {
     JsonOrLines(fn() -> Shape, fn() -> Shape),
     /// JSON of a shape, or events whose data is one of its parts.
     JsonOrEvents(fn() -> Shape),
+    /// Lines of JSON of a shape, or events whose data is one of them.
+    LinesOrEvents(fn() -> Shape),
     /// Another media type, and what it holds.
     Other(&'static str, &'static str),
 }
@@ -192,6 +194,12 @@ fn content(body: BodyDoc, shapes: &mut BTreeMap<String, Value>) -> Option<Value>
         }
         BodyDoc::JsonOrEvents(whole) => {
             let mut both = content(BodyDoc::Json(whole), shapes)?;
+            let events = json!({ "schema": { "type": "string" } });
+            both.as_object_mut()?.insert(crate::rest::follow::EVENTS.to_owned(), events);
+            return Some(both);
+        }
+        BodyDoc::LinesOrEvents(line) => {
+            let mut both = content(BodyDoc::Lines(line), shapes)?;
             let events = json!({ "schema": { "type": "string" } });
             both.as_object_mut()?.insert(crate::rest::follow::EVENTS.to_owned(), events);
             return Some(both);

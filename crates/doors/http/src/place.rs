@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use cairn_access::{Origin, Peer};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ use crate::door::Inner;
 use crate::error::Error;
 use crate::login::{login_address, see_other};
 use crate::trace::TraceParent;
+
+/// The header that says where the node is that owns what was asked for.
+const OWNER: HeaderName = HeaderName::from_static("x-cairn-owner");
 
 /// The one shape of errors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -150,6 +153,10 @@ impl Place {
                 header::WWW_AUTHENTICATE,
                 "Basic realm=\"cairn\", charset=\"UTF-8\", Bearer".to_owned(),
             ),
+            (error, 421) => match error.owner() {
+                Some(owner) => (OWNER, owner.to_owned()),
+                None => return response,
+            },
             (_, 429 | 503) => (header::RETRY_AFTER, "1".to_owned()),
             _ => return response,
         };

@@ -104,6 +104,9 @@ pub enum Effect {
     /// It changes something, and its handler tells the audit log before and after: for an answer that is
     /// begun before the change is done.
     TellingChange,
+    /// It reads or changes keys, of which so much is done that it is counted instead of recorded each time
+    /// (ACCESS-9). It has one rule, and its handler tells what came of a change.
+    Counted,
     /// Nothing that lasts or is seen: it reads, or prepares what a change makes visible.
     Nothing,
 }
@@ -144,6 +147,12 @@ impl Route {
     #[must_use]
     pub fn records_itself(self) -> Self {
         Self { effect: Effect::TellingChange, ..self }
+    }
+
+    /// Says that its uses are counted, whatever its method.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        Self { effect: Effect::Counted, ..self }
     }
 
     /// Says what it takes to use it.
@@ -194,6 +203,13 @@ impl Route {
                 let reason = "its list of rules is empty";
                 Err(Error::Route { method, pattern: self.pattern, reason })
             }
+            Some(permission)
+                if self.effect == Effect::Counted
+                    && !matches!(permission, Permission::Needs([_])) =>
+            {
+                let reason = "it is counted, and has not one rule";
+                Err(Error::Route { method, pattern: self.pattern, reason })
+            }
             // A change has somebody who makes it.
             Some(Permission::Public | Permission::Description)
                 if self.effect != Effect::Nothing =>
@@ -216,8 +232,10 @@ pub struct RouteInfo {
     /// What it takes, in words: `public`, `description`, `login`, `signed_in`, or `action on scope` joined by
     /// ` and `.
     pub permission: String,
-    /// Whether it changes something.
+    /// Whether it changes something, and is recorded before and after.
     pub changes: bool,
+    /// Whether its uses are counted instead.
+    pub counted: bool,
 }
 
 impl Route {
@@ -225,8 +243,9 @@ impl Route {
     #[must_use]
     pub fn info(&self) -> RouteInfo {
         let permission = self.permission.map_or_else(|| "none".to_owned(), |p| p.to_string());
-        let changes = self.effect != Effect::Nothing;
-        RouteInfo { method: self.method.to_string(), pattern: self.pattern, permission, changes }
+        let changes = matches!(self.effect, Effect::Change | Effect::TellingChange);
+        let (method, counted) = (self.method.to_string(), self.effect == Effect::Counted);
+        RouteInfo { method, pattern: self.pattern, permission, changes, counted }
     }
 }
 
@@ -294,6 +313,14 @@ rules! {
     EDIT = WriteDataset Edit;
     /// To read what a path below `/fs/` names.
     BROWSE = ReadDataset Fs;
+    /// To read keys of the namespace in the path.
+    READ_KEYS = ReadKeys Dataset;
+    /// To change keys of the namespace in the path.
+    WRITE_KEYS = WriteKeys Dataset;
+    /// To make the namespace in the path, or to change its settings.
+    SET_NAMESPACE = SetNamespace Dataset;
+    /// To remove the namespace in the path.
+    REMOVE_NAMESPACE = RemoveNamespace Dataset;
     /// To read numbers about the node.
     METRICS = ReadMetrics Cluster;
     /// To maintain the bucket.

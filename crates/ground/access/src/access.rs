@@ -14,6 +14,7 @@ use crate::login::Guessing;
 use crate::provider::Bearers;
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::tally::Tally;
 use crate::token::{NewToken, Secret};
 
 mod changes;
@@ -47,6 +48,8 @@ struct Shared {
     seal: Arc<dyn Seal>,
     /// What is decided here is recorded there.
     audit: Audit,
+    /// What is counted instead.
+    tally: Tally,
     held: Mutex<Option<Held>>,
     /// Counts our own changes: what was read before the last one is not used after it.
     changes: AtomicU64,
@@ -134,11 +137,13 @@ impl Access {
     fn new(bucket: Bucket, env: Env, seal: Arc<dyn Seal>) -> Self {
         let guessing = Guessing::new(&*env.rng);
         let audit = Audit::new(bucket.clone(), env.clone(), Arc::clone(&seal));
+        let tally = Tally::new(audit.clone(), env.clone());
         let shared = Shared {
             bucket,
             env,
             seal,
             audit,
+            tally,
             held: Mutex::default(),
             changes: AtomicU64::new(0),
             reading: tokio::sync::Mutex::default(),
@@ -193,6 +198,20 @@ impl Access {
     #[must_use]
     pub fn audit(&self) -> &Audit {
         &self.shared.audit
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.shared.tally
+    }
+
+    /// Records what was counted (ACCESS-9) and waits until all that was recorded is in the log: what a
+    /// node does when it stops.
+    ///
+    /// # Errors
+    /// As [`Audit::commit`].
+    pub async fn settle(&self) -> Result<(), Error> {
+        self.shared.tally.settle();
+        self.shared.audit.commit().await.map_err(Error::Audit)
     }
 
     fn now_ms(&self) -> i64 {

@@ -20,6 +20,7 @@ use crate::pattern::Resource;
 use crate::principal::Owner;
 use crate::provider::{Provider, Vouched};
 use crate::snapshot::{Snapshot, WhoAmI};
+use crate::tally::Use;
 use crate::token::{Secret, TokenId, TokenKind};
 
 /// The other side of a connection, as a listener saw it. Listeners put it into the extensions of every
@@ -222,6 +223,23 @@ impl Visit {
         decision.into_result(action, resource)
     }
 
+    /// Whether the caller may do this, of what is done too often for a record each: the first time it is
+    /// recorded, and then counted (ACCESS-9). A refusal is recorded as always. Who changes something
+    /// tells the [`Use`] what came of it.
+    ///
+    /// # Errors
+    /// As [`Visit::authorize`].
+    pub fn authorize_counted(&self, action: Action, resource: &Resource) -> Result<Use, Error> {
+        let decision = self.snapshot.authorize(&self.caller, action, resource);
+        let (word, about) = (action.as_str(), resource.to_string());
+        if let Decision::Denied { reason } = &decision {
+            self.record(word, &about, Outcome::Denied, &reason.to_string())?;
+        }
+        let by = decision.into_result(action, resource)?;
+        let record = self.recorded(word, &about, Outcome::Allowed, by.as_str());
+        Ok(self.access.tally().note(record, action.only_reads())?)
+    }
+
     /// Whether somebody asks whose credential holds, as an error when it is nobody in particular.
     /// Recorded as `sign_in`.
     ///
@@ -291,17 +309,21 @@ impl Visit {
         outcome: Outcome,
         detail: &str,
     ) -> Result<(), Error> {
+        let record = self.recorded(action, resource, outcome, detail);
+        Ok(self.access.audit().record(record)?)
+    }
+
+    fn recorded(&self, action: &str, resource: &str, outcome: Outcome, detail: &str) -> Record {
         let credential = match self.caller {
             Caller::Anonymous => String::new(),
             Caller::Known(_) => self.caller.credential(),
         };
-        let record = Record {
+        Record {
             caller: self.caller.name().into(),
             credential: credential.as_str().into(),
             detail: detail.into(),
             ..self.origin.record(action, resource, outcome)
-        };
-        Ok(self.access.audit().record(record)?)
+        }
     }
 
     fn allowed(&self) -> MutexGuard<'_, Vec<(Action, Resource, GrantId)>> {

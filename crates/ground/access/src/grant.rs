@@ -75,6 +75,14 @@ pub enum Action {
     DeleteDataset,
     /// Set how long versions of a dataset are kept.
     SetRetention,
+    /// Read and follow the keys of a namespace.
+    ReadKeys,
+    /// Change keys of a namespace.
+    WriteKeys,
+    /// Make a namespace, or change its settings.
+    SetNamespace,
+    /// Remove a namespace with its keys.
+    RemoveNamespace,
     /// Read numbers about the whole node and bucket.
     ReadMetrics,
     /// Collect unused blocks, verify stored ones.
@@ -106,12 +114,16 @@ pub(crate) enum Reach {
 }
 
 /// The one table: each action, its word, the least role that allows it, and where.
-const ACTIONS: [(Action, &str, Role, Reach); 12] = [
+const ACTIONS: [(Action, &str, Role, Reach); 16] = [
     (Action::ListDatasets, "list_datasets", Role::Reader, Reach::Part),
     (Action::ReadDataset, "read_dataset", Role::Reader, Reach::Whole),
     (Action::WriteDataset, "write_dataset", Role::Writer, Reach::Whole),
     (Action::DeleteDataset, "delete_dataset", Role::Writer, Reach::Whole),
     (Action::SetRetention, "set_retention", Role::Writer, Reach::Whole),
+    (Action::ReadKeys, "read_keys", Role::Reader, Reach::Whole),
+    (Action::WriteKeys, "write_keys", Role::Writer, Reach::Whole),
+    (Action::SetNamespace, "set_namespace", Role::Writer, Reach::Whole),
+    (Action::RemoveNamespace, "remove_namespace", Role::Writer, Reach::Whole),
     (Action::ReadMetrics, "read_metrics", Role::Reader, Reach::Cluster),
     (Action::Maintain, "maintain", Role::Admin, Reach::Cluster),
     (Action::ManageAccess, "manage_access", Role::Admin, Reach::Cluster),
@@ -145,6 +157,7 @@ impl Action {
             self,
             Self::ListDatasets
                 | Self::ReadDataset
+                | Self::ReadKeys
                 | Self::ReadMetrics
                 | Self::ListGrants
                 | Self::ReadAudit
@@ -308,13 +321,17 @@ mod tests {
             | Action::WriteDataset
             | Action::DeleteDataset
             | Action::SetRetention
+            | Action::ReadKeys
+            | Action::WriteKeys
+            | Action::SetNamespace
+            | Action::RemoveNamespace
             | Action::ReadMetrics
             | Action::Maintain
             | Action::ManageAccess
             | Action::ListGrants
             | Action::ManageGrants
             | Action::ManageOwnTokens
-            | Action::ReadAudit => 12,
+            | Action::ReadAudit => 16,
         };
         let mut all: Vec<_> = Action::all().collect();
         assert!(all.iter().all(|action| every(*action) == ACTIONS.len()));

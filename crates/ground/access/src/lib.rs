@@ -12,8 +12,8 @@
 //!
 //! | role | what it allows |
 //! |---|---|
-//! | reader | list, read; on everything also metrics |
-//! | writer | what a reader may; publish, move and delete tags, delete datasets, set retention |
+//! | reader | list, read datasets and keys; on everything also metrics |
+//! | writer | what a reader may; publish, move and delete tags, delete datasets, set retention; make, change and remove namespaces, change keys |
 //! | admin | what a writer may; give and take back roles there, and make tokens of its own; on everything also maintenance, principals and everybody's tokens |
 //!
 //! # Invariants
@@ -26,11 +26,16 @@
 //! - ACCESS-5 A revoked or expired token stops working everywhere within [`REFRESH_MAX`]; when the
 //!   bucket does not answer, nothing is decided on older knowledge.
 //! - ACCESS-6 Every decision of the gate is recorded before anybody acts on it, a change again before
-//!   it is acknowledged; what cannot be recorded is refused ([`cairn_audit`]).
+//!   it is acknowledged; what cannot be recorded is refused ([`cairn_audit`]). Of reads and changes of keys,
+//!   ACCESS-9 says it.
 //! - ACCESS-7 Guessing passwords is slowed: after a few wrong ones for an account or from an address the
 //!   next is looked at only after a wait that doubles, and an account that is not there costs as much.
 //! - ACCESS-8 Nobody gives what he has not: a role is given and taken back only where the giver is admin
 //!   of all that it is about, and a token of one's own is no stronger than the credential it was made with.
+//! - ACCESS-9 Of uses that are too many for a record each, the first in ten seconds is recorded as ACCESS-6
+//!   says of decisions; those that follow are counted, and their number, and of changes the first and
+//!   the last commit, are recorded within ten seconds and when the node stops. Refusals are recorded each,
+//!   and what cannot be recorded is refused ([`Visit::authorize_counted`]).
 //!
 //! # Who owns the state, what is durable when, what survives a crash
 //!
@@ -67,6 +72,7 @@ mod provider;
 mod snapshot;
 mod standing;
 mod state;
+mod tally;
 mod throttle;
 mod token;
 
@@ -90,6 +96,7 @@ pub use state::{
     GRANTS_MAX, GRANTS_PER_PART_MAX, GRANTS_PER_SUBJECT_MAX, GROUPS_PER_PRINCIPAL_MAX,
     OWN_TOKENS_MAX, PRINCIPALS_MAX, PROVIDERS_MAX, SESSIONS_PER_OWNER_MAX, TOKENS_MAX,
 };
+pub use tally::{TALLIES_MAX, TALLY_EVERY, Use};
 pub use token::{
     NewToken, PlainToken, TOKEN_CHARS, TOKEN_PREFIX, TokenId, TokenInfo, TokenKind, TokenSpec,
 };

@@ -119,10 +119,18 @@ impl Audit {
     /// # Errors
     /// [`Error::Full`], [`Error::Behind`]: it was not kept, and what it is about must not be done
     /// (AUDIT-4).
-    pub fn record(&self, mut record: Record) -> Result<(), Error> {
+    pub fn record(&self, record: Record) -> Result<(), Error> {
+        self.record_counted(record, 1)
+    }
+
+    /// Keeps a record that stands for `count` of its kind, at least 1.
+    ///
+    /// # Errors
+    /// As [`Audit::record`].
+    pub fn record_counted(&self, mut record: Record, count: u64) -> Result<(), Error> {
         let shared = &self.shared;
         record.time_ms = shared.log.env.clock.wall_ns().div_euclid(1_000_000);
-        record.count = 1;
+        record.count = count.max(1);
         let now = shared.log.env.clock.monotonic();
         let mut state = shared.state();
         if state.is_behind(now) {

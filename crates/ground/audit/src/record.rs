@@ -150,7 +150,7 @@ pub struct Record {
     pub outcome: Outcome,
     /// The grant, the reason, or what was changed.
     pub detail: Text,
-    /// How many identical ones this one stands for. [`crate::Audit::record`] sets it.
+    /// How many of its kind this one stands for. [`crate::Audit::record`] sets it.
     pub count: u64,
 }
 

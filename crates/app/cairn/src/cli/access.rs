@@ -75,8 +75,9 @@ pub(crate) enum AccessCommand {
     Explain {
         /// A principal, PROVIDER/NAME, group:NAME, `authenticated` or `anonymous`
         principal: String,
-        /// read_dataset, write_dataset, delete_dataset, set_retention, list_datasets, read_metrics,
-        /// maintain, manage_access, list_grants, manage_grants, manage_own_tokens or read_audit
+        /// read_dataset, write_dataset, delete_dataset, set_retention, list_datasets, read_keys,
+        /// write_keys, set_namespace, remove_namespace, read_metrics, maintain, manage_access,
+        /// list_grants, manage_grants, manage_own_tokens or read_audit
         action: String,
         /// NAME or @PROJECT/NAME, with `*` for any characters: all that it covers
         resource: String,

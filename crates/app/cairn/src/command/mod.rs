@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod edit;
 mod hook;
+mod kv;
 mod login;
 mod maintain;
 mod people;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Token(args) => access::token(&context, &args).await?,
         Command::Grant(args) => access::grant(&context, &args).await?,
         Command::Hook(args) => hook::hook(&context, &args).await?,
+        Command::Kv(args) => kv::kv(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
         Command::Access(args) => access::access(&context, &args).await?,
         Command::User(args) => people::user(&context, &args).await?,

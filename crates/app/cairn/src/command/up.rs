@@ -28,7 +28,7 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
         disk_cache: cache::options(args, &config.cache, &bucket)?,
     };
     let mut stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut node = Node::start(options, &context.env).await?;
+    let mut node = Node::start(options, None, &context.env).await?;
     let token = node.first_token.take();
     announce(context, &node, &bucket, token.as_ref().map(|token| token.expose()))?;
     if args.demo {

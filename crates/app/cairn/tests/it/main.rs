@@ -20,6 +20,7 @@ mod hubs;
 mod identity;
 mod json;
 mod kill;
+mod kv;
 mod lab;
 mod mount;
 mod node;

@@ -211,3 +211,57 @@ pub struct Share {
     /// Those of them that are new.
     new_bytes: u64,
 }
+
+/// Where a namespace of keys stands.
+#[derive(Serialize, ToSchema)]
+pub struct NamespaceInfo {
+    /// Its project.
+    project: String,
+    /// Its name.
+    name: String,
+    /// When changes are acknowledged: `log` or `bucket`.
+    durable: String,
+    /// For how long what was overwritten or deleted stays readable, in milliseconds.
+    history_ms: u64,
+    /// The last commit.
+    seq: u64,
+    /// The last commit that is acknowledged.
+    durable_seq: u64,
+    /// The oldest state that can be read; watches begin after it at the earliest.
+    oldest_seq: u64,
+}
+
+/// What the end of a key was set to.
+#[derive(Serialize, ToSchema)]
+pub struct KeyTouched {
+    /// The commit that did.
+    seq: u64,
+    /// When the key is over, in milliseconds since 1970; never when none.
+    expires_ms: Option<u64>,
+}
+
+/// What an import put.
+#[derive(Serialize, ToSchema)]
+pub struct KeysImported {
+    /// Entries.
+    entries: u64,
+    /// Bytes of keys and values.
+    bytes: u64,
+    /// The last commit; 0 when there was nothing to put.
+    seq: u64,
+}
+
+/// A line of an export or an import: a key with its value, each in one of two fields.
+#[derive(Serialize, ToSchema)]
+pub struct KeyLine {
+    /// The key.
+    key: Option<String>,
+    /// The key in base64, when it is not UTF-8.
+    key_base64: Option<String>,
+    /// The value.
+    value: Option<String>,
+    /// The value in base64, when it is not UTF-8.
+    value_base64: Option<String>,
+    /// When it is over, in milliseconds since 1970; never when not there.
+    expires_ms: Option<u64>,
+}

@@ -124,6 +124,17 @@ pub(super) enum Again {
     Unsent,
 }
 
+/// A request whose address is encoded already.
+pub(super) struct Asked<'a> {
+    pub(super) method: Method,
+    /// Below the node's address, without a slash before.
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a [(&'static str, String)],
+    pub(super) body: Option<(&'static str, Bytes)>,
+    pub(super) again: Again,
+}
+
 impl Node {
     /// A node at `url`, such as `http://127.0.0.1:7400`. Nothing is sent yet.
     ///
@@ -272,15 +283,40 @@ impl Node {
         body: Option<(&'static str, Bytes)>,
         again: Again,
     ) -> Result<Response, Error> {
+        let sent = body.as_ref().map_or(0, |(_, body)| body.len() as u64);
+        let request = || self.request(method.clone(), path, query, body.clone());
+        self.attempt(again, sent, request).await
+    }
+
+    /// The same for an address that is encoded already, with headers.
+    pub(super) async fn ask(&self, asked: &Asked<'_>) -> Result<Response, Error> {
+        let sent = asked.body.as_ref().map_or(0, |(_, body)| body.len() as u64);
+        self.attempt(asked.again, sent, || Ok(self.encoded(asked))).await
+    }
+
+    /// The same once, for an answer that may go on for as long as it likes.
+    pub(super) async fn ask_once(&self, asked: &Asked<'_>) -> Result<Response, Error> {
+        self.shared.wire.requests.fetch_add(1, Ordering::Relaxed);
+        let response = self.encoded(asked).send().await.map_err(|error| self.broken(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(response).await)
+    }
+
+    async fn attempt(
+        &self,
+        again: Again,
+        sent_bytes: u64,
+        request: impl Fn() -> Result<RequestBuilder, Error>,
+    ) -> Result<Response, Error> {
         let _place = self.shared.in_flight.acquire().await.map_err(|_| cairn_env::Lost)?;
         let mut pause = PAUSE;
         for attempt in 1.. {
-            let request = self.request(method.clone(), path, query, body.clone())?;
             self.shared.wire.requests.fetch_add(1, Ordering::Relaxed);
-            let failed = match request.send().await {
+            let failed = match request()?.send().await {
                 Ok(response) if response.status().is_success() => {
-                    let sent = body.as_ref().map_or(0, |(_, body)| body.len() as u64);
-                    self.shared.wire.up.fetch_add(sent, Ordering::Relaxed);
+                    self.shared.wire.up.fetch_add(sent_bytes, Ordering::Relaxed);
                     return Ok(response);
                 }
                 Ok(response) => {
@@ -325,6 +361,25 @@ impl Node {
             return Ok(response);
         }
         Err(self.refused(response).await)
+    }
+
+    fn encoded(&self, asked: &Asked<'_>) -> RequestBuilder {
+        let mut url = self.shared.base.clone();
+        let path = format!("{}{}", url.path(), asked.path);
+        url.set_path(&path);
+        url.set_query(Some(asked.query).filter(|query| !query.is_empty()));
+        let mut request = self.shared.client.request(asked.method.clone(), url);
+        if let Some(token) = &self.shared.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in asked.headers {
+            request = request.header(*name, value);
+        }
+        if let Some((media_type, body)) = &asked.body {
+            let body = body.clone();
+            request = request.header(reqwest::header::CONTENT_TYPE, *media_type).body(body);
+        }
+        request
     }
 
     fn request(

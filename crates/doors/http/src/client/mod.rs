@@ -13,6 +13,7 @@ mod edits;
 mod follow;
 mod hooks;
 mod http;
+mod kv;
 mod people;
 mod store;
 mod upload;

@@ -94,7 +94,7 @@ fn wait(call: &Call) -> Result<Duration, Error> {
     }
 }
 
-fn wants_events(headers: &HeaderMap) -> bool {
+pub(super) fn wants_events(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains(EVENTS))
 }

@@ -13,6 +13,9 @@ mod doctor;
 mod edits;
 pub(crate) mod follow;
 mod hooks;
+mod kv;
+mod kv_bulk;
+mod kv_watch;
 mod maintenance;
 mod node;
 mod people;
@@ -48,6 +51,11 @@ pub(crate) fn routes() -> Vec<Route> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The routes to namespaces of keys, of a node that has them.
+pub(crate) fn kv_routes() -> Vec<Route> {
+    [kv::routes(), kv_bulk::routes(), kv_watch::routes()].into_iter().flatten().collect()
 }
 
 /// A route to an async function.

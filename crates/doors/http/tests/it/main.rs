@@ -15,6 +15,8 @@ mod gate;
 mod hooks;
 mod hostile;
 mod http2;
+mod kv;
+mod kv_watch;
 mod numbers;
 mod operating;
 mod proofs;

@@ -15,6 +15,8 @@ use cairn_datasets::{
 use cairn_env::Env;
 use cairn_http::client::Node;
 use cairn_http::{Door, DoorBuilder, Options};
+use cairn_kv::Kv;
+use cairn_partition::MemoryStore;
 use futures::channel::oneshot;
 
 /// Seals the access state and the audit log as the bucket's other small objects are, as a node does.
@@ -78,7 +80,9 @@ impl Server {
         options: Options,
     ) -> Self {
         let uploads = Uploads::new(datasets.clone());
+        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
+            .kv(kv)
             .options(options)
             .build()
             .unwrap();

@@ -110,6 +110,10 @@ fn access_4_nothing_without_a_grant() {
             write_dataset     -           -           -           -           -           -
             delete_dataset    -           -           -           -           -           -
             set_retention     -           -           -           -           -           -
+            read_keys         -           -           -           -           -           -
+            write_keys        -           -           -           -           -           -
+            set_namespace     -           -           -           -           -           -
+            remove_namespace  -           -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -127,6 +131,10 @@ fn access_4_nothing_without_a_grant() {
         write_dataset     sign in     sign in     sign in     sign in     sign in     sign in
         delete_dataset    sign in     sign in     sign in     sign in     sign in     sign in
         set_retention     sign in     sign in     sign in     sign in     sign in     sign in
+        read_keys         sign in     sign in     sign in     sign in     sign in     sign in
+        write_keys        sign in     sign in     sign in     sign in     sign in     sign in
+        set_namespace     sign in     sign in     sign in     sign in     sign in     sign in
+        remove_namespace  sign in     sign in     sign in     sign in     sign in     sign in
         read_metrics      sign in     sign in     sign in     sign in     sign in     sign in
         maintain          sign in     sign in     sign in     sign in     sign in     sign in
         manage_access     sign in     sign in     sign in     sign in     sign in     sign in
@@ -150,6 +158,10 @@ fn roles_on_one_dataset() {
             write_dataset     only reader -           -           -           -           -
             delete_dataset    only reader -           -           -           -           -
             set_retention     only reader -           -           -           -           -
+            read_keys         yes         -           -           -           -           -
+            write_keys        only reader -           -           -           -           -
+            set_namespace     only reader -           -           -           -           -
+            remove_namespace  only reader -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -169,6 +181,10 @@ fn roles_on_one_dataset() {
             write_dataset     yes         -           -           -           -           -
             delete_dataset    yes         -           -           -           -           -
             set_retention     yes         -           -           -           -           -
+            read_keys         yes         -           -           -           -           -
+            write_keys        yes         -           -           -           -           -
+            set_namespace     yes         -           -           -           -           -
+            remove_namespace  yes         -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -188,6 +204,10 @@ fn roles_on_one_dataset() {
             write_dataset     yes         -           -           -           -           -
             delete_dataset    yes         -           -           -           -           -
             set_retention     yes         -           -           -           -           -
+            read_keys         yes         -           -           -           -           -
+            write_keys        yes         -           -           -           -           -
+            set_namespace     yes         -           -           -           -           -
+            remove_namespace  yes         -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -200,7 +220,7 @@ fn roles_on_one_dataset() {
 }
 
 #[test]
-fn roles_on_a_project_and_on_everything() {
+fn roles_on_a_project() {
     check(
         &["p writer @lab/*"],
         &[],
@@ -211,6 +231,10 @@ fn roles_on_a_project_and_on_everything() {
             write_dataset     yes         yes         -           yes         yes         -
             delete_dataset    yes         yes         -           yes         yes         -
             set_retention     yes         yes         -           yes         yes         -
+            read_keys         yes         yes         -           yes         yes         -
+            write_keys        yes         yes         -           yes         yes         -
+            set_namespace     yes         yes         -           yes         yes         -
+            remove_namespace  yes         yes         -           yes         yes         -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -220,6 +244,10 @@ fn roles_on_a_project_and_on_everything() {
             read_audit        -           -           -           -           -           -
         "#]],
     );
+}
+
+#[test]
+fn roles_on_everything() {
     check(
         &["p reader @*/*"],
         &[],
@@ -230,6 +258,10 @@ fn roles_on_a_project_and_on_everything() {
             write_dataset     only reader only reader only reader only reader only reader only reader
             delete_dataset    only reader only reader only reader only reader only reader only reader
             set_retention     only reader only reader only reader only reader only reader only reader
+            read_keys         yes         yes         yes         yes         yes         yes
+            write_keys        only reader only reader only reader only reader only reader only reader
+            set_namespace     only reader only reader only reader only reader only reader only reader
+            remove_namespace  only reader only reader only reader only reader only reader only reader
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          only reader only reader only reader only reader only reader only reader
             manage_access     only reader only reader only reader only reader only reader only reader
@@ -249,6 +281,10 @@ fn roles_on_a_project_and_on_everything() {
             write_dataset     yes         yes         yes         yes         yes         yes
             delete_dataset    yes         yes         yes         yes         yes         yes
             set_retention     yes         yes         yes         yes         yes         yes
+            read_keys         yes         yes         yes         yes         yes         yes
+            write_keys        yes         yes         yes         yes         yes         yes
+            set_namespace     yes         yes         yes         yes         yes         yes
+            remove_namespace  yes         yes         yes         yes         yes         yes
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          only writer only writer only writer only writer only writer only writer
             manage_access     only writer only writer only writer only writer only writer only writer
@@ -268,6 +304,10 @@ fn roles_on_a_project_and_on_everything() {
             write_dataset     yes         yes         yes         yes         yes         yes
             delete_dataset    yes         yes         yes         yes         yes         yes
             set_retention     yes         yes         yes         yes         yes         yes
+            read_keys         yes         yes         yes         yes         yes         yes
+            write_keys        yes         yes         yes         yes         yes         yes
+            set_namespace     yes         yes         yes         yes         yes         yes
+            remove_namespace  yes         yes         yes         yes         yes         yes
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          yes         yes         yes         yes         yes         yes
             manage_access     yes         yes         yes         yes         yes         yes
@@ -291,6 +331,10 @@ fn grants_add_up() {
             write_dataset     only reader yes         only reader only reader only reader only reader
             delete_dataset    only reader yes         only reader only reader only reader only reader
             set_retention     only reader yes         only reader only reader only reader only reader
+            read_keys         yes         yes         yes         yes         yes         yes
+            write_keys        only reader yes         only reader only reader only reader only reader
+            set_namespace     only reader yes         only reader only reader only reader only reader
+            remove_namespace  only reader yes         only reader only reader only reader only reader
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          only reader only reader only reader only reader only reader only reader
             manage_access     only reader only reader only reader only reader only reader only reader
@@ -315,6 +359,10 @@ fn scopes_limit() {
             write_dataset     scope       scope       scope       scope       scope       scope
             delete_dataset    scope       scope       scope       scope       scope       scope
             set_retention     scope       scope       scope       scope       scope       scope
+            read_keys         yes         yes         scope       yes         yes         scope
+            write_keys        scope       scope       scope       scope       scope       scope
+            set_namespace     scope       scope       scope       scope       scope       scope
+            remove_namespace  scope       scope       scope       scope       scope       scope
             read_metrics      scope       scope       scope       scope       scope       scope
             maintain          scope       scope       scope       scope       scope       scope
             manage_access     scope       scope       scope       scope       scope       scope
@@ -334,6 +382,10 @@ fn scopes_limit() {
             write_dataset     only reader -           -           -           -           -
             delete_dataset    only reader -           -           -           -           -
             set_retention     only reader -           -           -           -           -
+            read_keys         yes         -           -           -           -           -
+            write_keys        only reader -           -           -           -           -
+            set_namespace     only reader -           -           -           -           -
+            remove_namespace  only reader -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -353,6 +405,10 @@ fn scopes_limit() {
             write_dataset     scope       yes         scope       scope       scope       scope
             delete_dataset    scope       yes         scope       scope       scope       scope
             set_retention     scope       yes         scope       scope       scope       scope
+            read_keys         scope       yes         yes         scope       scope       scope
+            write_keys        scope       yes         scope       scope       scope       scope
+            set_namespace     scope       yes         scope       scope       scope       scope
+            remove_namespace  scope       yes         scope       scope       scope       scope
             read_metrics      scope       scope       scope       scope       scope       scope
             maintain          scope       scope       scope       scope       scope       scope
             manage_access     scope       scope       scope       scope       scope       scope
@@ -374,6 +430,10 @@ fn anonymous_reads_what_a_grant_opens() {
         write_dataset     sign in     sign in     sign in     sign in     sign in     sign in
         delete_dataset    sign in     sign in     sign in     sign in     sign in     sign in
         set_retention     sign in     sign in     sign in     sign in     sign in     sign in
+        read_keys         yes         sign in     sign in     yes         sign in     sign in
+        write_keys        sign in     sign in     sign in     sign in     sign in     sign in
+        set_namespace     sign in     sign in     sign in     sign in     sign in     sign in
+        remove_namespace  sign in     sign in     sign in     sign in     sign in     sign in
         read_metrics      sign in     sign in     sign in     sign in     sign in     sign in
         maintain          sign in     sign in     sign in     sign in     sign in     sign in
         manage_access     sign in     sign in     sign in     sign in     sign in     sign in
@@ -394,6 +454,10 @@ fn anonymous_reads_what_a_grant_opens() {
         write_dataset     sign in     sign in     sign in     sign in     sign in     sign in
         delete_dataset    sign in     sign in     sign in     sign in     sign in     sign in
         set_retention     sign in     sign in     sign in     sign in     sign in     sign in
+        read_keys         yes         yes         yes         yes         yes         yes
+        write_keys        sign in     sign in     sign in     sign in     sign in     sign in
+        set_namespace     sign in     sign in     sign in     sign in     sign in     sign in
+        remove_namespace  sign in     sign in     sign in     sign in     sign in     sign in
         read_metrics      sign in     sign in     sign in     sign in     sign in     sign in
         maintain          sign in     sign in     sign in     sign in     sign in     sign in
         manage_access     sign in     sign in     sign in     sign in     sign in     sign in

@@ -4,6 +4,7 @@
 
 mod agree;
 mod bootstrap;
+mod counted;
 mod delegated;
 mod people;
 mod recorded;
