@@ -165,7 +165,7 @@ async fn watch(cluster: &dyn Cluster, env: &Env, pause: u64, over: &AtomicBool) 
             continue;
         };
         let position = *after.get_or_insert_with(|| {
-            let late = pause % 2 == 0;
+            let late = pause.is_multiple_of(2);
             watched.after = if late { partition.status().durable } else { Seq(0) };
             watched.after
         });

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use cairn_partition::{Seq, What};
 
-use super::history::{Answer, Broken, Call, History, Number, Operation, Seen};
+use super::history::{Answer, Broken, Call, History, Number, Operation, Seen, parse};
 use super::wgl::{self, Object, Timed, Verdict};
 
 const CHECKER: &str = "linearisable per key";
@@ -53,10 +54,14 @@ impl Object for Key {
 /// # Errors
 /// With the key and what was done with it.
 pub fn check(history: &History) -> Result<(), Broken> {
+    let positions = positions(history);
     for key in keys(history) {
         let numbered = history.numbered();
-        let timed = numbered.filter_map(|(number, one)| timed(history, number, one, &key));
-        let actions: Vec<Timed<Action>> = timed.collect();
+        let timed = numbered.filter_map(|(number, one)| {
+            let guess = positions.get(&number).map_or(u64::MAX, |seq| seq.0);
+            timed(history, number, one, &key, guess)
+        });
+        let actions = that_matter(timed.collect());
         let name = key.escape_ascii();
         match wgl::check(&Key, &actions) {
             Verdict::Linearisable => {}
@@ -72,6 +77,59 @@ pub fn check(history: &History) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// Where commits stand, also those in doubt, as far as it can be guessed from what was told.
+fn positions(history: &History) -> BTreeMap<Number, Seq> {
+    let mut positions = BTreeMap::new();
+    let mut untaken: BTreeMap<Seq, &What> =
+        history.truth.iter().map(|change| (change.seq, &change.what)).collect();
+    for (number, operation) in history.numbered() {
+        if let Answer::Committed(seq) = operation.answer {
+            positions.insert(number, seq);
+            untaken.remove(&seq);
+        }
+    }
+    for change in &history.truth {
+        if let What::Put(entry) = &change.what
+            && let Some((writer, _)) = parse(&entry.value)
+        {
+            positions.entry(writer).or_insert(change.seq);
+            untaken.remove(&change.seq);
+        }
+    }
+    for (number, operation) in history.numbered() {
+        let same = |what: &What| match (&operation.call, what) {
+            (Call::Delete(key), What::Deleted { key: found, .. }) => key == found,
+            (Call::DeleteRange(range), What::RangeDeleted(found)) => range == found,
+            _ => false,
+        };
+        let found = untaken.iter().find(|(_, what)| same(what)).map(|(seq, _)| *seq);
+        if let Some(seq) = found.filter(|_| operation.answer == Answer::Doubt) {
+            positions.insert(number, seq);
+            untaken.remove(&seq);
+        }
+    }
+    positions
+}
+
+/// Leaves out writes in doubt that nobody can have noticed: whether they were made or not, the others
+/// have the same order. A refusal may come of any write.
+fn that_matter(mut actions: Vec<Timed<Action>>) -> Vec<Timed<Action>> {
+    let mut noticed: BTreeSet<Option<Number>> = BTreeSet::from([None]);
+    for timed in &actions {
+        match timed.action {
+            Action::Refused(_) => return actions,
+            Action::Read(found) | Action::Swap(found, _) => drop(noticed.insert(found)),
+            Action::Write(_) => {}
+        }
+    }
+    actions.retain(|timed| match timed.action {
+        Action::Write(writer) => timed.ended.is_some() || noticed.contains(&writer),
+        Action::Swap(_, writer) => timed.ended.is_some() || noticed.contains(&Some(writer)),
+        Action::Read(_) | Action::Refused(_) => true,
+    });
+    actions
 }
 
 fn keys(history: &History) -> BTreeSet<Bytes> {
@@ -95,12 +153,13 @@ fn timed(
     number: Number,
     operation: &Operation,
     key: &Bytes,
+    guess: u64,
 ) -> Option<Timed<Action>> {
     let action = action(number, operation, key)?;
     let doubt = operation.answer == Answer::Doubt || history.may_be_lost(operation);
     let writes = matches!(action, Action::Write(_) | Action::Swap(..));
     let ended = (!(doubt && writes)).then_some(operation.ended);
-    Some(Timed { begun: operation.begun, ended, action })
+    Some(Timed { begun: operation.begun, ended, action, guess })
 }
 
 fn action(number: Number, operation: &Operation, key: &Bytes) -> Option<Action> {

@@ -7,7 +7,7 @@ use cairn_sim::partition::{Counts, Lie, check, record, run, trace};
 /// Seeds run on every change. `cargo run -p cairn-sim -- partition --seeds 10000` runs more.
 const SEEDS: u64 = 150;
 /// Seeds among which a lie is to be seen.
-const LYING_SEEDS: u64 = 40;
+const LYING_SEEDS: u64 = 30;
 
 #[test]
 fn no_seed_breaks_a_promise() {
