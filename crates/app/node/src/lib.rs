@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the application wires the real runtime")]
 
+mod partitions;
 mod seal;
 mod tls;
 
@@ -24,10 +25,11 @@ use cairn_http::{Door, DoorBuilder, LastCollection, SelfChecks, Transport, disk_
 use cairn_kv::Kv;
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
-use cairn_partition::AnyPartitions;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::partitions::Lazy;
+pub use crate::partitions::LogPlace;
 pub use crate::tls::Tls;
 
 /// How often a node collects. Several nodes on a bucket do not disturb each other.
@@ -53,6 +55,8 @@ pub struct NodeOptions {
     pub collect: bool,
     /// Where frames of a bucket that is far away are kept on this machine.
     pub disk_cache: Option<DiskCacheOptions>,
+    /// Where the log of the partitions is; without it the node keeps none, and has no routes to keys.
+    pub log: Option<LogPlace>,
 }
 
 /// Why a node did not start.
@@ -126,21 +130,17 @@ pub struct Node {
     /// The engine, for whoever shares the process.
     pub datasets: Datasets,
     access: Access,
+    partitions: Option<Arc<Lazy>>,
     stop: watch::Sender<bool>,
     served: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Node {
-    /// Opens the bucket, preparing an empty one, and starts the doors. Namespaces of keys are served on
-    /// `partitions`; without them there are no routes to keys.
+    /// Opens the bucket, preparing an empty one, and starts the doors.
     ///
     /// # Errors
     /// [`Error`]; nothing runs then.
-    pub async fn start(
-        options: NodeOptions,
-        partitions: Option<AnyPartitions>,
-        env: &Env,
-    ) -> Result<Self, Error> {
+    pub async fn start(options: NodeOptions, env: &Env) -> Result<Self, Error> {
         let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
         let cache_dir = options.disk_cache.as_ref().map(|cache| cache.dir.clone());
         let datasets = Datasets::open_or_init(
@@ -159,7 +159,8 @@ impl Node {
         }
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
-        let (access, token) = Access::bootstrap(bucket, env.clone(), seal).await?;
+        let (access, token) =
+            Access::bootstrap(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let oidc = Oidc::new(env).map_err(|error| Error::Oidc { detail: error.to_string() })?;
         let access = access.with_bearers(Arc::new(oidc.clone()));
         // A token is shown once it is in the audit log that it was made.
@@ -168,10 +169,19 @@ impl Node {
         }
         let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let server = options.tls.server(&addresses, &authority, &access, env)?;
+        let scheme = |address| if options.tls.covers(address) { "https" } else { "http" };
+        let urls: Vec<_> = addresses.iter().map(|at| format!("{}://{at}", scheme(at))).collect();
+        let partitions = options.log.map(|place| {
+            let address = options.door.public_url.clone().or_else(|| urls.first().cloned());
+            Arc::new(Lazy::new(bucket, seal, place, address.unwrap_or_default(), env))
+        });
+        if let Some(left) = partitions.clone().filter(|partitions| partitions.has_log()) {
+            tokio::spawn(open_log(left));
+        }
         let (stop, stopped) = watch::channel(false);
         let door = doors(&datasets, &access, &stopped, &options.door)?;
-        let door = match partitions {
-            Some(partitions) => door.kv(Kv::new(partitions, env)),
+        let door = match &partitions {
+            Some(partitions) => door.kv(Kv::new(Arc::clone(partitions) as _, env)),
             None => door,
         };
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
@@ -186,14 +196,23 @@ impl Node {
         if let Some(server) = server {
             tokio::spawn(keep_fresh(server, stopped.clone()));
         }
-        let scheme = |address| if options.tls.covers(address) { "https" } else { "http" };
-        let urls = addresses.iter().map(|at| format!("{}://{at}", scheme(at))).collect();
         if options.collect {
             let last = door.last_collection();
             tokio::spawn(collect(datasets.clone(), access.clone(), last, stopped));
         }
         let first_token = token.map(|token| token.token);
-        Ok(Self { addresses, urls, authority, first_token, datasets, access, stop, served })
+        let node = Self {
+            addresses,
+            urls,
+            authority,
+            first_token,
+            datasets,
+            access,
+            partitions,
+            stop,
+            served,
+        };
+        Ok(node)
     }
 
     /// Stops taking requests, waits for those under way, and writes what is left of the audit log, with what
@@ -205,9 +224,19 @@ impl Node {
                 tracing::warn!(%error, "a door did not end well");
             }
         }
+        if let Some(partitions) = &self.partitions {
+            partitions.close().await;
+        }
         if let Err(error) = self.access.settle().await {
             tracing::error!(%error, "the end of the audit log was not written");
         }
+    }
+}
+
+/// What the process before has left is replayed before anybody asks.
+async fn open_log(partitions: Arc<Lazy>) {
+    if let Err(error) = partitions.node().await {
+        tracing::error!(%error, "the log of the partitions was not opened");
     }
 }
 

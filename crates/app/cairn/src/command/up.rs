@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use cairn_node::{Node, NodeOptions, Tls};
+use cairn_node::{LogPlace, Node, NodeOptions, Tls};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
@@ -26,9 +26,10 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
         door: door(args, config),
         collect: config.node.collect && !args.no_gc,
         disk_cache: cache::options(args, &config.cache, &bucket)?,
+        log: log_place(args, &bucket)?,
     };
     let mut stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut node = Node::start(options, None, &context.env).await?;
+    let mut node = Node::start(options, &context.env).await?;
     let token = node.first_token.take();
     announce(context, &node, &bucket, token.as_ref().map(|token| token.expose()))?;
     if args.demo {
@@ -46,6 +47,19 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
     tracing::info!("stopping");
     node.stop().await;
     Ok(())
+}
+
+/// The log of a node on `bucket`: below the data directory, apart for each bucket.
+fn log_place(args: &cli::Up, bucket: &str) -> anyhow::Result<Option<LogPlace>> {
+    let Some(data) = args.data_dir.clone().or_else(data_dir) else {
+        tracing::warn!(
+            "no namespaces of keys: say where their log goes with --data-dir, or set HOME"
+        );
+        return Ok(None);
+    };
+    let name = blake3::hash(bucket.as_bytes()).to_hex();
+    let dir = std::path::absolute(data)?.join("log").join(&name[..16]);
+    Ok(Some(LogPlace { dir }))
 }
 
 fn door(args: &cli::Up, config: &Config) -> cairn_http::Options {

@@ -1,0 +1,135 @@
+//! The partitions of this node: their log is opened, and the node's lease taken, when the first of
+//! them is asked for, or at once where a log was left. A node that keeps none costs nothing.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cairn_access::Seal;
+use cairn_bucket::Bucket;
+use cairn_env::Env;
+use cairn_partition::log::RealDisk;
+use cairn_partition::{AnyPartition, Error, Name, Node, NodeOptions, Partitions, Settings};
+use tokio::sync::OnceCell;
+
+/// Nodes of one machine on one bucket that may have their logs below one directory.
+const LOGS_MAX: usize = 16;
+
+/// What partitions are kept with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    /// Logs are below this directory: the first that no other process has open, or a new one.
+    pub dir: PathBuf,
+}
+
+/// Partitions that come to life when they are needed.
+pub(crate) struct Lazy {
+    bucket: Bucket,
+    seal: Arc<dyn Seal>,
+    place: LogPlace,
+    address: String,
+    env: Env,
+    node: OnceCell<Node>,
+}
+
+impl Lazy {
+    pub(crate) fn new(
+        bucket: Bucket,
+        seal: Arc<dyn Seal>,
+        place: LogPlace,
+        address: String,
+        env: &Env,
+    ) -> Self {
+        Self { bucket, seal, place, address, env: env.clone(), node: OnceCell::new() }
+    }
+
+    /// Whether a process before this one has left a log.
+    pub(crate) fn has_log(&self) -> bool {
+        log_dir(&self.place.dir, 0).is_dir()
+    }
+
+    pub(crate) async fn node(&self) -> Result<&Node, Error> {
+        self.node.get_or_try_init(|| self.open()).await
+    }
+
+    async fn open(&self) -> Result<Node, Error> {
+        let place = self.place.clone();
+        let opened = self.env.spawn.run(move || free_log(&place.dir)).await;
+        let (disk, boot) = opened.map_err(|lost| failed(&lost.to_string()))??;
+        let options = NodeOptions {
+            name: host_name(),
+            address: Some(self.address.clone()),
+            boot,
+            ..NodeOptions::default()
+        };
+        let (bucket, seal) = (self.bucket.clone(), Arc::clone(&self.seal));
+        Node::open(bucket, seal, Arc::new(disk), options, &self.env).await
+    }
+
+    /// Gives everything back, if there is anything.
+    pub(crate) async fn close(&self) {
+        let Some(node) = self.node.get() else { return };
+        if let Err(error) = node.close().await {
+            tracing::error!(%error, "the partitions were not all written to the bucket");
+        }
+    }
+}
+
+fn log_dir(below: &Path, number: usize) -> PathBuf {
+    below.join(number.to_string())
+}
+
+/// The first log that nobody has open, and what tells this boot and this directory from others.
+fn free_log(below: &Path) -> Result<(RealDisk, String), Error> {
+    for number in 0..LOGS_MAX {
+        let dir = log_dir(below, number);
+        match RealDisk::open(&dir) {
+            Err(Error::InUse { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(disk) => return Ok((disk, boot(&dir)?)),
+        }
+    }
+    Err(failed(&format!("{LOGS_MAX} nodes have their logs below {}", below.display())))
+}
+
+/// A copy of a log's directory is another one, also within the same boot.
+fn boot(dir: &Path) -> Result<String, Error> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let found = std::fs::metadata(dir).map_err(|error| failed(&error.to_string()))?;
+    Ok(format!("{}:{}:{}", boot.trim(), found.dev(), found.ino()))
+}
+
+fn failed(why: &str) -> Error {
+    let (what, why) = ("open a log", why.to_owned());
+    Error::Storage { what, why, kind: cairn_base::ErrorKind::Internal }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { String::from("node") } else { name.to_owned() }
+}
+
+#[async_trait]
+impl Partitions for Lazy {
+    async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {
+        self.node().await?.create(name, settings).await
+    }
+
+    async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
+        self.node().await?.open(name).await
+    }
+
+    async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {
+        self.node().await?.change(name, settings).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error> {
+        self.node().await?.list(prefix).await
+    }
+
+    async fn remove(&self, name: &Name) -> Result<(), Error> {
+        self.node().await?.remove(name).await
+    }
+}
