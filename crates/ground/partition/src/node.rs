@@ -262,7 +262,7 @@ impl Opened {
     /// Ends what is left of a partition that failed.
     async fn let_go(&self) {
         self.live.stop("it is opened again").await;
-        let options = slatedb::config::CloseOptions { flush_type: None, ..Default::default() };
+        let options = slatedb::config::CloseOptions { flush_type: None };
         if let Err(error) = self.view.db.close_with_options(options).await {
             tracing::debug!(partition = %self.name, %error, "a view that failed was closed");
         }

@@ -82,7 +82,7 @@ impl Keeper {
             let before: Option<Read<Lease>> = records.read(&key).await?;
             let mut lease = Lease::new(node, boot, ttl_ms);
             if let Some(Read { record, version }) = &before {
-                if record.held == Held::Held && record.boot != boot {
+                if record.held == Held::Taken && record.boot != boot {
                     outlast(&records, env, &key, record, version).await?;
                 }
                 lease.renewals = record.renewals.saturating_add(1);
@@ -143,7 +143,7 @@ impl Keeper {
                 ns(self.env.clock.monotonic()).saturating_sub(self.used_ns.load(Ordering::Acquire));
             let idle = rested > ns(IDLE_AFTER);
             let ttl = if idle { self.times.idle } else { self.times.busy };
-            match self.renew(ttl, Held::Held).await {
+            match self.renew(ttl, Held::Taken).await {
                 Ok(Renewed::Yes) => {
                     wait = if idle { ttl * 2 / 3 } else { ttl / 3 };
                     moved();
@@ -196,7 +196,7 @@ impl Keeper {
         };
         let Some(version) = written else { return Ok(Renewed::Broken) };
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Kept { lease, version };
-        if held == Held::Held {
+        if held == Held::Taken {
             self.holds(from, ttl);
         }
         Ok(Renewed::Yes)
@@ -273,7 +273,7 @@ impl Watched {
         let Some(Read { record, version }) = records.read::<Lease>(&key).await? else {
             return Ok(true);
         };
-        if record.held != Held::Held {
+        if record.held != Held::Taken {
             return Ok(true);
         }
         let now = env.clock.monotonic();

@@ -119,7 +119,7 @@ pub(super) struct Lease {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Held {
     /// The node lives, or did within `ttl_ms`.
-    Held,
+    Taken,
     /// The node has gone and said so.
     Released,
     /// Another node has seen it unchanged for longer than it holds.
@@ -129,7 +129,7 @@ pub(super) enum Held {
 impl Lease {
     pub(super) fn new(node: &str, boot: &str, ttl_ms: u64) -> Self {
         let (node, boot) = (node.to_owned(), boot.to_owned());
-        Self { format: FORMAT, node, boot, renewals: 1, ttl_ms, held: Held::Held }
+        Self { format: FORMAT, node, boot, renewals: 1, ttl_ms, held: Held::Taken }
     }
 
     pub(super) fn key(life: &str) -> String {

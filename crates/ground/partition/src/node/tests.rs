@@ -4,45 +4,8 @@ use cairn_bucket::Plain;
 
 use super::*;
 use crate::conformance::Subject;
-use crate::log::{RealDisk, SimDisk};
+use crate::log::SimDisk;
 use crate::{AnyPartitions, At, Commit};
-
-async fn node(bucket: &Bucket, dir: &std::path::Path, env: &Env) -> Node {
-    let disk = Arc::new(RealDisk::open(dir).unwrap());
-    let options = NodeOptions { boot: String::from("b"), ..NodeOptions::default() };
-    Node::open(bucket.clone(), Arc::new(Plain), disk, options, env).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_is_there_after_a_crash() {
-    let env = Env::real();
-    let bucket = Bucket::memory(&env);
-    let dir = tempfile::tempdir().unwrap();
-    let name = Name::new("kv/main/a").unwrap();
-    let first = node(&bucket, dir.path(), &env).await;
-    let made = first.create(&name, Settings::default()).await.unwrap();
-    for i in 0..100u64 {
-        made.commit(Commit::new().put(format!("k{i}"), format!("v{i}"))).await.unwrap();
-    }
-    assert_eq!(made.get(b"k7", At::Durable).await.unwrap().unwrap().value, "v7");
-    // Gone without a word.
-    first.kill();
-    drop(made);
-    first.shared.log.close().await.ok();
-    drop(first);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let second = node(&bucket, dir.path(), &env).await;
-    let found = second.open(&name).await.unwrap();
-    for i in 0..100u64 {
-        let entry = found.get(format!("k{i}").as_bytes(), At::Durable).await.unwrap().unwrap();
-        assert_eq!(entry.value, format!("v{i}"));
-    }
-    second.close().await.unwrap();
-    let third = node(&bucket, dir.path(), &env).await;
-    let found = third.open(&name).await.unwrap();
-    assert_eq!(found.status().newest.0, 100);
-    assert_eq!(third.list("kv/main").await.unwrap(), [name]);
-}
 
 /// A node in a world of its own: paused time, a disk that forgets what was not synced.
 struct Simulated {
@@ -104,4 +67,168 @@ async fn what_an_oracle_says() {
     for seed in 0..20 {
         crate::conformance::random(async || Simulated::new(seed).await, seed, 60).await;
     }
+}
+
+const NAME: &str = "kv/main/a";
+
+/// Nodes on one bucket, each with a disk of its own.
+struct Cluster {
+    env: Env,
+    bucket: Bucket,
+}
+
+impl Cluster {
+    fn new(seed: u64) -> Self {
+        let env = Env::simulated(seed);
+        Self { bucket: Bucket::memory(&env), env }
+    }
+
+    async fn node(&self, name: &str, disk: &Arc<SimDisk>) -> Node {
+        let options = NodeOptions {
+            name: String::from(name),
+            address: Some(format!("http://{name}")),
+            boot: String::from(name),
+            log: crate::log::LogOptions { segment_bytes: 1 << 20, ..Default::default() },
+            ..NodeOptions::default()
+        };
+        let seal = Arc::new(Plain);
+        Node::open(self.bucket.clone(), seal, Arc::clone(disk) as _, options, &self.env)
+            .await
+            .unwrap()
+    }
+
+    async fn seconds(&self, count: u64) {
+        self.env.clock.sleep(Duration::from_secs(count)).await;
+    }
+}
+
+async fn value(partition: &AnyPartition, key: &str) -> Option<String> {
+    let found = partition.get(key.as_bytes(), At::Durable).await.unwrap()?;
+    Some(String::from_utf8(found.value.to_vec()).unwrap())
+}
+
+/// LOG-1: while its owner lives nobody else gets a partition; when it is dead, its lease must be over
+/// first, and what it had shipped is there.
+#[tokio::test(start_paused = true)]
+async fn log_1_a_partition_is_taken_over_when_the_lease_is_over() {
+    let (cluster, name) = (Cluster::new(1), Name::new(NAME).unwrap());
+    let first = cluster.node("one", &Arc::new(SimDisk::new())).await;
+    let second = cluster.node("two", &Arc::new(SimDisk::new())).await;
+    let owned = first.create(&name, Settings::default()).await.unwrap();
+    owned.commit(Commit::new().put("a", "1")).await.unwrap();
+    for _ in 0..40 {
+        cluster.seconds(3).await;
+        let refused = second.open(&name).await.err();
+        let Some(Error::Elsewhere { node, address, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!((node.as_str(), address.as_deref()), ("one", Some("http://one")));
+    }
+    owned.commit(Commit::new().put("b", "2")).await.unwrap();
+    cluster.seconds(3).await;
+    first.kill();
+    let killed = cluster.env.clock.monotonic();
+    let taken = loop {
+        match second.open(&name).await {
+            Ok(taken) => break taken,
+            Err(Error::Elsewhere { .. }) => cluster.seconds(1).await,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let waited = cluster.env.clock.monotonic() - killed;
+    // It was seen last when it was renewed for a commit, three seconds before.
+    let bounds = Duration::from_secs(10)..Duration::from_secs(17);
+    assert!(bounds.contains(&waited), "waited {waited:?}");
+    assert_eq!(value(&taken, "a").await.as_deref(), Some("1"));
+    assert_eq!(value(&taken, "b").await.as_deref(), Some("2"));
+    let late = owned.commit(Commit::new().put("b", "late")).await;
+    assert!(late.is_err(), "the old owner acknowledged {late:?}");
+    assert!(owned.get(b"b", At::Durable).await.is_err(), "the old owner answers");
+}
+
+/// LOG-1: a node whose lease was broken while it lived acknowledges nothing more.
+#[tokio::test(start_paused = true)]
+async fn log_1_a_node_whose_lease_is_broken_stops() {
+    let (cluster, name) = (Cluster::new(2), Name::new(NAME).unwrap());
+    let node = cluster.node("one", &Arc::new(SimDisk::new())).await;
+    let owned = node.create(&name, Settings::default()).await.unwrap();
+    owned.commit(Commit::new().put("a", "1")).await.unwrap();
+    let key = records::Lease::key(&node.shared.life());
+    let found = node.shared.records.read::<records::Lease>(&key).await.unwrap().unwrap();
+    let mut broken = found.record;
+    broken.held = records::Held::Broken;
+    node.shared.records.swap(&key, Some(&found.version), &broken).await.unwrap().unwrap();
+    cluster.seconds(100).await;
+    let refused = owned.commit(Commit::new().put("a", "2")).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(owned.get(b"a", At::Durable).await.is_err());
+}
+
+/// BUCKET-2: a fresh machine has what was shipped, and a node that stopped well has left everything.
+#[tokio::test(start_paused = true)]
+async fn bucket_2_a_fresh_disk_goes_on() {
+    let (cluster, name) = (Cluster::new(3), Name::new(NAME).unwrap());
+    for round in 0..12u64 {
+        let node = cluster.node("one", &Arc::new(SimDisk::new())).await;
+        let partition = match round {
+            0 => node.create(&name, Settings::default()).await.unwrap(),
+            _ => loop {
+                match node.open(&name).await {
+                    Ok(partition) => break partition,
+                    Err(Error::Elsewhere { .. }) => cluster.seconds(5).await,
+                    Err(other) => panic!("{other}"),
+                }
+            },
+        };
+        assert_eq!(partition.status().newest.0, round * 2);
+        for before in 0..round {
+            assert_eq!(value(&partition, &format!("log {before}")).await.as_deref(), Some("1"));
+            assert_eq!(value(&partition, &format!("bucket {before}")).await.as_deref(), Some("2"));
+        }
+        partition.commit(Commit::new().put(format!("log {round}"), "1")).await.unwrap();
+        let mut commit = Commit::new().put(format!("bucket {round}"), "2");
+        commit.durable = Some(crate::Durable::Bucket);
+        partition.commit(commit).await.unwrap();
+        if round % 3 == 0 {
+            node.close().await.unwrap();
+        } else {
+            node.kill();
+        }
+    }
+}
+
+/// History that has left the window goes at compaction, and the present does not change by it.
+#[tokio::test(start_paused = true)]
+async fn compaction_lets_go_of_history_alone() {
+    let (cluster, name) = (Cluster::new(4), Name::new(NAME).unwrap());
+    let node = cluster.node("one", &Arc::new(SimDisk::new())).await;
+    let settings = Settings { history_ms: 10_000, ..Settings::default() };
+    let partition = node.create(&name, settings).await.unwrap();
+    let opened = node.shared.open_one(&name).await.unwrap();
+    for round in 0..40u64 {
+        let mut commit = Commit::new();
+        for key in 0..50 {
+            commit = commit.put(format!("k{key:02}"), format!("{round}"));
+        }
+        if round == 5 {
+            commit = commit.delete_range(crate::KeyRange::between("k10", "k20"));
+        }
+        partition.commit(commit.delete("k49")).await.unwrap();
+        opened.flush().await.unwrap();
+        cluster.seconds(4).await;
+    }
+    cluster.seconds(600).await;
+    partition.commit(Commit::new().put("last", "1")).await.unwrap();
+    opened.flush().await.unwrap();
+    cluster.seconds(600).await;
+    assert!(opened.view.db.manifest().l0().len() < 4, "nothing was compacted");
+    let page = partition.scan(&crate::Scan::of(crate::KeyRange::all())).await.unwrap();
+    assert_eq!(page.entries.len(), 50);
+    assert!(page.entries.iter().all(|entry| entry.value == "39" || entry.key == "last"));
+    let old = partition.get(b"k01", At::Seq(crate::Seq(3))).await;
+    assert!(matches!(old, Err(Error::Gone { .. })), "{old:?}");
+    let mut rows = opened.view.rows("d".into(), "e".into(), false).await.unwrap();
+    let mut count = 0;
+    while rows.next().await.unwrap().is_some() {
+        count += 1;
+    }
+    assert!(count < 1000, "{count} of 2,040 versions of 51 keys are left");
 }

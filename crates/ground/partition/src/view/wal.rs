@@ -85,7 +85,7 @@ impl WalIterator for Replay {
             let why = String::from("its rows have no valid encoding");
             wal_error(Error::Corrupt { what, offset: 0, why })
         };
-        let rows = decode(frame.payload.clone().into()).ok_or_else(damaged)?;
+        let rows = decode(frame.payload.clone()).ok_or_else(damaged)?;
         Ok(Some(WalRows { rows, last_consumed_wal_file_id: frame.id }))
     }
 }
