@@ -173,11 +173,8 @@ impl Node {
         let urls: Vec<_> = addresses.iter().map(|at| format!("{}://{at}", scheme(at))).collect();
         let partitions = options.log.map(|place| {
             let address = options.door.public_url.clone().or_else(|| urls.first().cloned());
-            Arc::new(Lazy::new(bucket, seal, place, address.unwrap_or_default(), env))
+            Lazy::start(bucket, seal, place, address.unwrap_or_default(), env)
         });
-        if let Some(left) = partitions.clone().filter(|partitions| partitions.has_log()) {
-            tokio::spawn(open_log(left));
-        }
         let (stop, stopped) = watch::channel(false);
         let door = doors(&datasets, &access, &stopped, &options.door)?;
         let door = match &partitions {
@@ -230,13 +227,6 @@ impl Node {
         if let Err(error) = self.access.settle().await {
             tracing::error!(%error, "the end of the audit log was not written");
         }
-    }
-}
-
-/// What the process before has left is replayed before anybody asks.
-async fn open_log(partitions: Arc<Lazy>) {
-    if let Err(error) = partitions.node().await {
-        tracing::error!(%error, "the log of the partitions was not opened");
     }
 }
 

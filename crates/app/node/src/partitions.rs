@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cairn_access::Seal;
@@ -15,6 +16,8 @@ use tokio::sync::OnceCell;
 
 /// Nodes of one machine on one bucket that may have their logs below one directory.
 const LOGS_MAX: usize = 16;
+/// How long a request waits for the node's log and lease.
+const READY_WAIT: Duration = Duration::from_secs(5);
 
 /// What partitions are kept with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,23 +37,37 @@ pub(crate) struct Lazy {
 }
 
 impl Lazy {
-    pub(crate) fn new(
+    /// Where a process before this one has left a log, it is replayed before anybody asks.
+    pub(crate) fn start(
         bucket: Bucket,
         seal: Arc<dyn Seal>,
         place: LogPlace,
         address: String,
         env: &Env,
-    ) -> Self {
-        Self { bucket, seal, place, address, env: env.clone(), node: OnceCell::new() }
+    ) -> Arc<Self> {
+        let left = log_dir(&place.dir, 0).is_dir();
+        let node = OnceCell::new();
+        let lazy = Arc::new(Self { bucket, seal, place, address, env: env.clone(), node });
+        if left {
+            let opening = Arc::clone(&lazy);
+            env.spawn.task(Box::pin(async move {
+                if let Err(error) = opening.node().await {
+                    tracing::error!(%error, "the log of the partitions was not opened");
+                }
+            }));
+        }
+        lazy
     }
 
-    /// Whether a process before this one has left a log.
-    pub(crate) fn has_log(&self) -> bool {
-        log_dir(&self.place.dir, 0).is_dir()
-    }
-
-    pub(crate) async fn node(&self) -> Result<&Node, Error> {
+    async fn node(&self) -> Result<&Node, Error> {
         self.node.get_or_try_init(|| self.open()).await
+    }
+
+    /// The node, unless it takes long: after a restart of the machine the lease of before is waited for.
+    async fn ready(&self) -> Result<&Node, Error> {
+        let waited = tokio::time::timeout(READY_WAIT, self.node()).await;
+        let why = "this node waits until its lease of before the restart is over";
+        waited.unwrap_or_else(|_| Err(Error::Busy { why: format!("{why}: try again in a moment") }))
     }
 
     async fn open(&self) -> Result<Node, Error> {
@@ -114,22 +131,22 @@ fn host_name() -> String {
 #[async_trait]
 impl Partitions for Lazy {
     async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {
-        self.node().await?.create(name, settings).await
+        self.ready().await?.create(name, settings).await
     }
 
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
-        self.node().await?.open(name).await
+        self.ready().await?.open(name).await
     }
 
     async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {
-        self.node().await?.change(name, settings).await
+        self.ready().await?.change(name, settings).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error> {
-        self.node().await?.list(prefix).await
+        self.ready().await?.list(prefix).await
     }
 
     async fn remove(&self, name: &Name) -> Result<(), Error> {
-        self.node().await?.remove(name).await
+        self.ready().await?.remove(name).await
     }
 }

@@ -76,7 +76,7 @@ async fn open(
     let flush_when = FlushWhen { log_bytes: shared.options.replay_bytes_max };
     let init = Init { source: Arc::clone(&source) as _, flush_when };
     let cache_id = shared.caches.fetch_add(1, Ordering::Relaxed);
-    let db = Db::builder(Owner::view(id), shared.records.bucket.store())
+    let built = Db::builder(Owner::view(id), shared.records.bucket.store())
         .with_settings(settings(shared))
         .with_wal_writer(Box::new(init))
         .with_db_cache(Arc::clone(&shared.cache) as _, cache_id)
@@ -84,8 +84,17 @@ async fn open(
         .with_seed(shared.env.rng.next_u64())
         .with_filter_policies(vec![view::filters()])
         .build()
-        .await
-        .map_err(|error| failed("open the view", &error))?;
+        .await;
+    let db = match built {
+        Ok(db) => db,
+        Err(error) => {
+            if let Some(writer) = source.made() {
+                // The log takes no second writer while this one lasts; it has appended nothing.
+                writer.close().await.ok();
+            }
+            return Err(failed("open the view", &error));
+        }
+    };
     let view = View { db };
     let writer = source.made().ok_or_else(|| name.missing())?;
     let keeper = Arc::clone(&shared.keeper);

@@ -57,11 +57,13 @@ impl Subject for Simulated {
     }
 }
 
+/// LOG-2 and LOG-4, case by case; some of them crash in between.
 #[tokio::test(start_paused = true)]
 async fn the_suite() {
     crate::conformance::run(async || Simulated::new(1).await).await;
 }
 
+/// LOG-2 and LOG-4: a node does what an oracle does that keeps every state.
 #[tokio::test(start_paused = true)]
 async fn what_an_oracle_says() {
     for seed in 0..20 {

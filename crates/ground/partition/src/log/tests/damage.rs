@@ -22,7 +22,7 @@ async fn small_log(env: &Env) -> (SimDisk, Vec<Frame>) {
     (disk.image(), frames)
 }
 
-/// Every byte that is flipped is found with its file, or is in the last group, which is cut, or behind
+/// LOG-3: every byte that is flipped is found with its file, or is in the last group, which is cut, or behind
 /// the end, where nothing is.
 #[tokio::test(start_paused = true)]
 async fn every_flipped_byte_is_found() {
