@@ -2,6 +2,7 @@
 
 mod cache;
 mod clock;
+pub(crate) mod fuzzing;
 mod history;
 mod prefix;
 pub(crate) mod rows;

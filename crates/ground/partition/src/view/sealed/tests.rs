@@ -6,7 +6,9 @@ use cairn_bucket::{Bucket, Plain};
 use cairn_env::Env;
 use futures::executor::block_on;
 use object_store::{GetRange, ObjectStoreExt as _, UpdateVersion};
-use proptest::prelude::*;
+use proptest::prelude::{
+    Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest,
+};
 
 use super::*;
 
