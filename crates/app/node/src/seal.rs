@@ -2,7 +2,8 @@ use cairn_access::{Seal, SealError};
 use cairn_blocks::{EnvelopeKind, Sealer};
 use cairn_env::Env;
 
-/// The access state and the audit log in envelopes of the bucket: sealed where the bucket is.
+/// The access state, the audit log and all of partitions in envelopes of the bucket: sealed where the
+/// bucket is, and with a checksum everywhere.
 pub(crate) struct BucketSeal {
     pub(crate) sealer: Sealer,
     pub(crate) env: Env,
@@ -21,8 +22,12 @@ impl Seal for BucketSeal {
 }
 
 fn kind(name: &str) -> EnvelopeKind {
-    let in_log = name.strip_prefix(cairn_audit::PREFIX).is_some_and(|rest| rest.starts_with('/'));
-    if in_log { EnvelopeKind::Audit } else { EnvelopeKind::Access }
+    match name.split_once('/').map(|(first, _)| first) {
+        Some(cairn_audit::PREFIX) => EnvelopeKind::Audit,
+        Some("log") => EnvelopeKind::Log,
+        Some("partitions") => EnvelopeKind::Partition,
+        _ => EnvelopeKind::Access,
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +41,23 @@ mod tests {
     use futures::TryStreamExt as _;
 
     use super::*;
+
+    #[test]
+    fn every_prefix_has_its_kind() {
+        let kinds = [
+            (cairn_access::STATE_KEY, EnvelopeKind::Access),
+            ("mesh/authority", EnvelopeKind::Access),
+            ("audit/0000000000000/001", EnvelopeKind::Audit),
+            ("auditor", EnvelopeKind::Access),
+            ("log/00ff/00000000000000000001", EnvelopeKind::Log),
+            ("partitions/owners/kv/main", EnvelopeKind::Partition),
+            ("partitions/leases/00ff", EnvelopeKind::Partition),
+            ("partitions/views/00ff/manifest/1#00#0#last", EnvelopeKind::Partition),
+        ];
+        for (name, wanted) in kinds {
+            assert_eq!(kind(name), wanted, "{name}");
+        }
+    }
 
     /// ACCESS-3: in an encrypted bucket not even the names of principals can be read, nor who did what.
     #[tokio::test]

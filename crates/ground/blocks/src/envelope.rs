@@ -1,11 +1,12 @@
-//! The wrapping of every small object (catalog, refs, access state, audit log): a kind, a version,
-//! a checksum, and encryption when the bucket has it.
+//! The wrapping of every small object (catalog, refs, access state, audit log, shipped logs of
+//! partitions) and of the pages of partitions' views: a kind, a version, a checksum, and encryption
+//! when the bucket has it.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 4 | `CRNE` |
 //! | 4 | 1 | version, 1 |
-//! | 5 | 1 | kind: 1 catalog, 2 ref, 3 access, 4 dataset settings, 5 segment of the audit log |
+//! | 5 | 1 | kind: 1 catalog, 2 ref, 3 access, 4 dataset settings, 5 segment of the audit log, 6 object of a shipped log, 7 record of a partition or page of its view |
 //! | 6 | 1 | 0 plain, 1 sealed |
 //! | 7 | 1 | 0 |
 //! | 8 | 4 | payload length, little endian |
@@ -39,6 +40,10 @@ pub enum EnvelopeKind {
     Settings = 4,
     /// A segment of the audit log.
     Audit = 5,
+    /// An object of the log that nodes ship.
+    Log = 6,
+    /// A record of a partition, or a page of its view.
+    Partition = 7,
 }
 
 /// Wraps and unwraps small objects under a bucket's master secret.
@@ -152,6 +157,38 @@ mod tests {
         assert!(sealed.unwrap(EnvelopeKind::Ref, "refs/b", &bytes).is_err());
         assert!(plain.unwrap(EnvelopeKind::Ref, "refs/a", &bytes).is_err());
         assert!(!bytes.windows(7).any(|window| window == b"payload"));
+    }
+
+    #[test]
+    fn kinds_keep_their_numbers() {
+        let kinds = [
+            (EnvelopeKind::Catalog, 1),
+            (EnvelopeKind::Ref, 2),
+            (EnvelopeKind::Access, 3),
+            (EnvelopeKind::Settings, 4),
+            (EnvelopeKind::Audit, 5),
+            (EnvelopeKind::Log, 6),
+            (EnvelopeKind::Partition, 7),
+        ];
+        for (kind, number) in kinds {
+            let bytes = Sealer::new(None).wrap(kind, "k", b"abc", &SeededRng::new(1));
+            assert_eq!(bytes[5], number, "{kind:?}");
+        }
+    }
+
+    /// A view's pages rely on it: their place follows from it.
+    #[test]
+    fn an_envelope_adds_the_same_number_of_bytes_to_all() {
+        for (sealer, added) in sealers().into_iter().zip([76, 92]) {
+            for len in [0, 1, 100, 16 << 10] {
+                let payload = vec![1; len];
+                let rng = SeededRng::new(1);
+                for key in ["k", "a/longer/key"] {
+                    let bytes = sealer.wrap(EnvelopeKind::Partition, key, &payload, &rng);
+                    assert_eq!(bytes.len(), len + added);
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@ use cairn_base::ErrorKind;
 /// Encryption at rest of small objects, given by whoever holds the bucket's key.
 ///
 /// `open(name, seal(name, plain))` is `plain`. A `name` is the object's key in the bucket: what was
-/// sealed under one name does not open under another. `seal` must give fresh bytes at every call.
+/// sealed under one name does not open under another. `seal` must give fresh bytes at every call, and
+/// adds the same number of bytes whatever it is given.
 pub trait Seal: Send + Sync + 'static {
     /// The bytes to store for `plain` in the object `name`.
     fn seal(&self, name: &str, plain: &[u8]) -> Vec<u8>;
@@ -13,6 +14,11 @@ pub trait Seal: Send + Sync + 'static {
     /// # Errors
     /// [`SealError`] when the bytes were changed or belong to another name or another key.
     fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError>;
+
+    /// Whether it changes anything. Large objects that verify themselves need no seal that does not.
+    fn seals(&self) -> bool {
+        true
+    }
 }
 
 /// Why sealed bytes did not open.
@@ -37,5 +43,9 @@ impl Seal for Plain {
 
     fn open(&self, _name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         Ok(sealed.to_vec())
+    }
+
+    fn seals(&self) -> bool {
+        false
     }
 }

@@ -11,6 +11,7 @@ pub mod conformance;
 mod contract;
 mod cursor;
 mod error;
+pub mod fuzzing;
 mod ids;
 pub mod limits;
 mod live;

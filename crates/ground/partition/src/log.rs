@@ -30,6 +30,7 @@ mod core;
 mod disk;
 mod driver;
 mod engine;
+pub(crate) mod fuzzing;
 mod object;
 mod part;
 mod read;

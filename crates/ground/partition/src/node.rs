@@ -24,13 +24,14 @@ use cairn_bucket::{Bucket, Seal};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
 
 pub use lease::LeaseTimes;
 pub use options::NodeOptions;
 
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipped, Shipper, Writer};
-use crate::view::{BlockCache, View};
+use crate::view::{BlockCache, View, sealed};
 use crate::{AnyPartition, Error, Name, PartitionId, Partitions, Settings};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
@@ -197,6 +198,12 @@ impl Shared {
 
     fn life(&self) -> String {
         hex::encode(self.log.life().0)
+    }
+
+    /// Where views are.
+    fn view_store(&self) -> Arc<dyn ObjectStore> {
+        let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.records.seal));
+        sealed(store, seal, Arc::clone(&self.env.rng))
     }
 
     fn place(&self, name: &Name) -> Arc<Place> {

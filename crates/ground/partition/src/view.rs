@@ -2,9 +2,11 @@
 
 mod cache;
 mod clock;
+pub(crate) mod fuzzing;
 mod history;
 mod prefix;
 pub(crate) mod rows;
+mod sealed;
 pub(crate) mod wal;
 
 use std::collections::BTreeSet;
@@ -20,6 +22,9 @@ use slatedb::{
 pub(crate) use cache::BlockCache;
 pub(crate) use clock::Clock;
 pub(crate) use history::{HistoryFilters, Horizon};
+#[cfg(test)]
+pub(crate) use sealed::Keyed;
+pub(crate) use sealed::sealed;
 
 use crate::{Error, Seq};
 use rows::Version;
@@ -121,6 +126,9 @@ pub(crate) fn damaged(row: &[u8]) -> Error {
 /// What the tree's error is for us.
 pub(crate) fn failed(what: &'static str, error: &slatedb::Error) -> Error {
     let why = error.to_string();
+    if let Some(refusal) = sealed::refusal(error) {
+        return Error::Storage { what, why, kind: refusal.kind };
+    }
     let kind = match error.kind() {
         slatedb::ErrorKind::Closed(_) => {
             return Error::Closed { what: String::from("the view"), why };

@@ -76,7 +76,7 @@ async fn open(
     let flush_when = FlushWhen { log_bytes: shared.options.replay_bytes_max };
     let init = Init { source: Arc::clone(&source) as _, flush_when };
     let cache_id = shared.caches.fetch_add(1, Ordering::Relaxed);
-    let built = Db::builder(Owner::view(id), shared.records.bucket.store())
+    let built = Db::builder(Owner::view(id), shared.view_store())
         .with_settings(settings(shared))
         .with_wal_writer(Box::new(init))
         .with_db_cache(Arc::clone(&shared.cache) as _, cache_id)

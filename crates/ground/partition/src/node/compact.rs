@@ -68,7 +68,7 @@ fn compactor(shared: &Shared, opened: &Opened) -> Arc<slatedb::compactor::Compac
         worker: Some(worker),
         ..CompactorOptions::default()
     };
-    let built = CompactorBuilder::new(Owner::view(opened.id), shared.records.bucket.store())
+    let built = CompactorBuilder::new(Owner::view(opened.id), shared.view_store())
         .with_options(options)
         .with_system_clock(Arc::new(Clock(shared.env.clone())))
         .with_seed(shared.env.rng.next_u64())
@@ -90,7 +90,7 @@ async fn collect(shared: &Shared, opened: &Opened) {
         detach_options: None,
         ..GarbageCollectorOptions::default()
     };
-    let built = GarbageCollectorBuilder::new(Owner::view(opened.id), shared.records.bucket.store())
+    let built = GarbageCollectorBuilder::new(Owner::view(opened.id), shared.view_store())
         .with_options(options)
         .with_system_clock(Arc::new(Clock(shared.env.clone())))
         .with_seed(shared.env.rng.next_u64())

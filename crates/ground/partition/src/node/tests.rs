@@ -5,22 +5,33 @@ use cairn_bucket::Plain;
 use super::*;
 use crate::conformance::Subject;
 use crate::log::SimDisk;
+use crate::view::Keyed;
 use crate::{AnyPartitions, At, Commit};
 
 /// A node in a world of its own: paused time, a disk that forgets what was not synced.
 struct Simulated {
     env: Env,
     bucket: Bucket,
+    seal: Arc<dyn Seal>,
     state: Mutex<(Arc<SimDisk>, Node)>,
 }
 
 impl Simulated {
     async fn new(seed: u64) -> Self {
+        Self::with_seal(seed, |_| Arc::new(Plain)).await
+    }
+
+    /// In a bucket that is sealed.
+    async fn sealed(seed: u64) -> Self {
+        Self::with_seal(seed, |env| Arc::new(Keyed(Arc::clone(&env.rng)))).await
+    }
+
+    async fn with_seal(seed: u64, seal: impl Fn(&Env) -> Arc<dyn Seal>) -> Self {
         let env = Env::simulated(seed);
-        let bucket = Bucket::memory(&env);
+        let (bucket, seal) = (Bucket::memory(&env), seal(&env));
         let disk = Arc::new(SimDisk::new());
-        let node = simulated_node(&bucket, Arc::clone(&disk), &env).await;
-        Self { env, bucket, state: Mutex::new((disk, node)) }
+        let node = simulated_node(&bucket, &seal, Arc::clone(&disk), &env).await;
+        Self { env, bucket, seal, state: Mutex::new((disk, node)) }
     }
 
     fn state(&self) -> MutexGuard<'_, (Arc<SimDisk>, Node)> {
@@ -28,10 +39,15 @@ impl Simulated {
     }
 }
 
-async fn simulated_node(bucket: &Bucket, disk: Arc<SimDisk>, env: &Env) -> Node {
+async fn simulated_node(
+    bucket: &Bucket,
+    seal: &Arc<dyn Seal>,
+    disk: Arc<SimDisk>,
+    env: &Env,
+) -> Node {
     let log = crate::log::LogOptions { segment_bytes: 1 << 20, ..Default::default() };
     let options = NodeOptions { boot: String::from("b"), log, ..NodeOptions::default() };
-    Node::open(bucket.clone(), Arc::new(Plain), disk, options, env).await.unwrap()
+    Node::open(bucket.clone(), Arc::clone(seal), disk, options, env).await.unwrap()
 }
 
 #[async_trait]
@@ -51,7 +67,7 @@ impl Subject for Simulated {
         };
         let disk = Arc::new(disk.crash(self.env.rng.as_ref()));
         node.kill();
-        let node = simulated_node(&self.bucket, Arc::clone(&disk), &self.env).await;
+        let node = simulated_node(&self.bucket, &self.seal, Arc::clone(&disk), &self.env).await;
         *self.state() = (disk, node);
         true
     }
@@ -233,4 +249,49 @@ async fn compaction_lets_go_of_history_alone() {
         count += 1;
     }
     assert!(count < 1000, "{count} of 2,040 versions of 51 keys are left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_suite_in_a_sealed_bucket() {
+    crate::conformance::run(async || Simulated::sealed(1).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_oracle_says_of_a_sealed_bucket() {
+    for seed in 0..10 {
+        crate::conformance::random(async || Simulated::sealed(seed).await, seed, 60).await;
+    }
+}
+
+/// BUCKET-3: nothing of a partition can be read in a sealed bucket, and a view with a changed byte is an
+/// error and not an older or an empty one.
+#[tokio::test(start_paused = true)]
+async fn bucket_3_views_are_sealed_and_damage_is_an_error() {
+    let world = Simulated::sealed(3).await;
+    let name = Name::new("kv/main/a").unwrap();
+    let node = world.state().1.clone();
+    let made = node.create(&name, Settings::default()).await.unwrap();
+    for i in 0..500 {
+        let commit = Commit::new().put(format!("clear{i:04}"), "clear".repeat(100));
+        made.commit(commit).await.unwrap();
+    }
+    node.close().await.unwrap();
+    let heads: Vec<_> = world.bucket.list("").try_collect().await.unwrap();
+    let views: Vec<_> = heads.iter().filter(|head| head.key.contains("/views/")).collect();
+    assert!(views.iter().any(|head| head.key.ends_with(".sst")), "{views:?}");
+    assert!(views.iter().any(|head| head.key.ends_with(".manifest")), "{views:?}");
+    for head in &heads {
+        let bytes = world.bucket.get(&head.key).await.unwrap().bytes;
+        assert!(!bytes.windows(5).any(|window| window == b"clear"), "{}", head.key);
+    }
+    let manifests = views.iter().filter(|head| head.key.ends_with(".manifest"));
+    let newest = manifests.map(|head| head.key.clone()).max().unwrap();
+    let mut bytes = world.bucket.get(&newest).await.unwrap().bytes.to_vec();
+    bytes[60] ^= 1;
+    world.bucket.put(&newest, bytes.into()).await.unwrap();
+    let disk = Arc::clone(&world.state().0);
+    let again = simulated_node(&world.bucket, &world.seal, disk, &world.env).await;
+    let error = again.open(&name).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), cairn_base::ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains(&newest), "{error}");
 }

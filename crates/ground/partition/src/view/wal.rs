@@ -168,7 +168,7 @@ fn wal_error(error: Error) -> WalError {
     }
 }
 
-fn encode(rows: &[RowEntry], seq: u64, out: &mut Vec<u8>) {
+pub(super) fn encode(rows: &[RowEntry], seq: u64, out: &mut Vec<u8>) {
     out.extend(seq.to_le_bytes());
     varint::put(out, rows.len() as u64);
     for row in rows {
@@ -195,7 +195,7 @@ fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The rows of a frame; `None` when they are none.
-fn decode(mut frame: Bytes) -> Option<Vec<RowEntry>> {
+pub(super) fn decode(mut frame: Bytes) -> Option<Vec<RowEntry>> {
     let mut rows = VecDeque::new();
     while !frame.is_empty() {
         let seq = frame.try_get_u64_le().ok()?;

@@ -237,11 +237,12 @@ struct Xor;
 impl Seal for Xor {
     fn seal(&self, name: &str, plain: &[u8]) -> Vec<u8> {
         let mut sealed: Vec<u8> = plain.iter().map(|byte| byte ^ 0xa5).collect();
-        sealed.extend_from_slice(name.as_bytes());
+        sealed.extend_from_slice(blake3::hash(name.as_bytes()).as_bytes());
         sealed
     }
 
     fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let name = blake3::hash(name.as_bytes());
         let plain = sealed.strip_suffix(name.as_bytes()).ok_or_else(|| SealError {
             kind: cairn_base::ErrorKind::Corrupt,
             detail: "it was sealed under another name".to_owned(),
