@@ -71,7 +71,7 @@ fn stores() -> Stores {
 }
 
 fn content(len: usize, seed: u8) -> Bytes {
-    (0..len).map(|at| (at as u8).wrapping_mul(7) ^ seed).collect()
+    (0..len).map(|at| at.to_le_bytes()[0].wrapping_mul(7) ^ seed).collect()
 }
 
 fn path(key: u8) -> Path {
