@@ -1,7 +1,8 @@
 //! `cargo run -p cairn-sim -- [--seed N] [--seeds COUNT] [--steps N] [--verbose]`, and
-//! `cargo run -p cairn-sim -- partition [--seed N] [--seeds COUNT] [--verbose]`
+//! `cargo run -p cairn-sim -- partition [--nodes] [--seed N] [--seeds COUNT] [--verbose]`
 
 use anyhow::Context as _;
+use cairn_sim::partition::history::{Broken, History};
 use cairn_sim::{Plan, STEPS, partition};
 use clap::{Args, Parser, Subcommand};
 
@@ -50,13 +51,17 @@ struct Datasets {
 struct Partition {
     #[command(flatten)]
     seeds: Seeds,
+    /// On real nodes that crash and take over from each other.
+    #[arg(long)]
+    nodes: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.what {
         None => datasets(&arguments.datasets),
-        Some(What::Partition(arguments)) => partitions(&arguments.seeds),
+        Some(What::Partition(Partition { seeds, nodes: false })) => partitions(&seeds),
+        Some(What::Partition(Partition { seeds, nodes: true })) => nodes(&seeds),
     }
 }
 
@@ -79,7 +84,7 @@ fn partitions(seeds: &Seeds) -> anyhow::Result<()> {
     let mut counts = partition::Counts::default();
     let failed = seeds.run(|seed| {
         if seeds.verbose {
-            print(seed)?;
+            print(partition::record(seed, None))?;
         }
         let report = partition::run(seed)?;
         counts.add(&report.counts);
@@ -90,9 +95,25 @@ fn partitions(seeds: &Seeds) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn nodes(seeds: &Seeds) -> anyhow::Result<()> {
+    let (mut counts, mut happened) = Default::default();
+    let failed = seeds.run(|seed| {
+        if seeds.verbose {
+            print(partition::nodes::record(seed, true).map(|(history, _)| history))?;
+        }
+        let (report, here) = partition::nodes::run(seed)?;
+        partition::Counts::add(&mut counts, &report.counts);
+        partition::nodes::Happened::add(&mut happened, &here);
+        Ok(report.trace)
+    })?;
+    println!("{} seeds, {failed} failed, {counts:?}, {happened:?}", seeds.seeds);
+    anyhow::ensure!(failed == 0, "{failed} seeds failed");
+    Ok(())
+}
+
 /// Prints what the clients of a seed did.
-fn print(seed: u64) -> anyhow::Result<()> {
-    let history = partition::record(seed, None).map_err(|broken| anyhow::anyhow!("{broken}"));
+fn print(history: Result<History, Broken>) -> anyhow::Result<()> {
+    let history = history.map_err(|broken| anyhow::anyhow!("{broken}"));
     for (number, operation) in history.context("the run did not end")?.numbered() {
         let partition::history::Operation { client, begun, ended, call, answer, .. } = operation;
         println!("{number:>5} client {client} {begun:>5}..{ended:<5} {call:?}: {answer:?}");

@@ -2,7 +2,7 @@
 //! told, and checkers of that record.
 //!
 //! [`drive`] runs the clients on whatever a [`Cluster`] gives them: one partition in memory behind slow
-//! and lossy answers ([`run`]), or nodes that crash and take over from each other. The checkers know
+//! and lossy answers ([`run`]), or real nodes that crash and take over from each other ([`nodes`]). The checkers know
 //! nothing of how it is made:
 //!
 //! - [`keys`]: linearisable, key by key; what is in doubt may be made at any later time or never;
@@ -17,12 +17,14 @@ mod driver;
 mod faults;
 pub mod history;
 pub mod keys;
+pub mod nodes;
 pub mod owners;
 mod recorder;
 pub mod transfers;
 pub mod watches;
 pub mod wgl;
 
+use std::any::Any;
 use std::fmt;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,14 +97,18 @@ impl Counts {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
+    /// Whether it was on real nodes.
+    pub nodes: bool,
     /// What is wrong.
     pub broken: Broken,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, broken } = self;
-        write!(f, "{broken}\nto see it again: cargo run -p cairn-sim -- partition --seed {seed}")
+        let Self { seed, nodes, broken } = self;
+        let nodes = if *nodes { "--nodes " } else { "" };
+        let again = format!("cargo run -p cairn-sim -- partition {nodes}--seed {seed}");
+        write!(f, "{broken}\nto see it again: {again}")
     }
 }
 
@@ -125,7 +131,7 @@ pub fn check(history: &History) -> Result<(), Broken> {
 /// # Errors
 /// [`Failure`]: a promise is broken, or something panicked.
 pub fn run(seed: u64) -> Result<Report, Failure> {
-    let failure = |broken| Failure { seed, broken };
+    let failure = |broken| Failure { seed, nodes: false, broken };
     let history = record(seed, None).map_err(failure)?;
     check(&history).map_err(failure)?;
     Ok(Report { trace: trace(&history), counts: Counts::of(&history) })
@@ -138,12 +144,14 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
 pub fn record(seed: u64, lie: Option<Lie>) -> Result<History, Broken> {
     let broken = |detail| Broken { checker: "the run itself", detail };
     let ran = catch_unwind(AssertUnwindSafe(|| block_on(in_memory(seed, lie))));
-    ran.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        broken(format!("a panic: {}", text.unwrap_or_default()))
-    })?
-    .map_err(|error| broken(error.to_string()))
+    ran.map_err(|panic| panicked(&*panic))?.map_err(|error| broken(error.to_string()))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Broken {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    let detail = format!("a panic: {}", text.unwrap_or_default());
+    Broken { checker: "the run itself", detail }
 }
 
 async fn in_memory(seed: u64, lie: Option<Lie>) -> Result<History, cairn_partition::Error> {
@@ -151,7 +159,7 @@ async fn in_memory(seed: u64, lie: Option<Lie>) -> Result<History, cairn_partiti
     let store = MemoryStore::new(&env);
     let partition = store.create(&Name::new("simulated")?, Settings::default()).await?;
     let unsure = Unsure::new(Arc::clone(&partition), &env, seed, lie);
-    let mut history = drive(&Alone(Arc::new(unsure)), &env, Load::of(seed)).await?;
+    let mut history = drive(&Alone(Arc::new(unsure)), &env, Load::of(seed), || ()).await?;
     // A lying watch is compared with what happened.
     if lie.is_some() {
         let changes = partition.changes(cairn_partition::Seq(0), std::time::Duration::ZERO).await?;

@@ -30,9 +30,9 @@ pub use lease::LeaseTimes;
 pub use options::NodeOptions;
 
 use crate::live::{Live, Ownership, Warm};
-use crate::log::{Disk, Log, Shipped, Shipper, Writer};
-use crate::view::{BlockCache, View, sealed};
-use crate::{AnyPartition, Error, Name, PartitionId, Partitions, Settings};
+use crate::log::{Disk, Log, Shipper, Writer};
+use crate::view::{BlockCache, Clock, View, sealed};
+use crate::{AnyPartition, Epoch, Error, Name, PartitionId, Partitions, Settings};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
 
@@ -51,7 +51,7 @@ struct Shared {
     keeper: SharedKeeper,
     watched: Watched,
     /// Logs of nodes that are gone.
-    logs: Mutex<BTreeMap<String, Arc<Shipped>>>,
+    logs: Mutex<inherit::ShippedLogs>,
     cache: Arc<BlockCache>,
     warm: Arc<Warm>,
     caches: AtomicU64,
@@ -69,6 +69,7 @@ struct Opened {
     id: PartitionId,
     live: Arc<Live>,
     view: View,
+    clock: Clock,
     writer: Writer,
     horizon: crate::view::Horizon,
     chores: housekeeping::Chores,
@@ -184,6 +185,14 @@ impl Node {
         self.shared.keeper.wake();
     }
 
+    /// The ownership under which this node has `name` open; `None` while it has not.
+    #[must_use]
+    pub fn epoch(&self, name: &Name) -> Option<Epoch> {
+        let place = self.shared.open().get(name).cloned()?;
+        let opened = place.try_lock().ok()?;
+        opened.as_ref().map(|opened| opened.writer.epoch())
+    }
+
     /// How the log stands.
     #[must_use]
     pub fn log_stats(&self) -> crate::log::LogStats {
@@ -246,6 +255,15 @@ impl Shared {
         Ok(opened)
     }
 
+    /// Fails when `record` says that it was opened again since, or by another node.
+    fn check_mine(&self, opened: &Opened, record: &Owner) -> Result<(), Error> {
+        if record.life == self.life() && record.epoch == opened.writer.epoch() {
+            return Ok(());
+        }
+        let why = format!("{} was opened by somebody else: try again", opened.name);
+        Err(Error::Busy { why })
+    }
+
     /// Stops a partition, with all it holds in the bucket.
     async fn give_back(&self, opened: &Opened) -> Result<(), Error> {
         opened.live.stop("its node stops").await;
@@ -255,7 +273,7 @@ impl Shared {
         let Some(Read { mut record, version }) = self.records.read::<Owner>(&key).await? else {
             return Err(opened.name.missing());
         };
-        if record.life != self.life() || record.epoch != opened.writer.epoch() {
+        if self.check_mine(opened, &record).is_err() {
             return Ok(());
         }
         record.state = State::Closed;
@@ -306,6 +324,7 @@ impl Partitions for Node {
         let key = Owner::key(name);
         let found = self.shared.records.read::<Owner>(&key).await?;
         let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
+        self.shared.check_mine(&opened, &record)?;
         record.settings = settings;
         let swapped = self.shared.records.swap(&key, Some(&version), &record).await?;
         let raced =
@@ -349,6 +368,7 @@ impl Partitions for Node {
         let key = Owner::key(name);
         let found = shared.records.read::<Owner>(&key).await?;
         let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
+        shared.check_mine(&opened, &record)?;
         record.state = State::Removed;
         record.trail.clear();
         let raced =

@@ -72,7 +72,7 @@ impl<'a> Client<'a> {
 
     pub(crate) async fn live(&self) {
         for _ in 0..self.load.steps {
-            self.rest(60).await;
+            self.rest(self.load.rest_ms).await;
             let Ok(reached) = self.cluster.reach(self.number).await else { continue };
             match below(&self.rng, 100) {
                 0..30 => drop(self.get(&reached, self.key()).await),

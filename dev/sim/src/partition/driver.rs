@@ -58,6 +58,8 @@ pub struct Load {
     pub keys: usize,
     /// Accounts, at least two.
     pub accounts: usize,
+    /// How long a client rests at most between two operations, in milliseconds.
+    pub rest_ms: usize,
     /// How long an answer is waited for.
     pub patience: Duration,
 }
@@ -72,6 +74,7 @@ impl Load {
             clients: u32::try_from(2 + below(&rng, 7)).unwrap_or(2),
             watchers: u32::try_from(1 + below(&rng, 3)).unwrap_or(1),
             steps: 60,
+            rest_ms: 60,
             keys: 1 + below(&rng, 6),
             accounts: 2 + below(&rng, 4),
             patience: Duration::from_millis([60, 2000, 10_000][below(&rng, 3)]),
@@ -80,11 +83,16 @@ impl Load {
 }
 
 /// Runs the load to its end, and takes down what is there then. The partition must be empty, and keep
-/// its history for as long as the run takes.
+/// its history for as long as the run takes. `calm` is called when all clients have ended.
 ///
 /// # Errors
 /// When the end cannot be read.
-pub async fn drive(cluster: &dyn Cluster, env: &Env, load: Load) -> Result<History, Error> {
+pub async fn drive(
+    cluster: &dyn Cluster,
+    env: &Env,
+    load: Load,
+    calm: impl Fn(),
+) -> Result<History, Error> {
     let recorder = Recorder::default();
     let rng = SeededRng::new(load.seed);
     let client = |number| Client::new(number, cluster, env, &recorder, load, rng.next_u64());
@@ -93,6 +101,7 @@ pub async fn drive(cluster: &dyn Cluster, env: &Env, load: Load) -> Result<Histo
     let clients: Vec<Client> = (1..=load.clients).map(client).collect();
     let lives = async {
         join_all(clients.iter().map(Client::live)).await;
+        calm();
         // What is still to be made is made.
         env.clock.sleep(Duration::from_secs(30)).await;
         over.store(true, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 
 mod histories;
 mod marks;
+mod nodes;
 mod orders;
 mod partition;
 mod scenarios;

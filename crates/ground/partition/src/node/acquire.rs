@@ -74,13 +74,14 @@ async fn open(
     let source = Arc::new(inheritance.into_source(shared, id, owner.epoch));
     let horizon = Horizon::default();
     let flush_when = FlushWhen { log_bytes: shared.options.replay_bytes_max };
-    let init = Init { source: Arc::clone(&source) as _, flush_when };
+    let clock = Clock::new(&shared.env);
+    let init = Init { source: Arc::clone(&source) as _, flush_when, clock: clock.clone() };
     let cache_id = shared.caches.fetch_add(1, Ordering::Relaxed);
     let built = Db::builder(Owner::view(id), shared.view_store())
         .with_settings(settings(shared))
         .with_wal_writer(Box::new(init))
         .with_db_cache(Arc::clone(&shared.cache) as _, cache_id)
-        .with_system_clock(Arc::new(Clock(shared.env.clone())))
+        .with_system_clock(Arc::new(clock.clone()))
         .with_seed(shared.env.rng.next_u64())
         .with_filter_policies(vec![view::filters()])
         .build()
@@ -112,7 +113,7 @@ async fn open(
     };
     let live = Arc::new(Live::start(opening).await?);
     let chores = super::housekeeping::Chores::default();
-    Ok(Opened { name: name.clone(), id, live, view, writer, horizon, chores })
+    Ok(Opened { name: name.clone(), id, live, view, clock, writer, horizon, chores })
 }
 
 fn settings(shared: &Shared) -> slatedb::Settings {

@@ -12,7 +12,7 @@ use slatedb::{CompactorBuilder, GarbageCollectorBuilder};
 use super::records::Owner;
 use super::{Opened, Shared};
 use crate::Error;
-use crate::view::{self, Clock, HistoryFilters, failed};
+use crate::view::{self, HistoryFilters, failed};
 
 /// How often a compactor looks for work while it runs.
 const POLL: Duration = Duration::from_millis(500);
@@ -70,7 +70,7 @@ fn compactor(shared: &Shared, opened: &Opened) -> Arc<slatedb::compactor::Compac
     };
     let built = CompactorBuilder::new(Owner::view(opened.id), shared.view_store())
         .with_options(options)
-        .with_system_clock(Arc::new(Clock(shared.env.clone())))
+        .with_system_clock(Arc::new(opened.clock.clone()))
         .with_seed(shared.env.rng.next_u64())
         .with_filter_policies(vec![view::filters()])
         .with_compaction_filter_supplier(Arc::new(HistoryFilters(opened.horizon.clone())))
@@ -92,7 +92,7 @@ async fn collect(shared: &Shared, opened: &Opened) {
     };
     let built = GarbageCollectorBuilder::new(Owner::view(opened.id), shared.view_store())
         .with_options(options)
-        .with_system_clock(Arc::new(Clock(shared.env.clone())))
+        .with_system_clock(Arc::new(opened.clock.clone()))
         .with_seed(shared.env.rng.next_u64())
         .build();
     built.run_gc_once().await;

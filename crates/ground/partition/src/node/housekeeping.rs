@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use slatedb::config::{FlushOptions, FlushType};
 
+use super::records::Owner;
 use super::{Opened, Shared, compact};
 use crate::Error;
 use crate::view::failed;
@@ -18,6 +19,9 @@ const L0_TABLES: usize = 4;
 #[derive(Default)]
 pub(super) struct Chores {
     busy: AtomicBool,
+    releasing: AtomicBool,
+    /// What the bucket's view has of the log, when it was looked at last.
+    released: AtomicU64,
     /// The last commit at which history was let go, and when, in milliseconds.
     tidied_at: AtomicU64,
     tidied_ms: AtomicU64,
@@ -61,7 +65,7 @@ async fn look(node: Weak<Shared>) {
 fn visit(shared: &Arc<Shared>, opened: &Arc<Opened>) {
     let manifest = opened.view.db.manifest();
     let replay_after = manifest.replay_after_wal_id();
-    opened.writer.release(replay_after);
+    release(shared, opened, replay_after);
     let now_ms = u64::try_from(shared.env.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
     let chore = Chore {
         flush: must_flush(shared, opened, replay_after),
@@ -77,6 +81,29 @@ fn visit(shared: &Arc<Shared>, opened: &Arc<Opened>) {
             tracing::warn!(partition = %opened.name, %error, "background work failed: trying again");
         }
         opened.chores.busy.store(false, Ordering::Release);
+    }));
+}
+
+/// Lets go of what is in the bucket's view. The open view says what is about to be there: only what the
+/// bucket has counts, for after a crash the log must have all that it has not.
+fn release(shared: &Arc<Shared>, opened: &Arc<Opened>, about_to_be: u64) {
+    let chores = &opened.chores;
+    let news = about_to_be > chores.released.load(Ordering::Acquire);
+    if !news || opened.live.has_failed() || chores.releasing.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let (shared, opened) = (Arc::clone(shared), Arc::clone(opened));
+    shared.env.clone().spawn.task(Box::pin(async move {
+        match opened.in_bucket(&shared).await {
+            Ok(through) => {
+                opened.writer.release(through);
+                opened.chores.released.store(through, Ordering::Release);
+            }
+            Err(error) => {
+                tracing::debug!(partition = %opened.name, %error, "the log lets go of nothing yet");
+            }
+        }
+        opened.chores.releasing.store(false, Ordering::Release);
     }));
 }
 
@@ -106,8 +133,6 @@ impl Chore {
 async fn see_to(shared: &Shared, opened: &Opened, chore: Chore, now_ms: u64) -> Result<(), Error> {
     if chore.flush {
         opened.flush().await?;
-        let replay_after = opened.view.db.manifest().replay_after_wal_id();
-        opened.writer.release(replay_after);
     }
     if chore.tidy {
         let newest = opened.live.newest();
@@ -136,6 +161,17 @@ impl Opened {
     fn idle(&self, wait: &Duration) -> bool {
         let last = self.writer.status().last_durable_id;
         self.writer.age_since(last.saturating_sub(1)) >= *wait
+    }
+
+    /// The last frame that the view in the bucket has: nobody needs those to it any more.
+    async fn in_bucket(&self, shared: &Shared) -> Result<u64, Error> {
+        let path = Owner::view(self.id);
+        let admin = slatedb::admin::Admin::builder(path, shared.view_store())
+            .with_system_clock(Arc::new(self.clock.clone()))
+            .build();
+        let manifest = admin.read_manifest(None).await;
+        let manifest = manifest.map_err(|error| failed("look at the view", &error))?;
+        Ok(manifest.map_or(0, |manifest| manifest.replay_after_wal_id()))
     }
 
     /// Writes what is in memory to the bucket.

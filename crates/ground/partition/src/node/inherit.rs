@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use cairn_bucket::Version;
 
 use super::Shared;
-use super::records::{Owned, Owner};
+use super::records::{Lease, Owned, Owner, Read};
 use crate::log::{Frame, LifeId, Log, Replay, Shipped, ShippedReplay, Writer};
 use crate::view::wal::{Frames, Source};
 use crate::{Epoch, Error, Name, PartitionId};
@@ -29,16 +30,19 @@ impl Inheritance {
                 let shipped = shared.shipped(&owned.life).await?;
                 found.shipped.insert(owned.life.clone(), shipped);
             }
-            if owned.through.is_none() {
-                let last = match found.shipped.get(&owned.life) {
-                    Some(shipped) => shipped.last_id(id, owned.epoch),
-                    None => last_local(&shared.log, id, owned.epoch),
-                };
-                owned.through = Some(last.unwrap_or(reached).max(reached));
-                if let Some(shipped) = found.shipped.get(&owned.life) {
-                    name_the_loss(name, owner, shipped);
-                }
+            let shipped = found.shipped.get(&owned.life);
+            let last = match shipped {
+                Some(shipped) => shipped.last_id(id, owned.epoch),
+                None => last_local(&shared.log, id, owned.epoch),
+            };
+            let last = last.unwrap_or(reached).max(reached);
+            match (shipped, owned.through) {
+                (Some(shipped), None) => name_the_loss(name, owner, shipped),
+                // Its node counted what was on its disk alone, which is gone with it.
+                (Some(_), Some(through)) => owned.through = Some(through.min(last).max(reached)),
+                (None, _) => {}
             }
+            owned.through.get_or_insert(last);
             reached = owned.through.unwrap_or(reached);
             found.trail.push(owned);
         }
@@ -69,10 +73,18 @@ fn name_the_loss(name: &Name, owner: &Owner, shipped: &Shipped) {
 /// Logs of nodes that are gone which are kept at hand: who takes over one partition takes over more.
 const SHIPPED_MAX: usize = 8;
 
+/// Shipped logs by their lives, each as of a state of its lease.
+pub(super) type ShippedLogs = BTreeMap<String, (Option<Version>, Arc<Shipped>)>;
+
 impl Shared {
-    /// The shipped log of a node that is gone: it does not grow by anything that counts.
+    /// The shipped log of a node that is gone. It does not grow by anything that counts while its lease
+    /// is as it was: a node that comes back on its disk takes the lease again, and ships more.
     async fn shipped(&self, life: &str) -> Result<Arc<Shipped>, Error> {
-        if let Some(found) = self.logs().get(life) {
+        let lease: Option<Read<Lease>> = self.records.read(&Lease::key(life)).await?;
+        let lease = lease.map(|lease| lease.version);
+        if let Some((of, found)) = self.logs().get(life)
+            && *of == lease
+        {
             return Ok(Arc::clone(found));
         }
         let mut bytes = [0; 16];
@@ -88,11 +100,11 @@ impl Shared {
         if logs.len() >= SHIPPED_MAX {
             logs.pop_first();
         }
-        logs.insert(life.to_owned(), Arc::clone(&opened));
+        logs.insert(life.to_owned(), (lease, Arc::clone(&opened)));
         Ok(opened)
     }
 
-    fn logs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Shipped>>> {
+    fn logs(&self) -> MutexGuard<'_, ShippedLogs> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@
 //! state that he has seen. Only the rates of two clocks must agree, to one part in [`DRIFT`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cairn_bucket::Version;
@@ -57,6 +57,17 @@ pub(super) struct Keeper {
 struct Kept {
     lease: Lease,
     version: Version,
+    /// Renewals since then that nobody confirmed; each may stand in the bucket, now or later.
+    unsure: Option<Unsure>,
+}
+
+/// Renewals whose outcome is not known.
+#[derive(Clone, Copy)]
+struct Unsure {
+    /// When the first of them was asked for: it may have been seen from then on.
+    from: Duration,
+    /// The number of the last.
+    renewals: u64,
 }
 
 /// What a renewal came to.
@@ -95,7 +106,7 @@ impl Keeper {
                 env: env.clone(),
                 key,
                 times,
-                state: Mutex::new(Kept { lease, version }),
+                state: Mutex::new(Kept { lease, version, unsure: None }),
                 until_ns: AtomicU64::new(0),
                 used_ns: AtomicU64::new(ns(from)),
                 woken: Notify::new(),
@@ -146,6 +157,10 @@ impl Keeper {
             match self.renew(ttl, Held::Taken).await {
                 Ok(Renewed::Yes) => {
                     wait = if idle { ttl * 2 / 3 } else { ttl / 3 };
+                    if !self.is_held() {
+                        // It was confirmed too late to count.
+                        wait = Duration::ZERO;
+                    }
                     moved();
                 }
                 Ok(Renewed::Broken) => {
@@ -172,40 +187,59 @@ impl Keeper {
     /// Gives it back, so that others need not wait.
     pub(super) async fn release(&self) -> Result<(), Error> {
         self.until_ns.store(0, Ordering::Release);
+        let first = self.renew(self.times.busy, Held::Released).await;
+        if first.is_ok() {
+            return Ok(());
+        }
+        // A renewal that was under way stood in between.
         self.renew(self.times.busy, Held::Released).await.map(drop)
     }
 
     async fn renew(&self, ttl: Duration, held: Held) -> Result<Renewed, Error> {
-        let (mut lease, version) = {
-            let kept = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            (kept.lease.clone(), kept.version.clone())
+        let now = self.env.clock.monotonic();
+        let (mut lease, version, unsure) = {
+            let mut kept = self.kept();
+            let before = kept.unsure.map_or(kept.lease.renewals, |unsure| unsure.renewals);
+            let from = kept.unsure.map_or(now, |unsure| unsure.from);
+            let unsure = Unsure { from, renewals: before.saturating_add(1) };
+            kept.unsure = Some(unsure);
+            (kept.lease.clone(), kept.version.clone(), unsure)
         };
-        lease.renewals = lease.renewals.saturating_add(1);
+        let confirmed = lease.renewals;
+        lease.renewals = unsure.renewals;
         (lease.ttl_ms, lease.held) = (ms(ttl), held);
-        let from = self.env.clock.monotonic();
-        let written = match self.records.swap(&self.key, Some(&version), &lease).await {
-            Ok(Some(version)) => Some(version),
-            Ok(None) => self.is_mine(&lease).await?,
-            Err(error) => {
-                // It may have been written all the same: then the next try must know.
-                match self.is_mine(&lease).await? {
-                    None => return Err(error),
-                    found => found,
+        let written = self.records.swap(&self.key, Some(&version), &lease).await;
+        let (lease, version, from) = match written {
+            Ok(Some(version)) => (lease, version, now),
+            other => {
+                // It, or one before it, may have been written all the same.
+                let found: Option<Read<Lease>> = self.records.read(&self.key).await?;
+                let Some(Read { record, version }) = found else { return Ok(Renewed::Broken) };
+                let mine = record.held != Held::Broken
+                    && (record.node == lease.node && record.boot == lease.boot)
+                    && (confirmed..=unsure.renewals).contains(&record.renewals);
+                if !mine {
+                    return Ok(Renewed::Broken);
                 }
+                if record.renewals == confirmed || (held == Held::Released && record.held != held) {
+                    self.kept().version = version;
+                    let changed = || Error::Busy { why: String::from("the lease was not renewed") };
+                    return Err(other.err().unwrap_or_else(changed));
+                }
+                // Others may have seen it since the first of them was asked for.
+                (record, version, unsure.from)
             }
         };
-        let Some(version) = written else { return Ok(Renewed::Broken) };
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Kept { lease, version };
+        let ttl = Duration::from_millis(lease.ttl_ms);
+        *self.kept() = Kept { lease, version, unsure: None };
         if held == Held::Taken {
             self.holds(from, ttl);
         }
         Ok(Renewed::Yes)
     }
 
-    /// The version of `lease`, if that is what is there.
-    async fn is_mine(&self, lease: &Lease) -> Result<Option<Version>, Error> {
-        let found: Option<Read<Lease>> = self.records.read(&self.key).await?;
-        Ok(found.filter(|found| found.record == *lease).map(|found| found.version))
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -319,4 +353,39 @@ fn ms(duration: Duration) -> u64 {
 
 fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_bucket::faulty::{Faults, PPM};
+    use cairn_bucket::{Bucket, Faulty, Memory, Options, Plain};
+
+    use super::*;
+
+    /// LOG-1: a renewal that was written and not confirmed counts from when it was asked for first, for
+    /// others have seen it since then.
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_was_confirmed_late_holds_no_longer() {
+        let env = Env::simulated(1);
+        let faulty = Faulty::new(Arc::new(Memory::new(&env)), Faults::default(), &env);
+        let options = Options { deadline: Duration::from_millis(100), ..Options::default() };
+        let store = Arc::new(faulty.clone());
+        let bucket = Bucket::from_store_with(store, "memory://", options, &env);
+        let records = Records { bucket, seal: Arc::new(Plain) };
+        let ttl = Duration::from_secs(3);
+        let times = LeaseTimes { busy: ttl, idle: ttl };
+        let keeper = Keeper::take(records, &env, "a", "a", "b", times).await.unwrap();
+        env.clock.sleep(Duration::from_secs(1)).await;
+        let asked = env.clock.monotonic();
+        faulty.set(Faults { after_ppm: PPM, ..Faults::default() });
+        assert!(keeper.renew(ttl, Held::Taken).await.is_err());
+        env.clock.sleep(Duration::from_secs(1)).await;
+        faulty.set(Faults::default());
+        assert!(matches!(keeper.renew(ttl, Held::Taken).await, Ok(Renewed::Yes)));
+        assert_eq!(keeper.until_ns.load(Ordering::Acquire), ns(asked + ttl));
+        // The next one is confirmed at once, and counts from now.
+        let now = env.clock.monotonic();
+        assert!(matches!(keeper.renew(ttl, Held::Taken).await, Ok(Renewed::Yes)));
+        assert_eq!(keeper.until_ns.load(Ordering::Acquire), ns(now + ttl));
+    }
 }

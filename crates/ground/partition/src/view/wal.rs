@@ -15,12 +15,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes};
 use cairn_base::varint;
+use slatedb::manifest::{SsTableView, VersionedManifest};
 use slatedb::wal::{
     WalError, WalEvent, WalFlushResult, WalIterator, WalObserver, WalRows, WalStatus,
     WalStatusListener, WalWriter, WriterInit, WriterInitResult, WriterManifest,
 };
 use slatedb::{RowEntry, ValueDeletable};
 
+use super::Clock;
 use crate::log::{Event, Frame, Writer, WriterStatus};
 use crate::{Error, Seq};
 
@@ -55,6 +57,8 @@ pub(crate) struct FlushWhen {
 pub(crate) struct Init {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) flush_when: FlushWhen,
+    /// The tree's clock, which is no earlier than what earlier owners wrote.
+    pub(crate) clock: Clock,
 }
 
 #[async_trait]
@@ -64,16 +68,27 @@ impl WriterInit for Init {
         manifest: &mut WriterManifest,
     ) -> Result<WriterInitResult, WalError> {
         let after = manifest.replay_after_wal_id();
+        pass(&self.clock, &manifest.manifest());
         let frames = self.source.frames(after).await.map_err(wal_error)?;
         let writer = self.source.writer(after).map_err(wal_error)?;
         let wal_writer = Box::new(Wal { writer, flush_when: self.flush_when });
-        let replay_iterator = Box::new(Replay { frames });
+        let replay_iterator = Box::new(Replay { frames, clock: self.clock.clone() });
         Ok(WriterInitResult { replay_iterator, wal_writer })
+    }
+}
+
+/// The tree refuses rows and tables that are older than those it has.
+fn pass(clock: &Clock, manifest: &VersionedManifest) {
+    clock.pass(manifest.last_l0_clock_tick());
+    let made = |view: &SsTableView| view.id.timestamp_ms().max(view.sst.id.value().timestamp_ms());
+    if let Some(ms) = manifest.all_sst_views().map(made).max() {
+        clock.pass(i64::try_from(ms).unwrap_or(i64::MAX));
     }
 }
 
 struct Replay {
     frames: Box<dyn Frames>,
+    clock: Clock,
 }
 
 #[async_trait]
@@ -86,6 +101,7 @@ impl WalIterator for Replay {
             wal_error(Error::Corrupt { what, offset: 0, why })
         };
         let rows = decode(frame.payload.clone()).ok_or_else(damaged)?;
+        rows.iter().filter_map(|row| row.create_ts).for_each(|ms| self.clock.pass(ms));
         Ok(Some(WalRows { rows, last_consumed_wal_file_id: frame.id }))
     }
 }
