@@ -287,6 +287,11 @@ impl Opened {
     /// Ends what is left of a partition that failed.
     async fn let_go(&self) {
         self.live.stop("it is opened again").await;
+        // First the writer: nothing of this ownership is acknowledged once the next one looks where it
+        // ended.
+        if let Err(error) = self.writer.close().await {
+            tracing::debug!(partition = %self.name, %error, "a writer that failed was closed");
+        }
         let options = slatedb::config::CloseOptions { flush_type: None };
         if let Err(error) = self.view.db.close_with_options(options).await {
             tracing::debug!(partition = %self.name, %error, "a view that failed was closed");
