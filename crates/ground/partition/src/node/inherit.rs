@@ -148,7 +148,7 @@ impl Source for Inherited {
                 Some(shipped) => Part::Shipped(shipped.replay(self.id, reached, is_it)),
                 None => Part::Local(self.log.replay(self.id, reached, is_it)),
             };
-            parts.push_back(Left { frames, life: owned.life.clone(), through });
+            parts.push_back(Left { frames, life: owned.life.clone(), through, begun: false });
             reached = through;
         }
         Ok(Box::new(Chain { parts, reached: after }))
@@ -174,9 +174,13 @@ struct Left {
     life: String,
     /// The last frame that counts.
     through: u64,
+    /// A frame of it was given.
+    begun: bool,
 }
 
-/// One ownership's frames after the other's, each to the last that counts, and none missing.
+/// One ownership's frames after the other's, each to the last that counts, and none missing. An
+/// ownership may begin some numbers after the one before: those were of frames that the view had heard
+/// of and that were lost with their node.
 struct Chain {
     parts: VecDeque<Left>,
     reached: u64,
@@ -195,13 +199,13 @@ impl Frames for Chain {
                 Part::Shipped(replay) => replay.next().await?,
             };
             let next = self.reached + 1;
-            return match frame {
-                Some(frame) if frame.id == next => {
-                    self.reached = next;
-                    Ok(Some(frame))
-                }
-                _ => Err(missing(&part.life, next, part.through)),
+            let follows = |id: u64| id == next || (!part.begun && id > next && id <= part.through);
+            let Some(frame) = frame.filter(|frame| follows(frame.id)) else {
+                return Err(missing(&part.life, next, part.through));
             };
+            part.begun = true;
+            self.reached = frame.id;
+            return Ok(Some(frame));
         }
         Ok(None)
     }

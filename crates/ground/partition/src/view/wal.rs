@@ -70,7 +70,10 @@ impl WriterInit for Init {
         let after = manifest.replay_after_wal_id();
         pass(&self.clock, &manifest.manifest());
         let frames = self.source.frames(after).await.map_err(wal_error)?;
-        let writer = self.source.writer(after).map_err(wal_error)?;
+        // The manifest may count frames that were lost with their node: their numbers are not used
+        // again, and the tree refuses a log that ends before what it has heard of.
+        let heard_of = manifest.manifest().next_wal_sst_id().saturating_sub(1);
+        let writer = self.source.writer(after.max(heard_of)).map_err(wal_error)?;
         let wal_writer = Box::new(Wal { writer, flush_when: self.flush_when });
         let replay_iterator = Box::new(Replay { frames, clock: self.clock.clone() });
         Ok(WriterInitResult { replay_iterator, wal_writer })
