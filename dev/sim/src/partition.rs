@@ -92,6 +92,9 @@ impl Counts {
     }
 }
 
+/// What finds that a run could not be brought to an end that can be checked.
+pub const THE_RUN: &str = "the run itself";
+
 /// A broken promise, with the command that shows it again.
 #[derive(Debug)]
 pub struct Failure {
@@ -142,7 +145,7 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
 /// # Errors
 /// When it cannot be taken down to its end, or something panicked.
 pub fn record(seed: u64, lie: Option<Lie>) -> Result<History, Broken> {
-    let broken = |detail| Broken { checker: "the run itself", detail };
+    let broken = |detail| Broken { checker: THE_RUN, detail };
     let ran = catch_unwind(AssertUnwindSafe(|| block_on(in_memory(seed, lie))));
     ran.map_err(|panic| panicked(&*panic))?.map_err(|error| broken(error.to_string()))
 }
@@ -151,7 +154,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Broken {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
     let detail = format!("a panic: {}", text.unwrap_or_default());
-    Broken { checker: "the run itself", detail }
+    Broken { checker: THE_RUN, detail }
 }
 
 async fn in_memory(seed: u64, lie: Option<Lie>) -> Result<History, cairn_partition::Error> {

@@ -123,7 +123,7 @@ impl Happened {
 /// When it cannot be taken down to its end, or something panicked.
 pub fn record(seed: u64, verbose: bool) -> Result<(History, Happened), Broken> {
     let ran = catch_unwind(AssertUnwindSafe(|| block_on(on_nodes(seed, verbose))));
-    let broken = |detail| Broken { checker: "the run itself", detail };
+    let broken = |detail| Broken { checker: super::THE_RUN, detail };
     ran.map_err(|panic| panicked(&*panic))?.map_err(broken)
 }
 
