@@ -28,8 +28,11 @@ const RUN_SECONDS_MAX: &str = "240";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance";
 /// What is followed has no end: it is asked for what there is.
-const ENDING: &str =
-    "[[operations]]\ninclude-path = \"/api/v1/audit\"\nparameters = { follow = \"false\" }\n";
+/// A watch of keys cannot be: it is tried elsewhere.
+const ENDING: &str = "[[operations]]\ninclude-path = \"/api/v1/audit\"\n\
+                      parameters = { follow = \"false\" }\n\
+                      [[operations]]\ninclude-path = \"/api/v1/kv/{project}/{name}/watch\"\n\
+                      enabled = false\n";
 /// The names that the second run puts into paths.
 const NAMES: &str = "[parameters]\nproject = \"main\"\nname = \"data\"\ntag = \"v1\"\nother = \"v2\"\n\
                      path = \"sub\"\n";
