@@ -33,7 +33,10 @@ pub(crate) async fn log(context: &Context, args: &cli::Log) -> anyhow::Result<()
                 .map(|(current, version)| Line { tag: &tag.tag, current, version })
         })
         .collect();
-    lines.sort_by_key(|line| std::cmp::Reverse(line.version.time_ns));
+    // A tag's own order is how it moved: of two pushes at once the later one may have begun first.
+    if tags.len() > 1 {
+        lines.sort_by_key(|line| std::cmp::Reverse(line.version.time_ns));
+    }
     for line in lines {
         if context.global.json {
             output::json(&line)?;
