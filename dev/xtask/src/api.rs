@@ -24,7 +24,7 @@ const EXAMPLES: [&str; 2] = ["8", "12"];
 /// Seconds that one answer may take; a long poll may wait for 60.
 const ANSWER_SECONDS_MAX: &str = "65";
 /// Seconds that one run may take.
-const RUN_SECONDS_MAX: &str = "240";
+const RUN_SECONDS_MAX: &str = "480";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance";
 /// What is followed has no end: it is asked for what there is.
@@ -33,6 +33,9 @@ const ENDING: &str = "[[operations]]\ninclude-path = \"/api/v1/audit\"\n\
                       parameters = { follow = \"false\" }\n\
                       [[operations]]\ninclude-path = \"/api/v1/kv/{project}/{name}/watch\"\n\
                       enabled = false\n";
+/// Lines of JSON are made as text is.
+const HOOKS: &str = "import schemathesis\n\
+                     schemathesis.serializer.alias(\"application/x-ndjson\", \"text/plain\")\n";
 /// The names that the second run puts into paths.
 const NAMES: &str = "[parameters]\nproject = \"main\"\nname = \"data\"\ntag = \"v1\"\nother = \"v2\"\n\
                      path = \"sub\"\n";
@@ -95,8 +98,9 @@ fn start(program: &Path, room: &Path) -> Result<Node> {
 
 /// One run of schemathesis, which prints what it finds; returns its count of requests.
 fn ask(room: &Path, node: &Node, examples: &str, config: &str, more: &[&str]) -> Result<String> {
-    fs::write(room.join("schemathesis.toml"), format!("{config}{ENDING}"))
-        .context("cannot write its configuration")?;
+    fs::write(room.join("hooks.py"), HOOKS).context("cannot write its hooks")?;
+    let config = format!("hooks = \"hooks.py\"\n{config}{ENDING}");
+    fs::write(room.join("schemathesis.toml"), config).context("cannot write its configuration")?;
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", RUN_SECONDS_MAX]).arg(find("schemathesis")?);
     command.args(["--config-file", "schemathesis.toml", "run"]).current_dir(room);
