@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Console(Console),
     /// PostgreSQL's log: our redo beside PostgreSQL's own recovery, and starts by size
     Pgwal(Pgwal),
+    /// Partitions: durable puts beside etcd and Redis, reads, replay, take-over, an idle cluster
+    Partition(Partition),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -141,4 +143,16 @@ pub(crate) struct Pgwal {
     /// Sizes of the databases that are started, as pgbench counts them
     #[arg(long, value_delimiter = ',', default_values_t = [20, 200, 670])]
     pub(crate) starts: Vec<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Partition {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The length of one measurement of puts
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) seconds: f64,
+    /// For how long the requests of an idle cluster are counted
+    #[arg(long, default_value_t = 180)]
+    pub(crate) idle_seconds: u32,
 }

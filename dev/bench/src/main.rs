@@ -18,6 +18,7 @@ mod lookup;
 mod machine;
 mod million;
 mod node;
+mod partition;
 mod pgwal;
 mod process;
 mod proxy;
@@ -45,5 +46,6 @@ fn main() -> Result<()> {
         Command::Console(args) => console::main(&args, &command_line),
         Command::Io(args) => io::main(&args, &command_line),
         Command::Pgwal(args) => pgwal::main(&args, &command_line),
+        Command::Partition(args) => partition::main(&args, &command_line),
     }
 }
