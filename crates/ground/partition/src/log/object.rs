@@ -14,7 +14,8 @@
 //! | 64 | 4 | CRC in the header of the last group on disk |
 //! | 68 | 4 | zeros |
 //! | 72 | 8 | bytes of all frames |
-//! | 80 | | directory: 80 bytes for each partition and epoch, in this order |
+//! | 80 | 8 | floor: no object below this number is needed any more |
+//! | 88 | | directory: 80 bytes for each partition and epoch, in this order |
 //! | | | frames, in the order of the directory |
 //! | | 32 | BLAKE3 of all before |
 //!
@@ -31,7 +32,7 @@ use crate::{Epoch, PartitionId, Seq};
 
 const MAGIC: &[u8; 8] = b"CRNLOGOB";
 const FORMAT: u32 = 1;
-const HEAD_BYTES: usize = 80;
+const HEAD_BYTES: usize = 88;
 const ENTRY_BYTES: usize = 80;
 const HASH_BYTES: usize = 32;
 const FRAME_HEAD_BYTES: usize = 28;
@@ -53,6 +54,7 @@ pub(super) struct ObjectHead {
     pub(super) last_group: u64,
     pub(super) wall_ns: i64,
     pub(super) mark: u32,
+    pub(super) floor: u64,
 }
 
 /// The frames of one partition and epoch.
@@ -118,6 +120,7 @@ pub(super) fn encode(head: &ObjectHead, mut frames: Vec<(FrameHead, Vec<u8>)>) -
     out.extend_from_slice(&head.mark.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&from.to_le_bytes());
+    out.extend_from_slice(&head.floor.to_le_bytes());
     out.extend_from_slice(&directory);
     for (frame, payload) in frames {
         out.extend_from_slice(&frame.len.to_le_bytes());
@@ -150,7 +153,7 @@ impl Object {
         let (number, first_group, last_group) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let (wall_ns, mark) = (i64::from_le_bytes(fields.take()?), fields.u32()?);
         fields.take::<4>()?;
-        let data_bytes = fields.u64()?;
+        let (data_bytes, floor) = (fields.u64()?, fields.u64()?);
         let directory = count.checked_mul(ENTRY_BYTES).ok_or(Bad("its directory is too long"))?;
         if fields.0.len().checked_sub(directory).map(|left| left as u64) != Some(data_bytes) {
             return Err(Bad("its length is another than its header says"));
@@ -160,7 +163,7 @@ impl Object {
             entries.push(Entry::decode(&mut fields)?);
         }
         let data = bytes.slice(HEAD_BYTES + directory..body.len());
-        let head = ObjectHead { life, number, first_group, last_group, wall_ns, mark };
+        let head = ObjectHead { life, number, first_group, last_group, wall_ns, mark, floor };
         let object = Self { head, entries, data };
         object.verify()?;
         Ok(object)

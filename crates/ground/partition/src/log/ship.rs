@@ -49,8 +49,16 @@ struct Shared {
     core: Arc<Core>,
     store: Store,
     options: ShipOptions,
-    /// The objects in the bucket, with what they hold where that is known.
-    objects: Mutex<BTreeMap<u64, Option<Vec<Held>>>>,
+    objects: Mutex<Objects>,
+}
+
+/// What is in the bucket.
+#[derive(Default)]
+struct Objects {
+    /// The objects, with what they hold where that is known.
+    known: BTreeMap<u64, Option<Vec<Held>>>,
+    /// The floor that the newest one says.
+    floor: u64,
 }
 
 /// The objects of one life in a bucket.
@@ -139,10 +147,10 @@ impl Shipper {
             Some(number) => store.get(*number).await?,
             None => None,
         };
-        let mut objects: BTreeMap<_, _> =
-            numbers.into_iter().map(|number| (number, None)).collect();
+        let known = numbers.into_iter().map(|number| (number, None)).collect();
+        let mut objects = Objects { known, floor: 0 };
         if let Some(last) = &last {
-            objects.insert(last.head.number, Some(held(last)));
+            objects.add(last);
         }
         let shared = Shared { core, store, options, objects: Mutex::new(objects) };
         let (pin, cursor) = shared.attach(last.as_ref().map(|last| last.head)).await?;
@@ -155,38 +163,36 @@ impl Shipper {
         Ok(Self { shared })
     }
 
-    /// Deletes objects that nobody needs, oldest first and never the newest: all that they hold is
-    /// released. Returns how many it deleted.
+    /// Deletes objects that nobody needs, oldest first: those below the floor that an object in the bucket
+    /// says. One that is deleted may come back, when a process that was killed had sent it, and does not
+    /// count then. Returns how many it deleted.
     ///
     /// # Errors
     /// Of the bucket. What was deleted stays so.
     pub async fn collect(&self) -> Result<u64, Error> {
+        let shared = &self.shared;
+        let numbers: Vec<u64> = shared.objects().known.keys().copied().collect();
         let mut deleted = 0;
-        loop {
-            let (number, known) = {
-                let objects = self.shared.objects();
-                match objects.first_key_value() {
-                    Some((number, known)) if objects.len() > 1 => (*number, known.clone()),
-                    _ => return Ok(deleted),
-                }
-            };
-            let known = match known {
-                Some(known) => known,
-                None => {
-                    let found = self.shared.store.get(number).await?;
-                    let known = found.as_ref().map(held).unwrap_or_default();
-                    self.shared.objects().insert(number, Some(known.clone()));
-                    known
-                }
-            };
-            if !self.shared.released(&known) {
-                return Ok(deleted);
+        for number in numbers {
+            if !shared.released(&shared.holds(number).await?) {
+                break;
             }
-            let done = self.shared.store.bucket.delete(&key(self.shared.store.life, number)).await;
-            done.map_err(|error| bucket_failed(&error))?;
-            self.shared.objects().remove(&number);
-            deleted += 1;
+            if number < shared.objects().floor {
+                let done = shared.store.bucket.delete(&key(shared.store.life, number)).await;
+                done.map_err(|error| bucket_failed(&error))?;
+                shared.objects().known.remove(&number);
+                deleted += 1;
+            }
         }
+        Ok(deleted)
+    }
+}
+
+impl Objects {
+    /// An object is in the bucket.
+    fn add(&mut self, object: &Object) {
+        self.known.insert(object.head.number, Some(held(object)));
+        self.floor = self.floor.max(object.head.floor);
     }
 }
 
@@ -195,8 +201,30 @@ fn held(object: &Object) -> Vec<Held> {
 }
 
 impl Shared {
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<u64, Option<Vec<Held>>>> {
+    fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an object holds, which is read when it is not known.
+    async fn holds(&self, number: u64) -> Result<Vec<Held>, Error> {
+        if let Some(Some(known)) = self.objects().known.get(&number) {
+            return Ok(known.clone());
+        }
+        let found = self.store.get(number).await?;
+        let known = found.as_ref().map(held).unwrap_or_default();
+        self.objects().known.insert(number, Some(known.clone()));
+        Ok(known)
+    }
+
+    /// The first object that is needed, of all before the one that comes next.
+    fn floor(&self, next: u64) -> u64 {
+        let objects = self.objects();
+        let needed = |known: &Option<Vec<Held>>| match known {
+            Some(held) => !self.released(held),
+            None => true,
+        };
+        let first = objects.known.iter().find(|(_, known)| needed(known));
+        first.map_or(next, |(number, _)| *number)
     }
 
     /// Partitions that the log has forgotten had released all.
@@ -437,7 +465,7 @@ impl Shared {
 
     /// An object is in the bucket.
     fn done(&self, object: &Object, bytes: u64) {
-        self.objects().insert(object.head.number, Some(held(object)));
+        self.objects().add(object);
         let group = object.head.last_group;
         let frame = |entry: &Entry| (entry.held.partition, entry.held.epoch, entry.held.last_id);
         let frames = object.entries.iter().map(frame).collect();
@@ -471,10 +499,11 @@ impl Shared {
             rest.map(span).collect()
         };
         let (core, max) = (Arc::clone(&self.core), self.options.object_bytes);
-        let life = self.store.life;
+        let (life, floor) = (self.store.life, self.floor(number));
         self.reading(move || {
             let (first_group, last_group) = (cursor.group, cursor.group);
-            let head = ObjectHead { life, number, first_group, last_group, wall_ns: 0, mark: 0 };
+            let (wall_ns, mark) = (0, 0);
+            let head = ObjectHead { life, number, first_group, last_group, wall_ns, mark, floor };
             let mut load = Load { head, frames: Vec::new(), bytes: 0, next: cursor };
             for span in spans {
                 if !load.span(&core, &span, max)? {

@@ -59,7 +59,9 @@ impl fmt::Debug for ShippedReplay {
 }
 
 impl Shipped {
-    /// Reads and verifies all objects of a log; what was collected before the oldest is no hole.
+    /// Reads and verifies all objects of a log. What was collected before the oldest is no hole, and what
+    /// is below the newest one's floor does not count: a process that was killed may have sent an object
+    /// that arrives after its successor's was collected.
     ///
     /// # Errors
     /// [`Error::Corrupt`] names the object that is damaged or missing; [`Error::Storage`].
@@ -78,7 +80,9 @@ impl Shipped {
         let found: Vec<Option<(ObjectHead, Vec<Held>)>> =
             read.buffered(READS).try_collect().await?;
         // What is deleted meanwhile is the oldest.
-        let objects: Vec<_> = found.into_iter().skip_while(Option::is_none).flatten().collect();
+        let mut objects: Vec<_> = found.into_iter().skip_while(Option::is_none).flatten().collect();
+        let floor = objects.last().map_or(0, |(head, _)| head.floor);
+        objects.retain(|(head, _)| head.number >= floor);
         for pair in objects.windows(2) {
             let [(before, _), (after, _)] = pair else { continue };
             if before.number + 1 != after.number {

@@ -125,6 +125,7 @@ fn the_bytes_are_for_ever() {
         last_group: 11,
         wall_ns: group.wall_ns,
         mark: group.mark,
+        floor: 3,
     };
     let frames = frames().map(|(head, payload)| (head, payload.to_vec())).collect();
     let bytes = object::encode(&head, frames);
@@ -172,6 +173,7 @@ proptest! {
     ) {
         let head = ObjectHead {
             life: PLACE.life, number: 4, first_group: 10, last_group: 11, wall_ns: 0, mark: 0,
+            floor: 3,
         };
         let frames = (1..4).map(|number| (frame_head(number, 8), vec![number; 8])).collect();
         let mut bytes = object::encode(&head, frames);

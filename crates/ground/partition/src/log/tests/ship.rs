@@ -1,5 +1,6 @@
 use cairn_bucket::faulty::Faults;
 use cairn_bucket::{Bucket, Faulty, Plain, Seal, SealError};
+use futures::TryStreamExt as _;
 
 use super::*;
 use crate::log::object;
@@ -148,18 +149,61 @@ async fn objects_are_collected_when_all_is_released() {
     }
     assert_eq!(shipper.collect().await.unwrap(), 0);
     writers[0].release(3);
+    assert_eq!(shipper.collect().await.unwrap(), 0, "no object says yet that it is released");
+    put(&writers[0], "4", 4).await.unwrap();
+    writers[0].shipped(4).await.unwrap();
     assert_eq!(shipper.collect().await.unwrap(), 1, "the second holds what is not released");
     let disk = disk.kill();
     let log = open(&disk, &env).await.unwrap();
     let shipper = start(&log, &bucket).await.unwrap();
     let read = shipped(&log, &bucket).await.unwrap();
     assert_eq!(texts(&read, partition(2), 0).await, ["1 1"]);
-    log.release(partition(1), 3);
+    log.release(partition(1), 4);
     log.release(partition(2), 1);
-    assert_eq!(shipper.collect().await.unwrap(), 2, "never the newest");
+    let writer = log.writer(partition(1), Epoch(2), 4).unwrap();
+    for seq in [5, 6] {
+        put(&writer, &format!("{seq}"), seq).await.unwrap();
+        writer.shipped(seq).await.unwrap();
+        // The first object after the start does not know what those of before hold.
+        shipper.collect().await.unwrap();
+    }
     assert_eq!(shipper.collect().await.unwrap(), 0);
     let read = shipped(&log, &bucket).await.unwrap();
-    assert_eq!(texts(&read, partition(1), 0).await, ["3 3"], "what was collected is no hole");
+    let left = texts(&read, partition(1), 4).await;
+    assert_eq!(left, ["5 5", "6 6"], "what was collected is no hole");
+    assert_eq!(read.last().unwrap().number, 7);
+    let keys = bucket.list("log").map_ok(|head| head.key).try_collect::<Vec<_>>().await.unwrap();
+    assert_eq!(keys.len(), 2, "{keys:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_comes_back_does_not_count() {
+    let (env, disk) = (Env::simulated(5), SimDisk::new());
+    let bucket = Bucket::memory(&env);
+    let log = open(&disk, &env).await.unwrap();
+    let shipper = start(&log, &bucket).await.unwrap();
+    let writer = log.writer(partition(1), Epoch(1), 0).unwrap();
+    let key = object::key(log.life(), 1);
+    let mut first = None;
+    for seq in 1..=4 {
+        put(&writer, "value", seq).await.unwrap();
+        writer.shipped(seq).await.unwrap();
+        if first.is_none() {
+            first = Some(bucket.get(&key).await.unwrap().bytes);
+        }
+        writer.release(seq);
+        shipper.collect().await.unwrap();
+    }
+    let keys = bucket.list("log").map_ok(|head| head.key).try_collect::<Vec<_>>().await.unwrap();
+    assert!(!keys.contains(&key) && keys.len() < 4, "{keys:?}");
+    bucket.create(&key, first.unwrap()).await.unwrap();
+    let read = shipped(&log, &bucket).await.unwrap();
+    assert_eq!(texts(&read, partition(1), 3).await, ["4 value"]);
+    let log = open(&disk.kill(), &env).await.unwrap();
+    let shipper = start(&log, &bucket).await.unwrap();
+    log.release(partition(1), 4);
+    shipper.collect().await.unwrap();
+    assert!(bucket.get(&key).await.is_err(), "it is collected again");
 }
 
 #[tokio::test(start_paused = true)]
