@@ -11,7 +11,7 @@ use cairn_access::Seal;
 use cairn_bucket::Bucket;
 use cairn_env::Env;
 use cairn_partition::log::RealDisk;
-use cairn_partition::{AnyPartition, Error, Name, Node, NodeOptions, Partitions, Settings};
+use cairn_partition::{AnyPartition, Error, Name, Node, NodeOptions, Partitions, Settings, Usage};
 use tokio::sync::OnceCell;
 
 /// Nodes of one machine on one bucket that may have their logs below one directory.
@@ -130,6 +130,10 @@ fn host_name() -> String {
 
 #[async_trait]
 impl Partitions for Lazy {
+    fn usage(&self) -> Option<Usage> {
+        self.node.get()?.usage()
+    }
+
     async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {
         self.ready().await?.create(name, settings).await
     }

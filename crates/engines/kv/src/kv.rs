@@ -6,7 +6,7 @@ use cairn_env::Env;
 use cairn_partition::limits::WATCH_WAIT_MAX;
 use cairn_partition::{
     AnyPartition, AnyPartitions, At, Changes, Commit, Committed, Condition, Entry,
-    Error as PartitionError, KeyRange, Op, Page, Scan, Seq, Settings,
+    Error as PartitionError, KeyRange, Op, Page, Scan, Seq, Settings, Usage,
 };
 
 use crate::namespace::ROOM;
@@ -32,6 +32,12 @@ impl Kv {
     #[must_use]
     pub fn new(partitions: AnyPartitions, env: &Env) -> Self {
         Self { partitions, env: env.clone() }
+    }
+
+    /// How the partitions below stand; `None` while this node keeps none.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.partitions.usage()
     }
 
     /// Makes a namespace.

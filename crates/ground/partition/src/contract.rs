@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::HISTORY_MAX;
+use crate::log::LogStats;
 use crate::{Commit, Cursor, Error, KeyRange, Name, Seq};
 
 /// When a commit is acknowledged.
@@ -248,6 +249,17 @@ pub trait Partition: Send + Sync + 'static {
 /// A partition that may be of any kind.
 pub type AnyPartition = Arc<dyn Partition>;
 
+/// How a node stands, as far as its partitions go.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    /// Partitions that are open here.
+    pub open: usize,
+    /// Whether the node's lease holds: without it nothing is acknowledged.
+    pub leased: bool,
+    /// The log of them all.
+    pub log: LogStats,
+}
+
 /// The partitions of a node: those that it owns, and how it comes to own one.
 #[async_trait]
 pub trait Partitions: Send + Sync + 'static {
@@ -283,6 +295,9 @@ pub trait Partitions: Send + Sync + 'static {
     /// # Errors
     /// As [`Partitions::open`].
     async fn remove(&self, name: &Name) -> Result<(), Error>;
+
+    /// How the node stands; `None` while it has no log.
+    fn usage(&self) -> Option<Usage>;
 }
 
 /// The partitions of some node.

@@ -14,7 +14,7 @@ use crate::commit::check_key;
 use crate::limits::{CHANGES_MAX, PAGE_BYTES_MAX, SCAN_ENTRIES_MAX, WATCH_WAIT_MAX};
 use crate::{
     AnyPartition, At, Change, Changes, Commit, Committed, Cursor, Entry, Error, Name, Op, Page,
-    Partition, PartitionId, Partitions, Reads, Scan, Seq, Settings, Status, What,
+    Partition, PartitionId, Partitions, Reads, Scan, Seq, Settings, Status, Usage, What,
 };
 
 /// A partition in memory.
@@ -345,6 +345,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl Partitions for MemoryStore {
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
+
     async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {
         settings.check()?;
         let mut partitions = self.partitions();

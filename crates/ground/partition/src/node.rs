@@ -32,7 +32,7 @@ pub use options::NodeOptions;
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
 use crate::view::{BlockCache, Clock, View, sealed};
-use crate::{AnyPartition, Epoch, Error, Name, PartitionId, Partitions, Settings};
+use crate::{AnyPartition, Epoch, Error, Name, PartitionId, Partitions, Settings, Usage};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
 
@@ -301,6 +301,12 @@ impl Opened {
 
 #[async_trait]
 impl Partitions for Node {
+    fn usage(&self) -> Option<Usage> {
+        let shared = &self.shared;
+        let (open, leased) = (shared.opened().len(), shared.keeper.is_held());
+        Some(Usage { open, leased, log: shared.log.stats() })
+    }
+
     async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {
         settings.check()?;
         let shared = &self.shared;

@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_blocks::DiskCacheStats;
+use cairn_kv::Kv;
+use cairn_partition::Usage;
 
 use super::route;
 use crate::api::NodeVersion;
@@ -177,7 +179,39 @@ async fn metrics(call: Call) -> Result<Response, Error> {
     if let Some(stats) = call.door.datasets().blocks().disk_cache() {
         disk_cache(&mut text, &stats);
     }
+    if let Some(usage) = call.door.kv().ok().and_then(Kv::usage) {
+        partitions(&mut text, &usage);
+    }
     Ok(respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+}
+
+/// The families of partitions and of their log.
+fn partitions(text: &mut String, usage: &Usage) {
+    let log = &usage.log;
+    for (name, help, kind, value) in [
+        ("partitions_open", "Partitions open here.", "gauge", usage.open as u64),
+        ("partitions_leased", "1 while the node's lease holds.", "gauge", usage.leased.into()),
+        ("log_appended_bytes_total", "Bytes synced.", "counter", log.appended_bytes),
+        ("log_groups_total", "Groups synced.", "counter", log.groups),
+        ("log_frames_total", "Frames in them.", "counter", log.frames),
+        ("log_syncs_total", "Syncs of the log.", "counter", log.syncs),
+        ("log_waiting_bytes", "Bytes not acknowledged.", "gauge", log.buffered_bytes),
+        ("log_bytes", "Bytes of segments in use.", "gauge", log.local_bytes),
+        ("log_segments", "Segments in use.", "gauge", log.segments as u64),
+        ("log_unshipped_bytes", "Bytes not in the bucket.", "gauge", log.unshipped_bytes),
+    ] {
+        let name = format!("cairn_{name}");
+        family(text, &name, kind, help);
+        put(text, &name, "", value);
+    }
+    let age = log.unshipped_age.unwrap_or_default();
+    for (name, help, kind, time) in [
+        ("cairn_log_sync_seconds_total", "Time that syncs took.", "counter", log.sync_time),
+        ("cairn_log_unshipped_seconds", "Age of the oldest of it.", "gauge", age),
+    ] {
+        family(text, name, kind, help);
+        put(text, name, "", time.as_secs_f64());
+    }
 }
 
 /// The families of the cache of frames on this machine's disk.
@@ -194,5 +228,33 @@ fn disk_cache(text: &mut String, stats: &DiskCacheStats) {
         let name = format!("cairn_disk_cache_{name}");
         family(text, &name, kind, help);
         put(text, &name, "", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use cairn_partition::log::LogStats;
+
+    use super::*;
+
+    #[test]
+    fn the_families_of_partitions_are_documented() {
+        let mut text = String::new();
+        partitions(&mut text, &Usage { open: 3, leased: true, log: LogStats::default() });
+        assert!(text.contains("cairn_partitions_open 3\n"), "{text}");
+        assert!(text.contains("cairn_partitions_leased 1\n"), "{text}");
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let served: BTreeSet<String> =
+            types.map(|(name, kind)| format!("| `{name}` | {kind} |")).collect();
+        let document = include_str!("../../../../../docs/METRICS.md");
+        let rows = document.lines().filter(|line| {
+            line.starts_with("| `cairn_log_") || line.starts_with("| `cairn_partitions_")
+        });
+        let documented: BTreeSet<String> = rows
+            .map(|row| row.splitn(4, " | ").take(2).collect::<Vec<_>>().join(" | ") + " |")
+            .collect();
+        assert_eq!(served, documented);
     }
 }
