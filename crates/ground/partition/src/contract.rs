@@ -276,7 +276,8 @@ pub trait Partitions: Send + Sync + 'static {
     /// [`Error::Missing`], [`Error::Elsewhere`].
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error>;
 
-    /// Changes the settings of a partition.
+    /// Changes the settings of a partition. When they say [`Durable::Bucket`], all that was acknowledged
+    /// before is in the bucket too once this returns.
     ///
     /// # Errors
     /// As [`Partitions::open`].

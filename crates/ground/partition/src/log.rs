@@ -238,6 +238,9 @@ impl Log {
         let mut state = core.state();
         let prior = state.segments.back().map_or(0, core::Segment::last_group);
         let slot = Arc::new(Slot::new((partition, epoch), part, after_id, prior));
+        if state.shipping.as_ref().is_some_and(|shipping| shipping.group >= prior) {
+            slot.state().shipped_id = after_id;
+        }
         state.slots.insert(partition, Arc::downgrade(&slot));
         drop(state);
         Ok(Writer::new(slot, Arc::clone(&self.handle)))

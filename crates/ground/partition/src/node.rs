@@ -32,7 +32,7 @@ pub use options::NodeOptions;
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
 use crate::view::{BlockCache, Clock, View, sealed};
-use crate::{AnyPartition, Epoch, Error, Name, PartitionId, Partitions, Settings, Usage};
+use crate::{AnyPartition, Durable, Epoch, Error, Name, PartitionId, Partitions, Settings, Usage};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
 
@@ -103,7 +103,7 @@ impl Ownership for Owns {
 
     fn shipped(&self) -> BoxFuture<'static, Result<(), Error>> {
         let writer = self.writer.clone();
-        Box::pin(async move { writer.shipped(writer.status().last_durable_id).await })
+        Box::pin(async move { acquire::in_the_bucket(&writer).await })
     }
 }
 
@@ -342,6 +342,9 @@ impl Partitions for Node {
             || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
         swapped.ok_or_else(raced)?;
         opened.live.set(settings);
+        if settings.durable == Durable::Bucket {
+            acquire::in_the_bucket(&opened.writer).await?;
+        }
         Ok(())
     }
 

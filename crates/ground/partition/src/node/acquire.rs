@@ -9,9 +9,10 @@ use super::inherit::Inheritance;
 use super::records::{Owned, Owner, Read, State};
 use super::{Opened, Owns, Shared};
 use crate::live::{Live, Opening};
+use crate::log::Writer;
 use crate::view::wal::{FlushWhen, Init};
 use crate::view::{self, Clock, Horizon, View, failed};
-use crate::{Epoch, Error, Name};
+use crate::{Durable, Epoch, Error, Name};
 
 /// How often the compare-and-swap is tried against others.
 const TRIES_MAX: usize = 8;
@@ -98,6 +99,15 @@ async fn open(
     };
     let view = View { db };
     let writer = source.made().ok_or_else(|| name.missing())?;
+    if owner.settings.durable == Durable::Bucket {
+        // What was synced before a crash is shown as acknowledged from now on.
+        if let Err(error) = in_the_bucket(&writer).await {
+            writer.close().await.ok();
+            let options = slatedb::config::CloseOptions { flush_type: None };
+            view.db.close_with_options(options).await.ok();
+            return Err(error);
+        }
+    }
     let keeper = Arc::clone(&shared.keeper);
     let ownership = Owns { name: name.clone(), keeper, writer: writer.clone() };
     let opening = Opening {
@@ -114,6 +124,11 @@ async fn open(
     let live = Arc::new(Live::start(opening).await?);
     let chores = super::housekeeping::Chores::default();
     Ok(Opened { name: name.clone(), id, live, view, clock, writer, horizon, chores })
+}
+
+/// Waits until all that the log has synced of a partition, by this ownership and those before, is there.
+pub(super) async fn in_the_bucket(writer: &Writer) -> Result<(), Error> {
+    writer.shipped(writer.status().last_durable_id).await
 }
 
 fn settings(shared: &Shared) -> slatedb::Settings {

@@ -4,7 +4,7 @@ use cairn_bucket::Plain;
 
 use super::*;
 use crate::conformance::Subject;
-use crate::log::SimDisk;
+use crate::log::{Shipped, SimDisk};
 use crate::view::Keyed;
 use crate::{AnyPartitions, At, Commit};
 
@@ -102,13 +102,22 @@ impl Cluster {
     }
 
     async fn node(&self, name: &str, disk: &Arc<SimDisk>) -> Node {
-        let options = NodeOptions {
+        self.node_with(name, disk, |options| options).await
+    }
+
+    async fn node_with(
+        &self,
+        name: &str,
+        disk: &Arc<SimDisk>,
+        set: impl Fn(NodeOptions) -> NodeOptions,
+    ) -> Node {
+        let options = set(NodeOptions {
             name: String::from(name),
             address: Some(format!("http://{name}")),
             boot: String::from(name),
             log: crate::log::LogOptions { segment_bytes: 1 << 20, ..Default::default() },
             ..NodeOptions::default()
-        };
+        });
         let seal = Arc::new(Plain);
         Node::open(self.bucket.clone(), seal, Arc::clone(disk) as _, options, &self.env)
             .await
@@ -178,6 +187,41 @@ async fn log_1_a_node_whose_lease_is_broken_stops() {
     let refused = owned.commit(Commit::new().put("a", "2")).await;
     assert!(refused.is_err(), "{refused:?}");
     assert!(owned.get(b"a", At::Durable).await.is_err());
+}
+
+/// At level `bucket` nothing is shown that the bucket has not, whatever this node's disk has.
+#[tokio::test(start_paused = true)]
+async fn what_is_shown_at_level_bucket_is_in_the_bucket() {
+    let (cluster, name) = (Cluster::new(9), Name::new(NAME).unwrap());
+    let disk = Arc::new(SimDisk::new());
+    let slow = |options| NodeOptions { ship_lag: Duration::from_secs(3600), ..options };
+    let node = cluster.node_with("one", &disk, slow).await;
+    let partition = node.create(&name, Settings::default()).await.unwrap();
+    let read = async |node: &Node| {
+        let life = node.shared.log.life();
+        let shipped = Shipped::open(cluster.bucket.clone(), Arc::new(Plain), life).await.unwrap();
+        let record = node.shared.owner(&name).await.unwrap().unwrap().record;
+        let id = record.id().unwrap();
+        record.trail.iter().filter_map(|owned| shipped.last_id(id, owned.epoch)).max()
+    };
+    partition.commit(Commit::new().put("a", "1")).await.unwrap();
+    assert_eq!(read(&node).await, None, "it is sent in an hour");
+    let settings = Settings { durable: Durable::Bucket, ..Settings::default() };
+    node.change(&name, settings).await.unwrap();
+    let sent = read(&node).await.expect("what was acknowledged before is sent");
+    node.change(&name, Settings::default()).await.unwrap();
+    partition.commit(Commit::new().put("a", "2")).await.unwrap();
+    assert_eq!(read(&node).await, Some(sent));
+    // The record says `bucket`, and the node fell before it could do as it says.
+    let key = Owner::key(&name);
+    let mut found = node.shared.owner(&name).await.unwrap().unwrap();
+    found.record.settings = settings;
+    node.shared.records.swap(&key, Some(&found.version), &found.record).await.unwrap().unwrap();
+    node.kill();
+    let node = cluster.node_with("one", &Arc::new(disk.kill()), slow).await;
+    let partition = node.open(&name).await.unwrap();
+    assert_eq!(value(&partition, "a").await.as_deref(), Some("2"));
+    assert!(read(&node).await > Some(sent), "it is shown, and not in the bucket");
 }
 
 /// BUCKET-2: a fresh machine has what was shipped, and a node that stopped well has left everything.
