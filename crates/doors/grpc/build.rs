@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use prost::Message as _;
 
 const PROTO: &str = "../../../proto";
-const FILES: [&str; 2] = ["cairn/dataset/v1/dataset.proto", "cairn/block/v1/block.proto"];
+const FILES: [&str; 3] =
+    ["cairn/dataset/v1/dataset.proto", "cairn/block/v1/block.proto", "cairn/kv/v1/kv.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO}");

@@ -176,9 +176,10 @@ impl Node {
             Lazy::start(bucket, seal, place, address.unwrap_or_default(), env)
         });
         let (stop, stopped) = watch::channel(false);
-        let door = doors(&datasets, &access, &stopped, &options.door)?;
-        let door = match &partitions {
-            Some(partitions) => door.kv(Kv::new(Arc::clone(partitions) as _, env)),
+        let kv = partitions.as_ref().map(|partitions| Kv::new(Arc::clone(partitions) as _, env));
+        let door = doors(&datasets, kv.as_ref(), &access, &stopped, &options.door)?;
+        let door = match kv {
+            Some(kv) => door.kv(kv),
             None => door,
         };
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
@@ -264,13 +265,20 @@ fn self_checks(
 /// The doors of a node, on one port.
 fn doors(
     datasets: &Datasets,
+    kv: Option<&Kv>,
     access: &Access,
     stopped: &watch::Receiver<bool>,
     set: &cairn_http::Options,
 ) -> Result<DoorBuilder, Error> {
     let uploads = Uploads::new(datasets.clone());
     let options = cairn_grpc::Options { body_wait: set.waits.body, stopped: Some(stopped.clone()) };
-    let grpc = cairn_grpc::Door::new(datasets.clone(), uploads.clone(), access.clone(), options)?;
+    let grpc = cairn_grpc::Door::new(
+        datasets.clone(),
+        uploads.clone(),
+        kv.cloned(),
+        access.clone(),
+        options,
+    )?;
     let http = DoorBuilder::new(datasets.clone(), uploads, access.clone());
     let mounted = |door: DoorBuilder, pattern| door.mount("grpc", pattern, grpc.router());
     Ok(cairn_grpc::PATTERNS.into_iter().fold(http, mounted))

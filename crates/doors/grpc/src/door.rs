@@ -8,22 +8,28 @@ use axum::middleware::from_fn_with_state;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Uploads};
 use cairn_env::Env;
+use cairn_kv::Kv;
 use tokio::sync::{Semaphore, watch};
 use tonic_health::pb::health_server::HealthServer;
 
 use crate::error::Error;
 use crate::gate::{Gate, pass};
 use crate::health::Health;
-use crate::limits::{BODY_WAIT_MAX, DOWNLOADS_MAX, FOLLOWS_MAX, MESSAGE_BYTES_MAX, PUSHES_MAX};
+use crate::limits::{
+    BODY_WAIT_MAX, DOWNLOADS_MAX, FOLLOWS_MAX, KV_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, PUSHES_MAX,
+    SCANS_MAX, WRITES_MAX,
+};
 use crate::proto::DESCRIPTORS;
 use crate::proto::block::v1::block_api_server::BlockApiServer;
 use crate::proto::dataset::v1::dataset_api_server::DatasetApiServer;
+use crate::proto::kv::v1::kv_api_server::KvApiServer;
 use crate::rpc::{RPCS, check, described_paths};
 
 /// The paths that belong to this door, as patterns of a router.
-pub const PATTERNS: [&str; 5] = [
+pub const PATTERNS: [&str; 6] = [
     "/cairn.dataset.v1.DatasetAPI/{*rpc}",
     "/cairn.block.v1.BlockAPI/{*rpc}",
+    "/cairn.kv.v1.KvAPI/{*rpc}",
     "/grpc.health.v1.Health/{*rpc}",
     "/grpc.reflection.v1.ServerReflection/{*rpc}",
     "/grpc.reflection.v1alpha.ServerReflection/{*rpc}",
@@ -49,10 +55,13 @@ impl Default for Options {
 pub(crate) struct Api {
     pub(crate) datasets: Datasets,
     pub(crate) uploads: Uploads,
+    pub(crate) kv: Option<Kv>,
     pub(crate) stopped: Option<watch::Receiver<bool>>,
     pub(crate) downloads: Arc<Semaphore>,
     pub(crate) pushes: Arc<Semaphore>,
     pub(crate) follows: Arc<Semaphore>,
+    pub(crate) scans: Arc<Semaphore>,
+    pub(crate) writes: Arc<Semaphore>,
 }
 
 impl Api {
@@ -68,13 +77,14 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door with all services of this crate.
+    /// A door with all services of this crate. Without `kv` it has no keys, and says so to who asks.
     ///
     /// # Errors
     /// [`Error::NoPermission`] when an RPC does not say what it takes to call it (ACCESS-1).
     pub fn new(
         datasets: Datasets,
         uploads: Uploads,
+        kv: Option<Kv>,
         access: Access,
         options: Options,
     ) -> Result<Self, Error> {
@@ -104,19 +114,26 @@ impl Door {
         let api = Api {
             datasets,
             uploads,
+            kv,
             stopped: options.stopped,
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             pushes: Arc::new(Semaphore::new(PUSHES_MAX)),
             follows: Arc::new(Semaphore::new(FOLLOWS_MAX)),
+            scans: Arc::new(Semaphore::new(SCANS_MAX)),
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
         };
         let max = MESSAGE_BYTES_MAX;
-        let [dataset, block, lives, reflection, old_reflection] = PATTERNS;
+        let [dataset, block, keys, lives, reflection, old_reflection] = PATTERNS;
         let router = Router::new()
             .route_service(
                 dataset,
                 DatasetApiServer::new(api.clone()).max_decoding_message_size(max),
             )
-            .route_service(block, BlockApiServer::new(api).max_decoding_message_size(max))
+            .route_service(block, BlockApiServer::new(api.clone()).max_decoding_message_size(max))
+            .route_service(
+                keys,
+                KvApiServer::new(api).max_decoding_message_size(KV_MESSAGE_BYTES_MAX),
+            )
             .route_service(lives, HealthServer::new(health).max_decoding_message_size(max))
             .route_service(reflection, v1.max_decoding_message_size(max))
             .route_service(old_reflection, v1alpha.max_decoding_message_size(max))

@@ -8,6 +8,15 @@ pub enum Error {
     /// The engine below.
     #[error(transparent)]
     Datasets(#[from] cairn_datasets::Error),
+    /// Namespaces of keys.
+    #[error(transparent)]
+    Kv(#[from] cairn_kv::Error),
+    /// This node has no keys.
+    #[error("this node keeps no keys; start it with --data-dir, or ask another node")]
+    NoKeys,
+    /// Too many values are held at a time.
+    #[error("the node holds as many values as it has room for; try again in a moment")]
+    NoRoom,
     /// Who may do what.
     #[error(transparent)]
     Access(#[from] cairn_access::Error),
@@ -89,11 +98,13 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Datasets(error) => error.kind(),
+            Self::Kv(error) => error.kind(),
             Self::Access(error) => error.kind(),
             Self::Name(error) => error.kind(),
             Self::Invalid { .. } | Self::Range { .. } | Self::Stalled { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Busy { .. } => ErrorKind::Retry,
+            Self::Busy { .. } | Self::NoRoom => ErrorKind::Retry,
+            Self::NoKeys => ErrorKind::NotFound,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::Stopping => ErrorKind::Closed,
             Self::Stream(status) => kind_of(status.code()),
@@ -115,6 +126,8 @@ impl Error {
             Self::Datasets(Datasets::NoUpload { .. }) => Code::NotFound,
             // The call is well formed; what it needs is not there yet.
             Self::Datasets(Datasets::Incomplete { .. }) => Code::FailedPrecondition,
+            Self::Kv(error) => code_of_keys(error),
+            Self::NoKeys => Code::Unimplemented,
             Self::Range { .. } => Code::OutOfRange,
             Self::Busy { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {
                 Code::ResourceExhausted
@@ -130,6 +143,36 @@ impl Error {
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::NotFound { detail: detail.into() }
+    }
+}
+
+/// A namespace has answers of its own for what clients act on.
+fn code_of_keys(error: &cairn_kv::Error) -> Code {
+    use cairn_partition::Error as Partition;
+    match error {
+        cairn_kv::Error::Exists { .. } => Code::AlreadyExists,
+        cairn_kv::Error::Partition(Partition::Gone { .. } | Partition::Future { .. }) => {
+            Code::OutOfRange
+        }
+        // It may have been made: nobody tries it again without a look.
+        cairn_kv::Error::Partition(
+            Partition::InDoubt { .. } | Partition::Fenced { .. } | Partition::Closed { .. },
+        ) => Code::DeadlineExceeded,
+        other => code_of(other.kind()),
+    }
+}
+
+/// What a program can act on, beside the text.
+fn beside(error: &Error) -> Option<(String, String)> {
+    let Error::Kv(keys) = error else { return None };
+    if let Some(found) = keys.found() {
+        return Some(("found".to_owned(), found.map(|seq| seq.to_string()).unwrap_or_default()));
+    }
+    match keys {
+        cairn_kv::Error::Partition(cairn_partition::Error::Elsewhere { address, .. }) => {
+            Some(("owner".to_owned(), address.clone()?))
+        }
+        _ => None,
     }
 }
 
@@ -165,7 +208,10 @@ impl From<Error> for Status {
             tracing::error!(%error, "a call failed");
         }
         let reason = kind.to_string().to_ascii_uppercase();
-        let details = ErrorDetails::with_error_info(reason, "cairn", []);
+        let details = match beside(&error) {
+            Some(told) => ErrorDetails::with_error_info(reason, "cairn", [told]),
+            None => ErrorDetails::with_error_info(reason, "cairn", []),
+        };
         Self::with_error_details(code, error.to_string(), details)
     }
 }

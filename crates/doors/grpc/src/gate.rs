@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use cairn_access::{Access, Action, Origin, Resource, Shown, Visit};
+use cairn_access::{Access, Action, Origin, Resource, Shown, Use, Visit};
 use cairn_datasets::Uploads;
-use cairn_env::Env;
+use cairn_env::{Env, Finish};
+use cairn_kv::{Error as KvError, Seq};
 use futures::FutureExt as _;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,8 +22,8 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 use crate::error::Error;
-use crate::limits::{MESSAGE_BYTES_MAX, OPEN_MAX};
-use crate::pace::paced;
+use crate::intake::{Intake, Room, taken_in};
+use crate::limits::{KV_MESSAGES_KIB_MAX, OPEN_MAX};
 use crate::rpc::{self, Permission, Rpc, Scope};
 
 /// What lets calls in. Cheap to clone.
@@ -33,6 +34,8 @@ pub(crate) struct Gate {
     pub(crate) env: Env,
     pub(crate) body_wait: std::time::Duration,
     pub(crate) open: Arc<Semaphore>,
+    /// Room for messages with values, in KiB.
+    pub(crate) room: Arc<Semaphore>,
 }
 
 /// A message that says what it is about.
@@ -54,6 +57,7 @@ struct Entered {
     uploads: Uploads,
     env: Env,
     decided: Arc<AtomicBool>,
+    room: Option<Room>,
 }
 
 /// A call that was let in.
@@ -61,6 +65,10 @@ pub(crate) struct Call {
     entered: Entered,
     /// What was asked and granted, to be asked again.
     granted: Vec<(Action, Resource)>,
+    /// Its use, where uses are counted.
+    used: Option<Arc<Use>>,
+    /// The room of its message, where it needed some.
+    held: Option<OwnedSemaphorePermit>,
 }
 
 impl Gate {
@@ -71,39 +79,42 @@ impl Gate {
         wait: std::time::Duration,
     ) -> Self {
         let open = Arc::new(Semaphore::new(OPEN_MAX));
-        Self { access, uploads, env, body_wait: wait, open }
+        let room = Arc::new(Semaphore::new(KV_MESSAGES_KIB_MAX));
+        Self { access, uploads, env, body_wait: wait, open, room }
     }
 
-    async fn admit(&self, asker: Asker) -> Result<Visit, Error> {
-        let unreadable = |error| Error::Access(self.access.refuse(&asker.origin, error));
-        let authorization = authorization(&asker.headers).map_err(unreadable)?;
+    async fn admit(&self, Asker { shown, origin }: Asker) -> Result<Visit, Error> {
+        let unreadable = |error| Error::Access(self.access.refuse(&origin, error));
+        let authorization = authorization(&shown).map_err(unreadable)?;
         // A session's cookie is a browser's, and no browser calls here.
         let shown = Shown { authorization, ..Shown::default() };
-        Ok(self.access.admit(shown, asker.origin).await?)
+        Ok(self.access.admit(shown, origin).await?)
     }
 }
 
 /// What a request says of who sends it.
 struct Asker {
-    headers: HeaderMap,
+    /// The first two headers that say who: one too many is enough to know.
+    shown: [Option<HeaderValue>; 2],
     origin: Origin,
 }
 
 impl Asker {
     fn of(request: &Request) -> Self {
         let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
-        Self { headers: request.headers().clone(), origin }
+        let mut shown = request.headers().get_all(header::AUTHORIZATION).iter().cloned();
+        Self { shown: [shown.next(), shown.next()], origin }
     }
 }
 
 /// The one `Authorization` header.
-fn authorization(headers: &HeaderMap) -> Result<Option<&str>, cairn_access::Error> {
+fn authorization(shown: &[Option<HeaderValue>; 2]) -> Result<Option<&str>, cairn_access::Error> {
     let unreadable = |detail| cairn_access::Error::Header { detail };
-    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
-    let first = shown.next().map(HeaderValue::to_str).transpose();
-    if shown.next().is_some() {
+    let [first, second] = shown;
+    if second.is_some() {
         return Err(unreadable("there are two of them"));
     }
+    let first = first.as_ref().map(HeaderValue::to_str).transpose();
     first.map_err(|_| unreadable("it holds bytes that are no text"))
 }
 
@@ -116,9 +127,14 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         return Status::unimplemented("there is no such RPC; reflection lists what there is")
             .into_http();
     };
-    let wait = gate.body_wait;
-    let clock = Arc::clone(&gate.env.clock);
-    let slowed = |request: Request| request.map(|body| paced(body, wait, clock));
+    let room = rpc.is_of_keys().then(|| Room::new(&gate.room));
+    let intake = Intake {
+        clock: Arc::clone(&gate.env.clock),
+        wait: gate.body_wait,
+        rests: rpc.rests(),
+        room: room.clone(),
+    };
+    let slowed = |request: Request| request.map(|body| taken_in(body, intake));
     let asker = Asker::of(&request);
     let answered = match rpc.permission {
         Permission::Open | Permission::Description => {
@@ -128,11 +144,11 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
             }
         }
         Permission::Needs(_) => match gate.admit(asker).await {
-            Ok(visit) => Ok(decided(&gate, rpc, visit, slowed(request), next).await),
+            Ok(visit) => Ok(decided(&gate, rpc, (visit, room), slowed(request), next).await),
             Err(error) => Err(error),
         },
     };
-    answered.map_or_else(|error| Status::from(error).into_http(), said)
+    answered.map_or_else(|error| Status::from(error).into_http(), |answer| said(rpc, answer))
 }
 
 /// Only what no web page can send without being asked is a call: a browser adds credentials to
@@ -157,7 +173,7 @@ async fn open(
     asker: Asker,
 ) -> Result<OwnedSemaphorePermit, Error> {
     // Health does not ask the bucket who asks: it may be that which is not well.
-    if permission == Permission::Description && asker.headers.contains_key(header::AUTHORIZATION) {
+    if permission == Permission::Description && asker.shown[0].is_some() {
         gate.admit(asker).await?;
     }
     let place = Arc::clone(&gate.open).try_acquire_owned();
@@ -177,7 +193,7 @@ fn held(response: Response, place: OwnedSemaphorePermit) -> Response {
 async fn decided(
     gate: &Gate,
     rpc: &'static Rpc,
-    visit: Visit,
+    (visit, room): (Visit, Option<Room>),
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -188,6 +204,7 @@ async fn decided(
         uploads: gate.uploads.clone(),
         env: gate.env.clone(),
         decided: Arc::clone(&decided),
+        room,
     };
     let span = tracing::info_span!("call", rpc = rpc.path, id = entered.visit.origin().request);
     request.extensions_mut().insert(entered);
@@ -201,11 +218,11 @@ async fn decided(
 }
 
 /// A message over the bound is told with the bound and a next step.
-fn said(response: Response) -> Response {
+fn said(rpc: &Rpc, response: Response) -> Response {
     let status = Status::from_header_map(response.headers());
     match status {
         Some(status) if is_too_large(&status) => {
-            Status::from(Error::TooLarge { max: MESSAGE_BYTES_MAX }).into_http()
+            Status::from(Error::TooLarge { max: rpc.message_bytes_max() }).into_http()
         }
         _ => response,
     }
@@ -222,13 +239,14 @@ impl Call {
         let entered = request.extensions().get::<Entered>().cloned();
         let entered = entered
             .ok_or_else(|| Error::Internal { detail: "a call came past the gate".to_owned() })?;
-        Ok(Self { entered, granted: Vec::new() })
+        Ok(Self { entered, granted: Vec::new(), used: None, held: None })
     }
 
     /// The call of a request with one message, decided.
     pub(crate) fn admit<M: Asked>(request: tonic::Request<M>) -> Result<(Self, M), Error> {
         let mut call = Self::of(&request)?;
         let message = request.into_inner();
+        call.held = call.room_of_next();
         call.decide(&message)?;
         Ok((call, message))
     }
@@ -244,7 +262,7 @@ impl Call {
                 about.extend(self.targets_of(upload)?);
             }
             for resource in about {
-                self.entered.visit.authorize(rule.action, &resource)?;
+                self.ask(rule.action, &resource)?;
                 self.granted.push((rule.action, resource));
             }
         }
@@ -270,10 +288,62 @@ impl Call {
     /// Asks all of it again on the state of now (ACCESS-5).
     pub(crate) async fn again(&mut self) -> Result<(), Error> {
         self.entered.visit = self.entered.visit.again().await?;
-        for (action, resource) in &self.granted {
-            self.entered.visit.authorize(*action, resource)?;
+        let granted = std::mem::take(&mut self.granted);
+        let asked = granted.iter().try_for_each(|(action, resource)| self.ask(*action, resource));
+        self.granted = granted;
+        asked
+    }
+
+    /// Whether the caller may do this: recorded, or counted where there is too much of it (ACCESS-9).
+    fn ask(&mut self, action: Action, resource: &Resource) -> Result<(), Error> {
+        let visit = &self.entered.visit;
+        if self.entered.rpc.counted {
+            self.used = Some(Arc::new(visit.authorize_counted(action, resource)?));
+        } else {
+            visit.authorize(action, resource)?;
         }
         Ok(())
+    }
+
+    /// The room of the next message of a call that reads messages itself.
+    pub(crate) fn room_of_next(&self) -> Option<OwnedSemaphorePermit> {
+        self.entered.room.as_ref().and_then(Room::of_next)
+    }
+
+    /// The room of the message that the call came with.
+    pub(crate) fn held(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.held.take()
+    }
+
+    /// A change of keys: it is made to its end whether or not its client is still there, and what came of
+    /// it is counted (ACCESS-9). Until then the message has its room.
+    pub(crate) fn counted<T, W>(
+        &self,
+        held: Option<OwnedSemaphorePermit>,
+        work: W,
+        seq: fn(&T) -> Seq,
+    ) -> Finish<Result<T, Error>>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, KvError>> + Send + 'static,
+    {
+        let used = self.used.clone();
+        self.entered.env.finish(async move {
+            let detail = "a change of keys is not counted";
+            let used = used.ok_or_else(|| Error::Internal { detail: detail.to_owned() })?;
+            let done = work.await;
+            drop(held);
+            match done {
+                Ok(done) => {
+                    used.changed(seq(&done).0)?;
+                    Ok(done)
+                }
+                Err(error) => {
+                    used.failed(&error.to_string())?;
+                    Err(error.into())
+                }
+            }
+        })
     }
 
     /// Who asks, and the state that it was decided on.
@@ -290,18 +360,19 @@ impl Call {
 
     /// Makes a change, recorded before and after (ACCESS-6), to its end as
     /// [`Call::to_its_end`] does. `detail` says what was changed.
-    pub(crate) fn change<T, W, D>(
+    pub(crate) fn change<T, E, W, D>(
         &self,
         work: W,
         detail: D,
-    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, W, D>
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, E, W, D>
     where
         T: Send + 'static,
-        W: Future<Output = Result<T, cairn_datasets::Error>> + Send + 'static,
+        E: Into<Error>,
+        W: Future<Output = Result<T, E>> + Send + 'static,
         D: FnOnce(&T) -> String + Send + 'static,
     {
         let visit = self.visit().clone();
-        let work = async move { work.await.map_err(Error::from) };
+        let work = async move { work.await.map_err(Into::into) };
         let changed = self.to_its_end(async move { visit.change(work, detail).await });
         changed.map(|ended| ended.and_then(|done| done))
     }

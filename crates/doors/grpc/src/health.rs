@@ -17,7 +17,8 @@ use crate::follow::stop;
 use crate::limits::HEALTH_EVERY;
 
 /// The services that have a health. The empty name stands for the node.
-const SERVICES: [&str; 3] = ["", "cairn.dataset.v1.DatasetAPI", "cairn.block.v1.BlockAPI"];
+const SERVICES: [&str; 4] =
+    ["", "cairn.dataset.v1.DatasetAPI", "cairn.block.v1.BlockAPI", "cairn.kv.v1.KvAPI"];
 
 /// The health of a node.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! The gRPC door: DatasetAPI and BlockAPI, health and reflection, on the port of the HTTP door.
+//! The gRPC door: DatasetAPI, BlockAPI and KvAPI, health and reflection, on the port of the HTTP door.
 //!
 //! [`Door`] makes a router of the engine's handles, which a node mounts at [`PATTERNS`]. The messages
 //! and services are published in `proto/`; [`proto`] is what is generated from them.
@@ -13,13 +13,17 @@
 //!   of health and reflection is authenticated, and decided by what its message names before anything
 //!   is done for it.
 //! - ACCESS-6 What publishes or moves a tag is in the audit log before it is done, and before it is
-//!   acknowledged.
+//!   acknowledged. Of reads and changes of keys ACCESS-9 says it: they are counted.
 //! - GRPC-1 What a client sends is bounded before it is held, and a client that stands still is not
 //!   waited for.
 //! - GRPC-2 The pages of a list have every entry once; a page token is good for its own list alone.
 //! - GRPC-3 A push or an upload that breaks off publishes nothing.
 //! - GRPC-4 A stream that lasts ends when its caller may not have it any more, within
 //!   [`cairn_access::REFRESH_MAX`] and [`limits::ASK_EVERY`].
+//! - GRPC-5 What was sent on a stream of commits is answered in its order, each commit by itself, and what
+//!   is answered is durable.
+//! - KV-3 A watch tells every change after its position in the order of commits, and none twice: what it
+//!   cannot tell ends it.
 
 #![forbid(unsafe_code)]
 
@@ -32,9 +36,14 @@ mod error;
 mod follow;
 mod gate;
 mod health;
+mod intake;
+mod kv;
+mod kv_messages;
+mod kv_scan;
+mod kv_watch;
+mod kv_write;
 pub mod limits;
 mod names;
-mod pace;
 mod page;
 pub mod proto;
 mod publish;

@@ -136,7 +136,7 @@ fn of_targets(targets: Vec<engine::Target>) -> Vec<Resource> {
 }
 
 /// A message knows only its own scopes: the table asks it for no other.
-fn foreign(scope: Scope) -> Error {
+pub(crate) fn foreign(scope: Scope) -> Error {
     Error::Internal { detail: format!("a message has no {scope:?}") }
 }
 

@@ -28,5 +28,13 @@ pub mod block {
     }
 }
 
+/// Keys and values.
+pub mod kv {
+    /// The first version.
+    pub mod v1 {
+        tonic::include_proto!("cairn.kv.v1");
+    }
+}
+
 /// All of it as a `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cairn.bin"));

@@ -11,7 +11,7 @@ use tonic::Streaming;
 use crate::door::Api;
 use crate::error::Error;
 use crate::gate::Call;
-use crate::limits::{PUSHES_MAX, SKIPPED_MAX};
+use crate::limits::{MESSAGE_BYTES_MAX, PUSHES_MAX, SKIPPED_MAX};
 use crate::names;
 use crate::proto::dataset::v1::publish_request::What;
 use crate::proto::dataset::v1::push_request::Part;
@@ -68,7 +68,7 @@ impl Api {
         mut call: Call,
         mut stream: Streaming<PushRequest>,
     ) -> Result<PushResponse, Error> {
-        let first = next_message(&mut stream).await?;
+        let first = next_message(&mut stream, MESSAGE_BYTES_MAX).await?;
         let Some(Part::Header(header)) = first.and_then(|first| first.part) else {
             return Err(Error::invalid("a push begins with a header; then comes the data"));
         };
@@ -115,7 +115,7 @@ async fn receive(
     stream: &mut Streaming<PushRequest>,
     feed: ArchiveFeed,
 ) -> Result<(), Error> {
-    while let Some(message) = next_message(stream).await? {
+    while let Some(message) = next_message(stream, MESSAGE_BYTES_MAX).await? {
         call.again().await?;
         let Some(Part::Data(data)) = message.part else {
             return Err(Error::invalid("after its header a push has data alone"));

@@ -9,13 +9,14 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
 use crate::error::Error;
+use crate::limits::{KV_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
 
 /// What an action of an RPC is about. The messages say which resources that are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The project that is named.
     Project,
-    /// The dataset that is named.
+    /// The dataset or the namespace that is named.
     Dataset,
     /// The datasets that are to be changed.
     Targets,
@@ -53,6 +54,8 @@ pub struct Rpc {
     pub path: &'static str,
     /// What it takes.
     pub permission: Permission,
+    /// Its uses are too many for a record each, and are counted (ACCESS-9).
+    pub counted: bool,
 }
 
 macro_rules! needs {
@@ -62,16 +65,23 @@ macro_rules! needs {
             permission: Permission::Needs(&[
                 $(Rule { action: Action::$action, scope: Scope::$scope }),+
             ]),
+            counted: false,
         }
     };
 }
 
+macro_rules! counted {
+    ($path:literal, $action:ident) => {
+        Rpc { counted: true, ..needs!($path, $action Dataset) }
+    };
+}
+
 const fn described(path: &'static str) -> Rpc {
-    Rpc { path, permission: Permission::Description }
+    Rpc { path, permission: Permission::Description, counted: false }
 }
 
 const fn open(path: &'static str) -> Rpc {
-    Rpc { path, permission: Permission::Open }
+    Rpc { path, permission: Permission::Open, counted: false }
 }
 
 /// Every RPC of this door.
@@ -90,11 +100,45 @@ pub const RPCS: &[Rpc] = &[
     needs!("/cairn.block.v1.BlockAPI/Keep", WriteDataset Upload),
     needs!("/cairn.block.v1.BlockAPI/Abandon", WriteDataset Upload),
     needs!("/cairn.block.v1.BlockAPI/Download", ReadDataset Dataset),
+    needs!("/cairn.kv.v1.KvAPI/ListNamespaces", ListDatasets Project),
+    needs!("/cairn.kv.v1.KvAPI/GetNamespace", ReadKeys Dataset),
+    needs!("/cairn.kv.v1.KvAPI/CreateNamespace", SetNamespace Dataset),
+    needs!("/cairn.kv.v1.KvAPI/ChangeNamespace", SetNamespace Dataset),
+    needs!("/cairn.kv.v1.KvAPI/RemoveNamespace", RemoveNamespace Dataset),
+    counted!("/cairn.kv.v1.KvAPI/Get", ReadKeys),
+    counted!("/cairn.kv.v1.KvAPI/Put", WriteKeys),
+    counted!("/cairn.kv.v1.KvAPI/Delete", WriteKeys),
+    counted!("/cairn.kv.v1.KvAPI/SetTtl", WriteKeys),
+    counted!("/cairn.kv.v1.KvAPI/Commit", WriteKeys),
+    counted!("/cairn.kv.v1.KvAPI/DeleteRange", WriteKeys),
+    counted!("/cairn.kv.v1.KvAPI/Scan", ReadKeys),
+    needs!("/cairn.kv.v1.KvAPI/Watch", ReadKeys Dataset),
+    counted!("/cairn.kv.v1.KvAPI/Write", WriteKeys),
     open("/grpc.health.v1.Health/Check"),
     open("/grpc.health.v1.Health/Watch"),
     described("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
     described("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
 ];
+
+const KEYS: &str = "/cairn.kv.v1.KvAPI/";
+const WRITE: &str = "/cairn.kv.v1.KvAPI/Write";
+
+impl Rpc {
+    /// Whether its messages may have values of keys, and need room.
+    pub(crate) fn is_of_keys(&self) -> bool {
+        self.path.starts_with(KEYS)
+    }
+
+    /// Whether its client may rest between messages.
+    pub(crate) fn rests(&self) -> bool {
+        self.path == WRITE
+    }
+
+    /// The longest message that it takes.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        if self.is_of_keys() { KV_MESSAGE_BYTES_MAX } else { MESSAGE_BYTES_MAX }
+    }
+}
 
 /// The RPC with this path.
 pub(crate) fn find(path: &str) -> Option<&'static Rpc> {
@@ -158,7 +202,7 @@ mod tests {
     #[test]
     fn access_1_an_rpc_without_an_entry_is_refused() {
         let mut served = described_paths(crate::proto::DESCRIPTORS).unwrap();
-        assert_eq!(served.len(), 14);
+        assert_eq!(served.len(), 28);
         let ours: Vec<Rpc> =
             RPCS.iter().filter(|rpc| rpc.path.starts_with("/cairn.")).copied().collect();
         check(&served, &ours).unwrap();

@@ -11,6 +11,7 @@ use crate::blocks::owned;
 use crate::door::Api;
 use crate::error::Error;
 use crate::gate::Call;
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::names;
 use crate::proto::block::v1::upload_request::Part;
 use crate::proto::block::v1::{Chunk, Frame as SentFrame, UploadRequest, UploadResponse};
@@ -37,7 +38,7 @@ impl Api {
         mut stream: Streaming<UploadRequest>,
     ) -> Result<UploadResponse, Error> {
         let empty = || Error::invalid("an upload has at least one message, which names it");
-        let first = next_message(&mut stream).await?.ok_or_else(empty)?;
+        let first = next_message(&mut stream, MESSAGE_BYTES_MAX).await?.ok_or_else(empty)?;
         call.decide(&first)?;
         let (id, owner) = owned(&call, &first.upload)?;
         let named = first.upload.clone();
@@ -57,7 +58,7 @@ impl Api {
                 Some(Part::Frame(frame)) => adding.frame(frame).await?,
                 None => return Err(Error::invalid("each message has a chunk or a frame")),
             }
-            next = next_message(&mut stream).await?;
+            next = next_message(&mut stream, MESSAGE_BYTES_MAX).await?;
         }
         adding.close().await?;
         Ok(adding.added)

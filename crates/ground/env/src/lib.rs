@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod finish;
 mod pace;
 mod rng;
 mod spawn;
@@ -18,6 +19,7 @@ mod spawn;
 use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock, TokioClock};
+pub use finish::Finish;
 pub use pace::{PACE_BYTES_MIN, Patience, earned};
 pub use rng::{OsRng, Rng, SeededRng};
 pub use spawn::{InPlace, Lost, Pool, Spawn, Task, Work};

@@ -30,7 +30,8 @@ PROTO, WORK, ADDRESS, TOKEN = sys.argv[1:]
 
 def make_clients():
     """What a user types: python -m grpc_tools.protoc …"""
-    files = ["cairn/dataset/v1/dataset.proto", "cairn/block/v1/block.proto"]
+    names = ["dataset", "block", "kv"]
+    files = [f"cairn/{name}/v1/{name}.proto" for name in names]
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", "-I", PROTO]
         + ["--python_out", WORK, "--grpc_python_out", WORK]
@@ -44,10 +45,12 @@ make_clients()
 
 from cairn.block.v1 import block_pb2, block_pb2_grpc  # noqa: E402
 from cairn.dataset.v1 import dataset_pb2, dataset_pb2_grpc  # noqa: E402
+from cairn.kv.v1 import kv_pb2, kv_pb2_grpc  # noqa: E402
 
 CHANNEL = grpc.insecure_channel(ADDRESS)
 DATASETS = dataset_pb2_grpc.DatasetAPIStub(CHANNEL)
 BLOCKS = block_pb2_grpc.BlockAPIStub(CHANNEL)
+KEYS = kv_pb2_grpc.KvAPIStub(CHANNEL)
 ROOT = (("authorization", f"Bearer {TOKEN}"),)
 
 
@@ -121,7 +124,8 @@ def download(name, tag, path, offset=0, size=0):
 
 def test_health():
     health = health_pb2_grpc.HealthStub(CHANNEL)
-    for service in ["", "cairn.dataset.v1.DatasetAPI", "cairn.block.v1.BlockAPI"]:
+    names = ["dataset.v1.DatasetAPI", "block.v1.BlockAPI", "kv.v1.KvAPI"]
+    for service in ["", *(f"cairn.{name}" for name in names)]:
         answer = health.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     unknown = health_pb2.HealthCheckRequest(service="x")
@@ -135,7 +139,8 @@ def test_reflection():
     """A client that has no .proto file calls by what the node says of itself."""
     database = ProtoReflectionDescriptorDatabase(CHANNEL)
     services = set(database.get_services())
-    expected = {"cairn.dataset.v1.DatasetAPI", "cairn.block.v1.BlockAPI", "grpc.health.v1.Health"}
+    expected = {f"cairn.{name}" for name in ["dataset.v1.DatasetAPI", "block.v1.BlockAPI"]}
+    expected |= {"cairn.kv.v1.KvAPI", "grpc.health.v1.Health"}
     assert expected <= services, services
     pool = descriptor_pool.DescriptorPool(database)
     service = pool.FindServiceByName("cairn.dataset.v1.DatasetAPI")
@@ -282,6 +287,88 @@ def test_follow():
     revoke.join()
 
 
+CARTS = kv_pb2.Namespace(name="carts")
+
+
+def put(key, value, **more):
+    asked = kv_pb2.PutRequest(namespace=CARTS, key=key, value=value, **more)
+    return KEYS.Put(asked, metadata=ROOT).seq
+
+
+def get(key, **more):
+    asked = kv_pb2.GetRequest(namespace=CARTS, key=key, **more)
+    return KEYS.Get(asked, metadata=ROOT)
+
+
+def scan(**more):
+    parts = KEYS.Scan(kv_pb2.ScanRequest(namespace=CARTS, **more), metadata=ROOT)
+    return [entry for part in parts for entry in part.entries]
+
+
+def test_keys():
+    create = kv_pb2.CreateNamespaceRequest(namespace=CARTS)
+    assert KEYS.CreateNamespace(create, metadata=ROOT).info.settings.durable == kv_pb2.DURABLE_LOG
+    refused(grpc.StatusCode.ALREADY_EXISTS, KEYS.CreateNamespace, create, metadata=ROOT)
+    assert not get(b"a").HasField("entry")
+    absent = kv_pb2.Condition(absent=True)
+    assert put(b"a", b"\xff\x00", condition=absent) == 1
+    error = refused(grpc.StatusCode.ABORTED, put, b"a", b"x", condition=absent)
+    info = error_details_pb2.ErrorInfo()
+    assert rpc_status.from_call(error).details[0].Unpack(info)
+    assert (info.reason, dict(info.metadata)) == ("CONFLICT", {"found": "1"}), info
+    assert put(b"a", b"2", condition=kv_pb2.Condition(seq=1), durable=kv_pb2.DURABLE_BUCKET) == 2
+    assert get(b"a").entry.value == b"2" and get(b"a", at_seq=1).entry.value == b"\xff\x00"
+    ops = [kv_pb2.Op(put=kv_pb2.Put(key=b"b%04d" % at, value=b"v")) for at in range(3000)]
+    commit = kv_pb2.CommitRequest(namespace=CARTS, ops=[*ops, kv_pb2.Op(delete=b"a")])
+    assert KEYS.Commit(commit, metadata=ROOT).seq == 3
+    assert [entry.key for entry in scan()] == [b"b%04d" % at for at in range(3000)]
+    tens = kv_pb2.KeyRange(**{"from": b"b0010", "to": b"b0020"})
+    assert [entry.key for entry in scan(range=tens, limit=1, reverse=True)] == [b"b0019"]
+    remove = kv_pb2.DeleteRangeRequest(namespace=CARTS, range=kv_pb2.KeyRange(prefix=b"b"))
+    assert KEYS.DeleteRange(remove, metadata=ROOT).seq == 4
+    assert scan() == []
+    # Another door shows the same.
+    put(b"shared", b"1", ttl_ms=3_600_000)
+    assert rest("GET", "/kv/main/carts/scan")["entries"][0]["value"] == "1"
+
+
+def test_stream_of_commits():
+    """Many commits under way at once, and a watch that tells all of them."""
+    count, first = 5000, get_info().seq + 1
+    watch = kv_pb2.WatchRequest(namespace=CARTS, after=first - 1)
+    watch = KEYS.Watch(watch, metadata=ROOT)
+
+    def commits():
+        for number in range(count):
+            op = kv_pb2.Op(put=kv_pb2.Put(key=b"n", value=b"%d" % number))
+            none = kv_pb2.Condition(key=b"n", absent=True)
+            conditions = [none] if number % 1000 == 999 else []
+            yield kv_pb2.WriteRequest(id=number, namespace=CARTS, ops=[op], conditions=conditions)
+
+    seq = first
+    for number, answer in enumerate(KEYS.Write(commits(), metadata=ROOT)):
+        assert answer.id == number
+        if number % 1000 == 999:
+            assert answer.error.code == grpc.StatusCode.ABORTED.value[0], answer
+            assert answer.error.found == seq - 1, answer
+        else:
+            assert answer.seq == seq, (answer, seq)
+            seq += 1
+    assert (number, seq) == (count - 1, first + count - count // 1000)
+    assert get(b"n").entry.value == b"%d" % (count - 2)
+    told = []
+    for part in watch:
+        told.extend(change.seq for change in part.changes)
+        if part.position >= seq - 1:
+            break
+    watch.cancel()
+    assert told == list(range(first, seq))
+
+
+def get_info():
+    return KEYS.GetNamespace(kv_pb2.GetNamespaceRequest(namespace=CARTS), metadata=ROOT).info
+
+
 test_health()
 test_push_and_read()
 test_reflection()
@@ -289,3 +376,5 @@ test_lists()
 test_uploads()
 test_errors()
 test_follow()
+test_keys()
+test_stream_of_commits()

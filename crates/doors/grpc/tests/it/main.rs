@@ -6,6 +6,8 @@ mod audit;
 mod blocks;
 mod gate;
 mod hostile;
+mod kv;
+mod kv_streams;
 mod lists;
 mod streams;
 mod support;

@@ -13,7 +13,11 @@ use cairn_grpc::proto::dataset::v1::dataset_api_client::DatasetApiClient;
 use cairn_grpc::proto::dataset::v1::{
     Dataset, PushHeader, PushRequest, PushResponse, Target, push_request::Part,
 };
+use cairn_grpc::proto::kv::v1::kv_api_client::KvApiClient;
+use cairn_grpc::proto::kv::v1::{CreateNamespaceRequest, Namespace};
 use cairn_grpc::{Door, Options};
+use cairn_kv::Kv;
+use cairn_partition::MemoryStore;
 use tokio::sync::watch;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -25,6 +29,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
     pub(crate) datasets: Datasets,
     pub(crate) uploads: Uploads,
+    pub(crate) kv: Kv,
     pub(crate) access: Access,
     pub(crate) root: String,
     pub(crate) stop: watch::Sender<bool>,
@@ -51,8 +56,16 @@ impl Server {
         Self::with(Duration::from_secs(30)).await
     }
 
+    pub(crate) async fn without_keys() -> Self {
+        Self::set(Duration::from_secs(30), false).await
+    }
+
     /// A server that waits for a client no longer than this.
     pub(crate) async fn with(body_wait: Duration) -> Self {
+        Self::set(body_wait, true).await
+    }
+
+    async fn set(body_wait: Duration, keys: bool) -> Self {
         let env = Env::real();
         let bucket = Bucket::memory(&env);
         let options = cairn_blocks::Options::default();
@@ -63,13 +76,16 @@ impl Server {
         let uploads = Uploads::new(datasets.clone());
         let (stop, stopped) = watch::channel(false);
         let options = Options { body_wait, stopped: Some(stopped) };
-        let door = Door::new(datasets.clone(), uploads.clone(), access.clone(), options).unwrap();
+        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
+        let keys = keys.then(|| kv.clone());
+        let door =
+            Door::new(datasets.clone(), uploads.clone(), keys, access.clone(), options).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         env.spawn.task(Box::pin(async move {
             axum::serve(listener, door.router()).await.unwrap();
         }));
-        Self { address, datasets, uploads, access, root, stop }
+        Self { address, datasets, uploads, kv, access, root, stop }
     }
 
     /// A principal with a token, and grants written as `ROLE PATTERN`.
@@ -100,6 +116,22 @@ impl Server {
     pub(crate) async fn blocks_as(&self, token: Option<&str>) -> BlockApiClient<Caller> {
         let shows = Shows(token.map(str::to_owned));
         BlockApiClient::with_interceptor(self.channel().await, shows)
+    }
+
+    pub(crate) async fn keys_as(&self, token: Option<&str>) -> KvApiClient<Caller> {
+        let shows = Shows(token.map(str::to_owned));
+        KvApiClient::with_interceptor(self.channel().await, shows)
+            .max_decoding_message_size(64 << 20)
+            .max_encoding_message_size(usize::MAX)
+    }
+
+    /// A client of root, and the namespace `carts`.
+    pub(crate) async fn with_carts(&self) -> KvApiClient<Caller> {
+        let mut client = self.keys_as(Some(&self.root)).await;
+        let namespace = Some(carts());
+        let asked = CreateNamespaceRequest { namespace, ..CreateNamespaceRequest::default() };
+        client.create_namespace(asked).await.unwrap();
+        client
     }
 
     /// Waits until nobody writes to the bucket, also those whose callers are gone.
@@ -133,6 +165,10 @@ pub(crate) fn target(text: &str) -> Target {
         name: reference.name.to_string(),
         tag: reference.tag_or_latest().to_string(),
     }
+}
+
+pub(crate) fn carts() -> Namespace {
+    Namespace { project: String::new(), name: "carts".to_owned() }
 }
 
 pub(crate) fn dataset(name: &str) -> Dataset {
