@@ -45,16 +45,19 @@ impl Node {
 
     /// The node after it was killed, and started again where it was.
     pub(crate) fn killed(self, lab: &Lab, meanwhile: impl FnOnce()) -> Self {
-        let (address, token) = (self.url.replace("http://", ""), self.token.clone());
-        self.kill();
-        meanwhile();
-        Self { token, ..Self::start_with(lab, &address, "") }
+        self.restarted(lab, "", meanwhile)
     }
 
     /// The same, with these words more on its command line.
     pub(crate) fn killed_with(self, lab: &Lab, more: &str) -> Self {
+        self.restarted(lab, more, || ())
+    }
+
+    /// The same, and something is done while it is down.
+    pub(crate) fn restarted(self, lab: &Lab, more: &str, meanwhile: impl FnOnce()) -> Self {
         let (address, token) = (self.url.replace("http://", ""), self.token.clone());
         self.kill();
+        meanwhile();
         Self { token, ..Self::start_with(lab, &address, more) }
     }
 
