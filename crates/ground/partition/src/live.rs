@@ -22,8 +22,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::view::{Horizon, View};
 use crate::{
-    At, Changes, Commit, Committed, Entry, Error, Name, Page, Partition, PartitionId, Scan, Seq,
-    Settings, Status,
+    At, Changes, Commit, Committed, Entry, Error, Loss, Name, Page, Partition, PartitionId, Scan,
+    Seq, Settings, Status,
 };
 use ranges::Ranges;
 use sequencer::{Message, Request};
@@ -51,6 +51,7 @@ pub(crate) struct Opening {
     pub(crate) name: Name,
     pub(crate) id: PartitionId,
     pub(crate) settings: Settings,
+    pub(crate) loss: Option<Loss>,
     pub(crate) view: View,
     pub(crate) horizon: Horizon,
     /// What was asked for lately, of all partitions, and the number of this one in it.
@@ -76,6 +77,7 @@ struct Shared {
     ownership: Arc<dyn Ownership>,
     commit_wait: Duration,
     settings: Mutex<Settings>,
+    loss: Option<Loss>,
     /// The last commit that was made.
     newest: AtomicU64,
     /// The last commit that is acknowledged.
@@ -99,7 +101,7 @@ impl Live {
     /// # Errors
     /// When the view cannot be read.
     pub(crate) async fn start(opening: Opening) -> Result<Self, Error> {
-        let Opening { name, id, settings, view, horizon, warm, ownership, commit_wait, env } =
+        let Opening { name, id, settings, loss, view, horizon, warm, ownership, commit_wait, env } =
             opening;
         let found = read::Found::in_view(&view).await?;
         horizon.pass(found.oldest);
@@ -114,6 +116,7 @@ impl Live {
             ownership,
             commit_wait,
             settings: Mutex::new(settings),
+            loss,
             newest: AtomicU64::new(found.newest.0),
             durable: AtomicU64::new(found.newest.0),
             moved: Notify::new(),
@@ -219,6 +222,10 @@ impl Partition for Live {
         let (newest, durable) = (self.shared.newest(), self.shared.durable());
         let (oldest, settings) = (self.shared.horizon.get(), self.shared.settings());
         Status { newest, durable, oldest, settings }
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        self.shared.loss.clone()
     }
 
     async fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, Error> {

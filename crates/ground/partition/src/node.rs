@@ -31,7 +31,7 @@ pub use options::NodeOptions;
 
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
-use crate::view::{BlockCache, Clock, View, sealed};
+use crate::view::{BlockCache, Checked, Clock, View, sealed};
 use crate::{AnyPartition, Epoch, Error, Name, PartitionId, Partitions, Settings};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
@@ -45,6 +45,8 @@ pub struct Node {
 struct Shared {
     env: Env,
     options: NodeOptions,
+    /// Of logs, which have checksums of their own, and of views.
+    seal: Arc<dyn Seal>,
     records: Records,
     log: Log,
     shipper: Shipper,
@@ -58,6 +60,8 @@ struct Shared {
     /// One at a time for each name; what is open.
     open: Mutex<BTreeMap<Name, Arc<Place>>>,
     closing: AtomicBool,
+    /// Another node has broken the lease.
+    deposed: AtomicBool,
 }
 
 /// Where a partition is, or is being opened.
@@ -122,18 +126,20 @@ impl Node {
     ) -> Result<Self, Error> {
         let log = Log::open(disk, options.log.clone(), env).await?;
         let life = hex::encode(log.life().0);
-        let records = Records { bucket: bucket.clone(), seal: Arc::clone(&seal) };
+        let checked = if seal.seals() { Arc::clone(&seal) } else { Arc::new(Checked) };
+        let records = Records { bucket: bucket.clone(), seal: checked };
         let (node, boot, times) = (&options.name, &options.boot, options.lease);
         let keeper = lease::Keeper::take(records.clone(), env, &life, node, boot, times).await?;
         let keeper = Arc::new(keeper);
         log.gate(Arc::clone(&keeper) as _);
         let shipping = crate::log::ShipOptions { lag: options.ship_lag, ..Default::default() };
-        let shipper = Shipper::start(&log, bucket, seal, shipping).await?;
+        let shipper = Shipper::start(&log, bucket, Arc::clone(&seal), shipping).await?;
         let shared = Shared {
             env: env.clone(),
             cache: Arc::new(BlockCache::new(options.cache_bytes)),
             warm: Arc::new(Warm::new(options.values_bytes)),
             options,
+            seal,
             records,
             log,
             shipper,
@@ -143,6 +149,7 @@ impl Node {
             caches: AtomicU64::new(1),
             open: Mutex::default(),
             closing: AtomicBool::new(false),
+            deposed: AtomicBool::new(false),
         };
         let node = Self { shared: Arc::new(shared) };
         housekeeping::start(&node.shared);
@@ -175,6 +182,32 @@ impl Node {
             return Err(error);
         }
         shared.keeper.release().await
+    }
+
+    /// Whether another node has broken this one's lease: it owns nothing any more, whatever comes. Let
+    /// it end ([`Node::end`]) and open another one on the same disk.
+    #[must_use]
+    pub fn is_deposed(&self) -> bool {
+        self.shared.deposed.load(Ordering::Acquire)
+    }
+
+    /// Ends a node that owns nothing any more: nothing is written, not to the bucket either, and the
+    /// disk is free afterwards.
+    pub async fn end(&self) {
+        let shared = &self.shared;
+        shared.closing.store(true, Ordering::Release);
+        let (what, why) = (String::from("the node"), String::from("it has ended"));
+        shared.log.poison(Error::Closed { what, why });
+        let places: Vec<Arc<Place>> = shared.open().values().cloned().collect();
+        for place in places {
+            if let Some(opened) = place.lock().await.take() {
+                opened.let_go("its node has ended").await;
+            }
+        }
+        if let Err(why) = shared.log.close().await {
+            tracing::debug!(%why, "a log has ended");
+        }
+        shared.keeper.wake();
     }
 
     /// Stops at once, as a crash would: nothing more is written or acknowledged. For simulation.
@@ -211,7 +244,7 @@ impl Shared {
 
     /// Where views are.
     fn view_store(&self) -> Arc<dyn ObjectStore> {
-        let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.records.seal));
+        let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.seal));
         sealed(store, seal, Arc::clone(&self.env.rng))
     }
 
@@ -247,7 +280,7 @@ impl Shared {
             return Ok(Arc::clone(open));
         }
         if let Some(failed) = place.take() {
-            failed.let_go().await;
+            failed.let_go("it is opened again").await;
         }
         self.keeper.used();
         let opened = Arc::new(acquire::acquire(self, name).await?);
@@ -285,8 +318,8 @@ impl Shared {
 
 impl Opened {
     /// Ends what is left of a partition that failed.
-    async fn let_go(&self) {
-        self.live.stop("it is opened again").await;
+    async fn let_go(&self, why: &str) {
+        self.live.stop(why).await;
         // First the writer: nothing of this ownership is acknowledged once the next one looks where it
         // ended.
         if let Err(error) = self.writer.close().await {
@@ -380,7 +413,7 @@ impl Partitions for Node {
             || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
         shared.records.swap(&key, Some(&version), &record).await?.ok_or_else(raced)?;
         *place = None;
-        opened.let_go().await;
+        opened.let_go("it was removed").await;
         opened.writer.release(u64::MAX);
         shared.delete_view(opened.id).await
     }

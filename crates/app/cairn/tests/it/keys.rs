@@ -5,8 +5,12 @@
 //! happened. [`history`] compares the two.
 
 mod client;
+mod cut;
+mod fresh;
 mod history;
 mod killed;
+mod rivals;
+mod starved;
 mod work;
 
 /// The words that start a node whose log is kept.

@@ -38,7 +38,12 @@ impl Node {
 
     /// Another node on the same bucket, which knows the same tokens.
     pub(crate) fn beside(&self, lab: &Lab) -> Self {
-        let other = Self::start(lab);
+        self.beside_with(lab, "")
+    }
+
+    /// The same, with these words more on its command line.
+    pub(crate) fn beside_with(&self, lab: &Lab, more: &str) -> Self {
+        let other = Self::start_with(lab, "127.0.0.1:0", more);
         assert_eq!(other.token, "", "a bucket has one root");
         Self { token: self.token.clone(), ..other }
     }
@@ -63,6 +68,10 @@ impl Node {
 
     pub(crate) fn kill(self) {
         self.running.kill();
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        self.running.signal(name);
     }
 
     pub(crate) fn stop(self) -> Ended {

@@ -126,6 +126,13 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
     }
 
+    /// The status and what was said, without its numbers: what is said alike counts together.
+    pub(super) fn reason(&self) -> String {
+        let said = self.json();
+        let message = said["error"]["message"].as_str().unwrap_or_else(|| panic!("{said}"));
+        format!("{} {}", self.status, message.replace(|char: char| char.is_ascii_digit(), ""))
+    }
+
     pub(super) fn text(&self) -> String {
         format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
     }

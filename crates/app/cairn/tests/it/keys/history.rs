@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// What marks the end of a history is written to this key, without a value.
+pub(super) const MARK: &str = "end";
+
 /// A change, asked for or told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
@@ -65,6 +68,24 @@ impl Notes {
         self.scanned.extend(more.scanned);
     }
 
+    /// Takes out what was acknowledged and is not there, and what showed it.
+    pub(super) fn lost(&mut self, told: &[Told]) -> Vec<Asked> {
+        let there: BTreeSet<&str> = told.iter().filter_map(Told::id).collect();
+        let is_lost = |asked: &mut Asked| {
+            matches!(asked.outcome, Outcome::Done(_)) && !there.contains(asked.id.as_str())
+        };
+        let lost: Vec<Asked> = self.asked.extract_if(.., is_lost).collect();
+        let seqs = lost.iter().filter_map(|asked| match asked.outcome {
+            Outcome::Done(seq) => Some(seq),
+            _ => None,
+        });
+        if let Some(first) = seqs.min() {
+            self.got.retain(|got| got.found.as_ref().is_none_or(|(seq, _)| *seq < first));
+            self.scanned.retain(|scan| scan.at < first);
+        }
+        lost
+    }
+
     pub(super) fn acknowledged(&self) -> usize {
         self.asked.iter().filter(|asked| matches!(asked.outcome, Outcome::Done(_))).count()
     }
@@ -114,12 +135,13 @@ impl Told {
         line["last"].as_bool().unwrap().then(|| begun.take()).flatten()
     }
 
-    /// The name of the commit; none of one that the node made itself, of what was over.
+    /// The name of the commit; none of one that the node made itself, of what was over, and of marks.
     fn id(&self) -> Option<&str> {
-        self.changes.iter().find_map(|change| match change {
+        let id = self.changes.iter().find_map(|change| match change {
             Change::Put { value, .. } => Some(id_of(value)),
             _ => None,
-        })
+        });
+        id.filter(|id| !id.is_empty())
     }
 }
 
@@ -184,7 +206,10 @@ pub(super) fn check(notes: &Notes, told: &[Told]) -> State {
     }
     let (mut state, mut timeline) = (State::new(), Timeline::default());
     let mut seen = BTreeMap::new();
-    let mut scans: Vec<&Scanned> = notes.scanned.iter().collect();
+    // Before the first commit nothing is there.
+    let (begun, empty): (Vec<_>, Vec<_>) = notes.scanned.iter().partition(|scan| scan.at > 0);
+    assert!(empty.iter().all(|scan| scan.found.is_empty()));
+    let mut scans: Vec<&Scanned> = begun;
     scans.sort_by_key(|scan| scan.at);
     let mut scans = scans.into_iter().peekable();
     for (index, commit) in told.iter().enumerate() {
@@ -224,13 +249,18 @@ pub(super) fn check(notes: &Notes, told: &[Told]) -> State {
     }
     in_real_time(notes, &timeline, &asked);
     counters(told);
+    state.remove(MARK);
     state
 }
 
 /// What somebody asked for when he asked for this commit.
 fn wanted<'a>(commit: &'a Told, asked: &BTreeMap<&str, &'a Asked>) -> &'a [Change] {
     let Some(id) = commit.id() else {
-        let over = |change: &Change| matches!(change, Change::Delete { expired: true, .. });
+        let over = |change: &Change| match change {
+            Change::Delete { expired, .. } => *expired,
+            Change::Put { key, .. } => key == MARK,
+            Change::DeleteRange { .. } => false,
+        };
         assert!(commit.changes.iter().all(over), "nobody asked for {commit:?}");
         return &commit.changes;
     };

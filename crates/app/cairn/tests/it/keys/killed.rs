@@ -8,7 +8,7 @@ use cairn_testkit::store::{Kind, Server};
 use super::DATA;
 use super::client::Client;
 use super::history::check;
-use super::work::{Worker, World, everything, history, pause};
+use super::work::{CLIENTS, Worker, World, everything, history, pause};
 use crate::lab::Lab;
 use crate::running_node::Node;
 use crate::tree::Rng;
@@ -34,7 +34,7 @@ fn a_killed_node_loses_nothing(lab: &Lab, settings: &str, seed: u64) {
         let mut node = node;
         let (world, places) = (&world, &places);
         scope.spawn(|| world.watch(places));
-        let workers = Worker::all(scope, world, places, seed);
+        let workers = Worker::all(scope, world, [places; CLIENTS], seed);
         let mut rng = Rng(seed);
         while world.now() < seconds() && !workers.iter().any(ScopedJoinHandle::is_finished) {
             pause(Duration::from_millis(100 + rng.next() % 1500));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::client::{Client, Lost};
-use super::history::{Asked, Change, Got, Notes, Outcome, Scanned, State, Told};
+use super::history::{Asked, Change, Got, MARK, Notes, Outcome, Scanned, State, Told};
 use crate::process::until;
 use crate::tree::Rng;
 
@@ -18,8 +18,6 @@ const KEYS: usize = 12;
 /// Clients of one namespace: any of them reads what any of them writes.
 pub(super) const CLIENTS: usize = 4;
 const COUNTERS: usize = 2;
-/// What marks the end of a history is written to this key.
-const MARK: &str = "end";
 /// What a refused client waits before it asks for something else.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -52,6 +50,11 @@ impl World {
     /// What the watch told so far.
     pub(super) fn told(&self) -> Vec<Told> {
         self.told.lock().unwrap().clone()
+    }
+
+    /// There is work again.
+    pub(super) fn resume(&self) {
+        self.over.store(false, Ordering::Relaxed);
     }
 
     /// Lets all work end. What was asked and heard.
@@ -107,6 +110,7 @@ pub(super) struct Worker<'a> {
     /// Where it asks, one or the other.
     places: Vec<Client>,
     index: usize,
+    seed: u64,
     rng: Rng,
     notes: Notes,
     count: usize,
@@ -118,21 +122,22 @@ impl<'a> Worker<'a> {
     pub(super) fn new(world: &'a World, places: &[Client], index: usize, seed: u64) -> Self {
         let rng = Rng(seed * 1000 + index as u64);
         let (notes, said) = (Notes::default(), BTreeMap::new());
-        Self { world, places: places.to_vec(), index, rng, notes, count: 0, said }
+        Self { world, places: places.to_vec(), index, seed, rng, notes, count: 0, said }
     }
 
-    /// As many as there are, at work.
+    /// One for each set of places, at work.
     pub(super) fn all<'scope>(
         scope: &'scope Scope<'scope, '_>,
         world: &'a World,
-        places: &'a [Client],
+        places: [&[Client]; CLIENTS],
         seed: u64,
     ) -> Vec<ScopedJoinHandle<'scope, Self>>
     where
         'a: 'scope,
     {
-        let worker = |index| move || Worker::new(world, places, index, seed).run();
-        (0..CLIENTS).map(|index| scope.spawn(worker(index))).collect()
+        let workers = places.into_iter().enumerate();
+        let workers = workers.map(|(index, places)| Worker::new(world, places, index, seed));
+        workers.map(|worker| scope.spawn(|| worker.run())).collect()
     }
 
     /// Works until all is over.
@@ -166,7 +171,7 @@ impl<'a> Worker<'a> {
 
     fn id(&mut self) -> String {
         self.count += 1;
-        format!("w{}.{}", self.index, self.count)
+        format!("w{}.{}.{}", self.index, self.seed, self.count)
     }
 
     fn value(&mut self, id: &str) -> String {
@@ -208,7 +213,7 @@ impl<'a> Worker<'a> {
         if !matches!(outcome, Outcome::Done(_)) {
             let said = match answer {
                 Ok(answer) if answer.status == 412 => "a condition does not hold".to_owned(),
-                Ok(answer) => answer.text(),
+                Ok(answer) => answer.reason(),
                 Err(lost) => format!("{lost:?}"),
             };
             *self.said.entry(said).or_default() += 1;
@@ -319,7 +324,7 @@ impl<'a> Worker<'a> {
                 None
             }
             421 | 503 | 504 => {
-                *self.said.entry(answer.text()).or_default() += 1;
+                *self.said.entry(answer.reason()).or_default() += 1;
                 return None;
             }
             _ => panic!("GET {key}: {}", answer.text()),
@@ -390,8 +395,6 @@ pub(super) fn history(place: &Client) -> Vec<Told> {
         for line in place.watch(0)? {
             told.extend(Told::take(&mut begun, &line));
             if told.last().is_some_and(|told: &Told| told.seq >= marked) {
-                // Not one of those that were asked for.
-                told.truncate(usize::try_from(marked).unwrap() - 1);
                 return Some(told);
             }
         }
