@@ -185,6 +185,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same of a change that may be in the log already.
+    pub(crate) fn in_doubt(&self) -> Self {
+        match self {
+            Self::InDoubt { .. } | Self::Fenced { .. } | Self::Closed { .. } => self.clone(),
+            other => Self::InDoubt { why: other.to_string() },
+        }
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

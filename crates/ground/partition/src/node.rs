@@ -16,13 +16,14 @@ mod records;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use cairn_bucket::{Bucket, Seal};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use object_store::ObjectStore;
 
@@ -35,6 +36,9 @@ use crate::view::{BlockCache, Checked, Clock, View, sealed};
 use crate::{AnyPartition, Epoch, Error, Name, PartitionId, Partitions, Settings};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
+
+/// Openings that are waited for at a time.
+const OPENINGS_MAX: usize = 4096;
 
 /// The partitions of a node. Cheap to clone; close it with [`Node::close`].
 #[derive(Clone)]
@@ -59,6 +63,8 @@ struct Shared {
     caches: AtomicU64,
     /// One at a time for each name; what is open.
     open: Mutex<BTreeMap<Name, Arc<Place>>>,
+    /// Those that wait for an opening, also when nobody waits for them any more.
+    waiting: AtomicUsize,
     closing: AtomicBool,
     /// Another node has broken the lease.
     deposed: AtomicBool,
@@ -148,6 +154,7 @@ impl Node {
             logs: Mutex::default(),
             caches: AtomicU64::new(1),
             open: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             deposed: AtomicBool::new(false),
         };
@@ -272,6 +279,35 @@ impl Shared {
         Ok(found)
     }
 
+    /// The partition, opened when it must be. The opening goes on when the caller does not wait for it.
+    async fn open_soon(self: &Arc<Self>, name: &Name) -> Result<Arc<Opened>, Error> {
+        let place = self.place(name);
+        if let Ok(open) = place.try_lock()
+            && let Some(open) = open.as_ref().filter(|open| !open.live.has_failed())
+        {
+            self.check_open()?;
+            return Ok(Arc::clone(open));
+        }
+        let busy = || Error::Busy { why: format!("{name} is being opened: try again in a moment") };
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= OPENINGS_MAX {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(busy());
+        }
+        let (done, opened) = oneshot::channel();
+        let (shared, wanted) = (Arc::clone(self), name.clone());
+        self.env.spawn.task(Box::pin(async move {
+            let opened = shared.open_one(&wanted).await;
+            shared.waiting.fetch_sub(1, Ordering::AcqRel);
+            // Whoever asked may be gone.
+            drop(done.send(opened));
+        }));
+        tokio::select! {
+            biased;
+            opened = opened => opened.unwrap_or_else(|_| Err(busy())),
+            () = self.env.clock.sleep(self.options.open_wait) => Err(busy()),
+        }
+    }
+
     async fn open_one(self: &Arc<Self>, name: &Name) -> Result<Arc<Opened>, Error> {
         self.check_open()?;
         let place = self.place(name);
@@ -352,13 +388,13 @@ impl Partitions for Node {
     }
 
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
-        let opened = self.shared.open_one(name).await?;
+        let opened = self.shared.open_soon(name).await?;
         Ok(Arc::clone(&opened.live) as AnyPartition)
     }
 
     async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {
         settings.check()?;
-        let opened = self.shared.open_one(name).await?;
+        let opened = self.shared.open_soon(name).await?;
         let key = Owner::key(name);
         let found = self.shared.records.read::<Owner>(&key).await?;
         let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
@@ -400,7 +436,7 @@ impl Partitions for Node {
 
     async fn remove(&self, name: &Name) -> Result<(), Error> {
         let shared = &self.shared;
-        let opened = shared.open_one(name).await?;
+        let opened = shared.open_soon(name).await?;
         let place = shared.place(name);
         let mut place = place.lock().await;
         let key = Owner::key(name);

@@ -19,12 +19,12 @@ const CUTS: &str = "CAIRN_KEYS_CUTS";
 const CUTS_DEFAULT: u32 = 4;
 
 /// A filesystem in a file.
-struct Image {
+pub(super) struct Image {
     dir: tempfile::TempDir,
 }
 
 impl Image {
-    fn new(make: &[&str]) -> Self {
+    pub(super) fn new(make: &[&str]) -> Self {
         let image = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::File::create(image.file()).unwrap().set_len(512 << 20).unwrap();
         let (program, args) = make.split_first().unwrap();
@@ -36,11 +36,11 @@ impl Image {
         self.dir.path().join("image")
     }
 
-    fn at(&self) -> PathBuf {
+    pub(super) fn at(&self) -> PathBuf {
         self.dir.path().join("mount")
     }
 
-    fn mount(&self) -> Option<Mount> {
+    pub(super) fn mount(&self) -> Option<Mount> {
         Mount::new(&self.at(), &["-o", "loop", self.file().to_str().unwrap()])
     }
 }

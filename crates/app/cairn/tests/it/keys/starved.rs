@@ -1,17 +1,16 @@
 //! Disks that are full, and buckets that take nothing for a while.
 
-use std::process::Command;
 use std::time::Duration;
 
 use cairn_testkit::store::{Kind, Server};
 
 use super::DATA;
 use super::client::Client;
+use super::cut::Image;
 use super::history::{Outcome, check};
 use super::work::{CLIENTS, Worker, World, everything, history, pause};
 use crate::lab::Lab;
-use crate::mount::Mount;
-use crate::process::until;
+use crate::mount::{Mount, run};
 use crate::running_node::Node;
 
 const MIB: usize = 1 << 20;
@@ -67,21 +66,15 @@ fn versitygw_goes_and_comes_back() {
     a_bucket_goes_and_comes_back(&lab, 241, go, come);
 }
 
-/// Writing is refused by the filesystem, and reading goes on.
+/// The filesystem refuses to write, and reading goes on.
 #[test]
 fn a_directory_is_read_only_for_a_while() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = dir.path().join("small");
-    let Some(mount) = Mount::new(&at, &["-t", "tmpfs", "-o", "size=256M", "tmpfs"]) else { return };
-    let lab = Lab::with_bucket(mount.path().join("bucket"));
-    let become_ = |how: &str| {
-        until("a mount that changes", || {
-            let mut mount = Command::new("mount");
-            let mount = mount.args(["-o", &format!("remount,{how}")]).arg(&at).output().unwrap();
-            mount.status.success().then_some(())
-        });
-    };
-    a_bucket_goes_and_comes_back(&lab, 242, || become_("ro"), || become_("rw"));
+    let image = Image::new(&["mkfs.ext4", "-q", "-F"]);
+    let Some(_mount) = image.mount() else { return };
+    let bucket = image.at().join("bucket");
+    let lab = Lab::with_bucket(bucket.clone());
+    let immutable = |how: &str| run("chattr", &["-R", "-f", how, bucket.to_str().unwrap()]);
+    a_bucket_goes_and_comes_back(&lab, 242, || immutable("+i"), || immutable("-i"));
 }
 
 /// LOG-2: a log that finds no room refuses changes by name and loses nothing, reads go on, and it goes
@@ -116,7 +109,7 @@ fn a_full_disk_refuses_until_there_is_room() {
     println!("{}", refused.text());
     assert_eq!(places[0].ask("GET", "/keys/big/0", "", b"").unwrap().body.len(), MIB);
     std::fs::remove_file(&ballast).unwrap();
-    places[0].insist("PUT", "/keys/big/63", b"room", 200);
+    places[0].insist("PUT", "/keys/big/64", b"room", 200);
     let before = everything(&places[0]);
     let node = node.restarted(&lab, &format!("--data-dir {}", at.display()), || ());
     assert_eq!(everything(&places[0]), before);
