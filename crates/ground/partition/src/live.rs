@@ -39,6 +39,9 @@ pub(crate) trait Ownership: Send + Sync + 'static {
     /// Fails unless it is certain that no other node answers for the partition by now.
     fn check(&self) -> Result<(), Error>;
 
+    /// Fails while the log takes nothing, because there is no room for it: nothing may be written then.
+    fn admit(&self) -> Result<(), Error>;
+
     /// Something is being changed.
     fn used(&self);
 
@@ -239,6 +242,7 @@ impl Partition for Live {
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         commit.check()?;
         self.shared.check()?;
+        self.shared.ownership.admit()?;
         self.shared.ownership.used();
         let (request, answer) = Request::new(commit.effective());
         let ticket = request.ticket();

@@ -107,6 +107,10 @@ impl Ownership for Owns {
         Err(Error::Busy { why })
     }
 
+    fn admit(&self) -> Result<(), Error> {
+        self.writer.admit()
+    }
+
     fn used(&self) {
         self.keeper.used();
     }

@@ -351,3 +351,81 @@ fn counters(told: &[Told]) {
         }
     }
 }
+
+/// The checker finds what it is there for.
+mod finds {
+    use super::*;
+
+    fn put(id: &str, key: &str) -> Change {
+        Change::Put { key: key.to_owned(), value: format!("{id}|"), expires_ms: None }
+    }
+
+    fn asked(id: &str, seq: u64, keys: &[&str]) -> Asked {
+        let changes = keys.iter().map(|key| put(id, key)).collect();
+        let (began, ended) = (Duration::from_secs(seq * 2), Duration::from_secs(seq * 2 + 1));
+        Asked { id: id.to_owned(), changes, began, ended, outcome: Outcome::Done(seq) }
+    }
+
+    fn told(id: &str, seq: u64, keys: &[&str]) -> Told {
+        Told { seq, time_ms: seq, changes: keys.iter().map(|key| put(id, key)).collect() }
+    }
+
+    fn notes() -> Notes {
+        let asked = vec![asked("a", 1, &["x", "y"]), asked("b", 2, &["x"])];
+        Notes { asked, ..Notes::default() }
+    }
+
+    fn found(notes: &Notes, told: &[Told]) -> String {
+        let checked = || check(notes, told);
+        let why = std::panic::catch_unwind(std::panic::AssertUnwindSafe(checked)).unwrap_err();
+        why.downcast_ref::<String>().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_lost_half_there_elsewhere_or_refused() {
+        let whole = [told("a", 1, &["x", "y"]), told("b", 2, &["x"])];
+        assert_eq!(check(&notes(), &whole)["x"], (2, "b|".to_owned()));
+        assert!(found(&notes(), &whole[..1]).contains("is lost"));
+        let half = [told("a", 1, &["x"]), whole[1].clone()];
+        assert!(found(&notes(), &half).contains("a is whole"));
+        let gap = [whole[0].clone(), told("b", 3, &["x"])];
+        assert!(found(&notes(), &gap).contains("no commit is missing"));
+        let twice = [whole[0].clone(), whole[1].clone(), told("b", 3, &["x"])];
+        assert!(found(&notes(), &twice).contains("is elsewhere"));
+        let mut refused = notes();
+        refused.asked[1].outcome = Outcome::Not;
+        assert!(found(&refused, &whole).contains("was refused"));
+    }
+
+    #[test]
+    fn what_is_stale_or_never_was() {
+        let whole = [told("a", 1, &["x", "y"]), told("b", 2, &["x"])];
+        let seconds = Duration::from_secs;
+        let read = |key: &str, found: Option<(u64, &str)>| {
+            let found = found.map(|(seq, value)| (seq, value.to_owned()));
+            let got = Got { key: key.to_owned(), began: seconds(9), ended: seconds(10), found };
+            Notes { got: vec![got], ..notes() }
+        };
+        check(&read("x", Some((2, "b|"))), &whole);
+        check(&read("z", None), &whole);
+        assert!(found(&read("x", Some((1, "a|"))), &whole).contains("2 was known"));
+        assert!(found(&read("y", None), &whole).contains("2 was known"));
+        let mut swapped = notes();
+        (swapped.asked[0].began, swapped.asked[0].ended) = (seconds(8), seconds(9));
+        assert!(found(&swapped, &whole).contains("comes before"));
+        let counts = |first, second| {
+            let counted = |seq, number| {
+                let value = format!("{seq}|{number}");
+                let change = Change::Put { key: "c/0".to_owned(), value, expires_ms: None };
+                let told = Told { seq, time_ms: 0, changes: vec![change.clone()] };
+                (told, Asked { changes: vec![change], ..asked(&seq.to_string(), seq, &[]) })
+            };
+            let (told, asked): (Vec<_>, Vec<_>) = [counted(1, first), counted(2, second)].into_iter().unzip();
+            (Notes { asked, ..Notes::default() }, told)
+        };
+        let (notes, told) = counts(1, 2);
+        check(&notes, &told);
+        let (notes, told) = counts(1, 1);
+        assert!(found(&notes, &told).contains("c/0 in 2|1"));
+    }
+}
