@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +12,8 @@ use cairn_bucket::Bucket;
 use cairn_env::Env;
 use cairn_partition::log::RealDisk;
 use cairn_partition::{AnyPartition, Error, Name, Node, NodeOptions, Partitions, Settings, Usage};
-use tokio::sync::OnceCell;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 
 /// Nodes of one machine on one bucket that may have their logs below one directory.
 const LOGS_MAX: usize = 16;
@@ -28,13 +29,21 @@ pub struct LogPlace {
 
 /// Partitions that come to life when they are needed.
 pub(crate) struct Lazy {
+    place: Arc<Placed>,
+    opening: Mutex<Option<Opening>>,
+}
+
+/// What a node is opened with.
+struct Placed {
     bucket: Bucket,
     seal: Arc<dyn Seal>,
     place: LogPlace,
     address: String,
     env: Env,
-    node: OnceCell<Node>,
 }
+
+/// A node that is being opened, or was: it goes on whoever waits for it.
+type Opening = Shared<BoxFuture<'static, Result<Node, Error>>>;
 
 impl Lazy {
     /// Where a process before this one has left a log, it is replayed before anybody asks.
@@ -46,30 +55,62 @@ impl Lazy {
         env: &Env,
     ) -> Arc<Self> {
         let left = log_dir(&place.dir, 0).is_dir();
-        let node = OnceCell::new();
-        let lazy = Arc::new(Self { bucket, seal, place, address, env: env.clone(), node });
+        let place = Arc::new(Placed { bucket, seal, place, address, env: env.clone() });
+        let lazy = Arc::new(Self { place, opening: Mutex::new(None) });
         if left {
-            let opening = Arc::clone(&lazy);
-            env.spawn.task(Box::pin(async move {
-                if let Err(error) = opening.node().await {
-                    tracing::error!(%error, "the log of the partitions was not opened");
-                }
-            }));
+            drop(lazy.opening());
         }
         lazy
     }
 
-    async fn node(&self) -> Result<&Node, Error> {
-        self.node.get_or_try_init(|| self.open()).await
+    /// The node. One that could not be opened is tried again. One whose lease another node broke owns
+    /// nothing any more, and another one goes on from its log.
+    fn opening(&self) -> Opening {
+        let mut slot = self.slot();
+        let before = match slot.as_ref().map(|opening| (opening, opening.peek())) {
+            None | Some((_, Some(Err(_)))) => None,
+            Some((_, Some(Ok(node)))) if node.is_deposed() => Some(node.clone()),
+            Some((opening, _)) => return opening.clone(),
+        };
+        let place = Arc::clone(&self.place);
+        let opening = async move {
+            if let Some(deposed) = before {
+                deposed.end().await;
+            }
+            let opened = place.open().await;
+            if let Err(error) = &opened {
+                tracing::error!(%error, "the log of the partitions was not opened");
+            }
+            opened
+        };
+        let opening = opening.boxed().shared();
+        self.place.env.spawn.task(Box::pin(opening.clone().map(drop)));
+        *slot = Some(opening.clone());
+        opening
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Opening>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The node, unless it takes long: after a restart of the machine the lease of before is waited for.
-    async fn ready(&self) -> Result<&Node, Error> {
-        let waited = tokio::time::timeout(READY_WAIT, self.node()).await;
+    async fn ready(&self) -> Result<Node, Error> {
+        let waited = tokio::time::timeout(READY_WAIT, self.opening()).await;
         let why = "this node waits until its lease of before the restart is over";
         waited.unwrap_or_else(|_| Err(Error::Busy { why: format!("{why}: try again in a moment") }))
     }
 
+    /// Gives everything back, if there is anything.
+    pub(crate) async fn close(&self) {
+        let opened = self.slot().as_ref().and_then(|opening| opening.peek().cloned());
+        let Some(Ok(node)) = opened else { return };
+        if let Err(error) = node.close().await {
+            tracing::error!(%error, "the partitions were not all written to the bucket");
+        }
+    }
+}
+
+impl Placed {
     async fn open(&self) -> Result<Node, Error> {
         let place = self.place.clone();
         let opened = self.env.spawn.run(move || free_log(&place.dir)).await;
@@ -82,14 +123,6 @@ impl Lazy {
         };
         let (bucket, seal) = (self.bucket.clone(), Arc::clone(&self.seal));
         Node::open(bucket, seal, Arc::new(disk), options, &self.env).await
-    }
-
-    /// Gives everything back, if there is anything.
-    pub(crate) async fn close(&self) {
-        let Some(node) = self.node.get() else { return };
-        if let Err(error) = node.close().await {
-            tracing::error!(%error, "the partitions were not all written to the bucket");
-        }
     }
 }
 
@@ -131,7 +164,8 @@ fn host_name() -> String {
 #[async_trait]
 impl Partitions for Lazy {
     fn usage(&self) -> Option<Usage> {
-        self.node.get()?.usage()
+        let opened = self.slot().as_ref()?.peek().cloned()?;
+        opened.ok()?.usage()
     }
 
     async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {

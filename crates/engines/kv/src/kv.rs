@@ -46,7 +46,7 @@ impl Kv {
     /// [`Error::Exists`], [`Error::Name`]; [`Error::Partition`].
     pub async fn create(&self, of: &Namespace, settings: Settings) -> Result<Info, Error> {
         let made = self.partitions.create(&of.partition()?, settings).await;
-        Ok(Info::new(of, made.map_err(|error| named(of, error))?.status()))
+        Ok(Info::new(of, &made.map_err(|error| named(of, error))?))
     }
 
     /// Changes the settings of a namespace.
@@ -74,7 +74,7 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn status(&self, of: &Namespace) -> Result<Info, Error> {
-        Ok(Info::new(of, self.open(of).await?.status()))
+        Ok(Info::new(of, &self.open(of).await?))
     }
 
     /// Removes a namespace with all its keys. It cannot be brought back.

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use cairn_base::{DatasetName, ProjectName};
-use cairn_partition::{Durable, Name, Seq, Status};
+use cairn_partition::{AnyPartition, Durable, Loss, Name, Seq};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -59,10 +59,14 @@ pub struct Info {
     pub durable_seq: Seq,
     /// The oldest state that can be read; watches begin after it at the earliest.
     pub oldest_seq: Seq,
+    /// The log of an owner was lost: what was acknowledged between its times may be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Loss>,
 }
 
 impl Info {
-    pub(crate) fn new(namespace: &Namespace, status: Status) -> Self {
+    pub(crate) fn new(namespace: &Namespace, partition: &AnyPartition) -> Self {
+        let status = partition.status();
         Self {
             project: namespace.project.to_string(),
             name: namespace.name.to_string(),
@@ -71,6 +75,7 @@ impl Info {
             seq: status.newest,
             durable_seq: status.durable,
             oldest_seq: status.oldest,
+            lost: partition.loss(),
         }
     }
 }

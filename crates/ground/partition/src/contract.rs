@@ -178,6 +178,21 @@ pub struct Status {
     pub settings: Settings,
 }
 
+/// A log that was not there when its partition was taken over: what it alone had is lost, if it had
+/// anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The log.
+    pub log: String,
+    /// The node that had it.
+    pub node: String,
+    /// When the last of what was shipped of it was written, in milliseconds since 1970 by that node's
+    /// clock; none when nothing was shipped.
+    pub after_ms: Option<u64>,
+    /// When the partition was taken over, in milliseconds since 1970.
+    pub noticed_ms: u64,
+}
+
 /// An ordered map from keys to values, with one writer (LOG-1): a unit of consistency, placement,
 /// movement and recovery. Keys are ordered by their bytes.
 ///
@@ -209,6 +224,12 @@ pub trait Partition: Send + Sync + 'static {
 
     /// Where it stands.
     fn status(&self) -> Status;
+
+    /// The last log of an owner that was lost while the level was [`Durable::Log`]: what was
+    /// acknowledged between its times may not be there.
+    fn loss(&self) -> Option<Loss> {
+        None
+    }
 
     /// The entry of `key`.
     ///

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use cairn_base::ErrorKind;
 use thiserror::Error;
 
@@ -88,7 +90,12 @@ pub enum Error {
         last: Seq,
     },
     /// Another node owns the partition.
-    #[error("{name} is owned by node {node}{}: ask it there", at(.address.as_deref()))]
+    #[error(
+        "{name} is owned by node {node}{}: ask it there; if that node is gone, ask here again in {} s, and \
+         this one takes over",
+        at(.address.as_deref()),
+        .left.as_secs() + 1
+    )]
     Elsewhere {
         /// The partition.
         name: String,
@@ -96,6 +103,8 @@ pub enum Error {
         node: String,
         /// Where it is reached.
         address: Option<String>,
+        /// When its lease is over, if it gives no sign of life until then.
+        left: Duration,
     },
     /// A newer owner has taken the partition over. What was not acknowledged may not be there.
     #[error("{name} was taken over by another owner (epoch {epoch:?} is over)")]
@@ -176,6 +185,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same of a change that may be in the log already.
+    pub(crate) fn in_doubt(&self) -> Self {
+        match self {
+            Self::InDoubt { .. } | Self::Fenced { .. } | Self::Closed { .. } => self.clone(),
+            other => Self::InDoubt { why: other.to_string() },
+        }
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

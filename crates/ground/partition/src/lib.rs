@@ -23,8 +23,8 @@ mod view;
 
 pub use commit::{Commit, Condition, KeyRange, Op, Reads, check_key};
 pub use contract::{
-    AnyPartition, AnyPartitions, At, Change, Changes, Committed, Durable, Entry, Page, Partition,
-    Partitions, Scan, Settings, Status, Usage, What,
+    AnyPartition, AnyPartitions, At, Change, Changes, Committed, Durable, Entry, Loss, Page,
+    Partition, Partitions, Scan, Settings, Status, Usage, What,
 };
 pub use cursor::Cursor;
 pub use error::Error;

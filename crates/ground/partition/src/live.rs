@@ -22,8 +22,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::view::{Horizon, View};
 use crate::{
-    At, Changes, Commit, Committed, Entry, Error, Name, Page, Partition, PartitionId, Scan, Seq,
-    Settings, Status,
+    At, Changes, Commit, Committed, Entry, Error, Loss, Name, Page, Partition, PartitionId, Scan,
+    Seq, Settings, Status,
 };
 use ranges::Ranges;
 use sequencer::{Message, Request};
@@ -39,6 +39,9 @@ pub(crate) trait Ownership: Send + Sync + 'static {
     /// Fails unless it is certain that no other node answers for the partition by now.
     fn check(&self) -> Result<(), Error>;
 
+    /// Fails while the log takes nothing, because there is no room for it: nothing may be written then.
+    fn admit(&self) -> Result<(), Error>;
+
     /// Something is being changed.
     fn used(&self);
 
@@ -51,6 +54,7 @@ pub(crate) struct Opening {
     pub(crate) name: Name,
     pub(crate) id: PartitionId,
     pub(crate) settings: Settings,
+    pub(crate) loss: Option<Loss>,
     pub(crate) view: View,
     pub(crate) horizon: Horizon,
     /// What was asked for lately, of all partitions, and the number of this one in it.
@@ -76,6 +80,7 @@ struct Shared {
     ownership: Arc<dyn Ownership>,
     commit_wait: Duration,
     settings: Mutex<Settings>,
+    loss: Option<Loss>,
     /// The last commit that was made.
     newest: AtomicU64,
     /// The last commit that is acknowledged.
@@ -99,7 +104,7 @@ impl Live {
     /// # Errors
     /// When the view cannot be read.
     pub(crate) async fn start(opening: Opening) -> Result<Self, Error> {
-        let Opening { name, id, settings, view, horizon, warm, ownership, commit_wait, env } =
+        let Opening { name, id, settings, loss, view, horizon, warm, ownership, commit_wait, env } =
             opening;
         let found = read::Found::in_view(&view).await?;
         horizon.pass(found.oldest);
@@ -114,6 +119,7 @@ impl Live {
             ownership,
             commit_wait,
             settings: Mutex::new(settings),
+            loss,
             newest: AtomicU64::new(found.newest.0),
             durable: AtomicU64::new(found.newest.0),
             moved: Notify::new(),
@@ -221,6 +227,10 @@ impl Partition for Live {
         Status { newest, durable, oldest, settings }
     }
 
+    fn loss(&self) -> Option<Loss> {
+        self.shared.loss.clone()
+    }
+
     async fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, Error> {
         self.shared.get(key, at).await
     }
@@ -232,6 +242,7 @@ impl Partition for Live {
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         commit.check()?;
         self.shared.check()?;
+        self.shared.ownership.admit()?;
         self.shared.ownership.used();
         let (request, answer) = Request::new(commit.effective());
         let ticket = request.ticket();

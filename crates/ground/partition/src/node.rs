@@ -16,13 +16,14 @@ mod records;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use cairn_bucket::{Bucket, Seal};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use object_store::ObjectStore;
 
@@ -31,10 +32,13 @@ pub use options::NodeOptions;
 
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
-use crate::view::{BlockCache, Clock, View, sealed};
+use crate::view::{BlockCache, Checked, Clock, View, sealed};
 use crate::{AnyPartition, Durable, Epoch, Error, Name, PartitionId, Partitions, Settings, Usage};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
+
+/// Openings that are waited for at a time.
+const OPENINGS_MAX: usize = 4096;
 
 /// The partitions of a node. Cheap to clone; close it with [`Node::close`].
 #[derive(Clone)]
@@ -45,6 +49,8 @@ pub struct Node {
 struct Shared {
     env: Env,
     options: NodeOptions,
+    /// Of logs, which have checksums of their own, and of views.
+    seal: Arc<dyn Seal>,
     records: Records,
     log: Log,
     shipper: Shipper,
@@ -57,7 +63,11 @@ struct Shared {
     caches: AtomicU64,
     /// One at a time for each name; what is open.
     open: Mutex<BTreeMap<Name, Arc<Place>>>,
+    /// Those that wait for an opening, also when nobody waits for them any more.
+    waiting: AtomicUsize,
     closing: AtomicBool,
+    /// Another node has broken the lease.
+    deposed: AtomicBool,
 }
 
 /// Where a partition is, or is being opened.
@@ -97,6 +107,10 @@ impl Ownership for Owns {
         Err(Error::Busy { why })
     }
 
+    fn admit(&self) -> Result<(), Error> {
+        self.writer.admit()
+    }
+
     fn used(&self) {
         self.keeper.used();
     }
@@ -122,18 +136,20 @@ impl Node {
     ) -> Result<Self, Error> {
         let log = Log::open(disk, options.log.clone(), env).await?;
         let life = hex::encode(log.life().0);
-        let records = Records { bucket: bucket.clone(), seal: Arc::clone(&seal) };
+        let checked = if seal.seals() { Arc::clone(&seal) } else { Arc::new(Checked) };
+        let records = Records { bucket: bucket.clone(), seal: checked };
         let (node, boot, times) = (&options.name, &options.boot, options.lease);
         let keeper = lease::Keeper::take(records.clone(), env, &life, node, boot, times).await?;
         let keeper = Arc::new(keeper);
         log.gate(Arc::clone(&keeper) as _);
         let shipping = crate::log::ShipOptions { lag: options.ship_lag, ..Default::default() };
-        let shipper = Shipper::start(&log, bucket, seal, shipping).await?;
+        let shipper = Shipper::start(&log, bucket, Arc::clone(&seal), shipping).await?;
         let shared = Shared {
             env: env.clone(),
             cache: Arc::new(BlockCache::new(options.cache_bytes)),
             warm: Arc::new(Warm::new(options.values_bytes)),
             options,
+            seal,
             records,
             log,
             shipper,
@@ -142,7 +158,9 @@ impl Node {
             logs: Mutex::default(),
             caches: AtomicU64::new(1),
             open: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            deposed: AtomicBool::new(false),
         };
         let node = Self { shared: Arc::new(shared) };
         housekeeping::start(&node.shared);
@@ -175,6 +193,32 @@ impl Node {
             return Err(error);
         }
         shared.keeper.release().await
+    }
+
+    /// Whether another node has broken this one's lease: it owns nothing any more, whatever comes. Let
+    /// it end ([`Node::end`]) and open another one on the same disk.
+    #[must_use]
+    pub fn is_deposed(&self) -> bool {
+        self.shared.deposed.load(Ordering::Acquire)
+    }
+
+    /// Ends a node that owns nothing any more: nothing is written, not to the bucket either, and the
+    /// disk is free afterwards.
+    pub async fn end(&self) {
+        let shared = &self.shared;
+        shared.closing.store(true, Ordering::Release);
+        let (what, why) = (String::from("the node"), String::from("it has ended"));
+        shared.log.poison(Error::Closed { what, why });
+        let places: Vec<Arc<Place>> = shared.open().values().cloned().collect();
+        for place in places {
+            if let Some(opened) = place.lock().await.take() {
+                opened.let_go("its node has ended").await;
+            }
+        }
+        if let Err(why) = shared.log.close().await {
+            tracing::debug!(%why, "a log has ended");
+        }
+        shared.keeper.wake();
     }
 
     /// Stops at once, as a crash would: nothing more is written or acknowledged. For simulation.
@@ -211,7 +255,7 @@ impl Shared {
 
     /// Where views are.
     fn view_store(&self) -> Arc<dyn ObjectStore> {
-        let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.records.seal));
+        let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.seal));
         sealed(store, seal, Arc::clone(&self.env.rng))
     }
 
@@ -239,6 +283,35 @@ impl Shared {
         Ok(found)
     }
 
+    /// The partition, opened when it must be. The opening goes on when the caller does not wait for it.
+    async fn open_soon(self: &Arc<Self>, name: &Name) -> Result<Arc<Opened>, Error> {
+        let place = self.place(name);
+        if let Ok(open) = place.try_lock()
+            && let Some(open) = open.as_ref().filter(|open| !open.live.has_failed())
+        {
+            self.check_open()?;
+            return Ok(Arc::clone(open));
+        }
+        let busy = || Error::Busy { why: format!("{name} is being opened: try again in a moment") };
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= OPENINGS_MAX {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(busy());
+        }
+        let (done, opened) = oneshot::channel();
+        let (shared, wanted) = (Arc::clone(self), name.clone());
+        self.env.spawn.task(Box::pin(async move {
+            let opened = shared.open_one(&wanted).await;
+            shared.waiting.fetch_sub(1, Ordering::AcqRel);
+            // Whoever asked may be gone.
+            drop(done.send(opened));
+        }));
+        tokio::select! {
+            biased;
+            opened = opened => opened.unwrap_or_else(|_| Err(busy())),
+            () = self.env.clock.sleep(self.options.open_wait) => Err(busy()),
+        }
+    }
+
     async fn open_one(self: &Arc<Self>, name: &Name) -> Result<Arc<Opened>, Error> {
         self.check_open()?;
         let place = self.place(name);
@@ -247,7 +320,7 @@ impl Shared {
             return Ok(Arc::clone(open));
         }
         if let Some(failed) = place.take() {
-            failed.let_go().await;
+            failed.let_go("it is opened again").await;
         }
         self.keeper.used();
         let opened = Arc::new(acquire::acquire(self, name).await?);
@@ -285,8 +358,8 @@ impl Shared {
 
 impl Opened {
     /// Ends what is left of a partition that failed.
-    async fn let_go(&self) {
-        self.live.stop("it is opened again").await;
+    async fn let_go(&self, why: &str) {
+        self.live.stop(why).await;
         // First the writer: nothing of this ownership is acknowledged once the next one looks where it
         // ended.
         if let Err(error) = self.writer.close().await {
@@ -325,13 +398,13 @@ impl Partitions for Node {
     }
 
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
-        let opened = self.shared.open_one(name).await?;
+        let opened = self.shared.open_soon(name).await?;
         Ok(Arc::clone(&opened.live) as AnyPartition)
     }
 
     async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {
         settings.check()?;
-        let opened = self.shared.open_one(name).await?;
+        let opened = self.shared.open_soon(name).await?;
         let key = Owner::key(name);
         let found = self.shared.records.read::<Owner>(&key).await?;
         let Read { mut record, version } = found.ok_or_else(|| name.missing())?;
@@ -376,7 +449,7 @@ impl Partitions for Node {
 
     async fn remove(&self, name: &Name) -> Result<(), Error> {
         let shared = &self.shared;
-        let opened = shared.open_one(name).await?;
+        let opened = shared.open_soon(name).await?;
         let place = shared.place(name);
         let mut place = place.lock().await;
         let key = Owner::key(name);
@@ -389,7 +462,7 @@ impl Partitions for Node {
             || Error::Busy { why: format!("{name} was changed by somebody else: try again") };
         shared.records.swap(&key, Some(&version), &record).await?.ok_or_else(raced)?;
         *place = None;
-        opened.let_go().await;
+        opened.let_go("it was removed").await;
         opened.writer.release(u64::MAX);
         shared.delete_view(opened.id).await
     }

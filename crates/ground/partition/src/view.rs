@@ -24,7 +24,7 @@ pub(crate) use clock::Clock;
 pub(crate) use history::{HistoryFilters, Horizon};
 #[cfg(test)]
 pub(crate) use sealed::Keyed;
-pub(crate) use sealed::sealed;
+pub(crate) use sealed::{Checked, sealed};
 
 use crate::{Error, Seq};
 use rows::Version;

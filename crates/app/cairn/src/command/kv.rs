@@ -101,7 +101,20 @@ fn status(context: &Context, info: &Info) -> anyhow::Result<()> {
         info.durable_seq,
         info.oldest_seq,
         info.history_ms / 1000,
+    ))?;
+    let Some(lost) = &info.lost else { return Ok(()) };
+    let after = lost.after_ms.map_or_else(|| "its beginning".to_owned(), time);
+    output::line(&format!(
+        "  may be lost     what node {} acknowledged at level log from {after} to {}: its log {} was gone",
+        lost.node,
+        time(lost.noticed_ms),
+        lost.log,
     ))
+}
+
+fn time(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| ms.to_string(), |time| format!("{time:.0}"))
 }
 
 async fn ls(context: &Context, project: Option<&str>) -> anyhow::Result<()> {

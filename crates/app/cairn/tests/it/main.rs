@@ -19,6 +19,7 @@ mod help;
 mod hubs;
 mod identity;
 mod json;
+mod keys;
 mod kill;
 mod kv;
 mod lab;

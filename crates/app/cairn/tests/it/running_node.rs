@@ -38,28 +38,40 @@ impl Node {
 
     /// Another node on the same bucket, which knows the same tokens.
     pub(crate) fn beside(&self, lab: &Lab) -> Self {
-        let other = Self::start(lab);
+        self.beside_with(lab, "")
+    }
+
+    /// The same, with these words more on its command line.
+    pub(crate) fn beside_with(&self, lab: &Lab, more: &str) -> Self {
+        let other = Self::start_with(lab, "127.0.0.1:0", more);
         assert_eq!(other.token, "", "a bucket has one root");
         Self { token: self.token.clone(), ..other }
     }
 
     /// The node after it was killed, and started again where it was.
     pub(crate) fn killed(self, lab: &Lab, meanwhile: impl FnOnce()) -> Self {
-        let (address, token) = (self.url.replace("http://", ""), self.token.clone());
-        self.kill();
-        meanwhile();
-        Self { token, ..Self::start_with(lab, &address, "") }
+        self.restarted(lab, "", meanwhile)
     }
 
     /// The same, with these words more on its command line.
     pub(crate) fn killed_with(self, lab: &Lab, more: &str) -> Self {
+        self.restarted(lab, more, || ())
+    }
+
+    /// The same, and something is done while it is down.
+    pub(crate) fn restarted(self, lab: &Lab, more: &str, meanwhile: impl FnOnce()) -> Self {
         let (address, token) = (self.url.replace("http://", ""), self.token.clone());
         self.kill();
+        meanwhile();
         Self { token, ..Self::start_with(lab, &address, more) }
     }
 
     pub(crate) fn kill(self) {
         self.running.kill();
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        self.running.signal(name);
     }
 
     pub(crate) fn stop(self) -> Ended {

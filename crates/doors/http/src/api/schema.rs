@@ -229,6 +229,22 @@ pub struct NamespaceInfo {
     durable_seq: u64,
     /// The oldest state that can be read; watches begin after it at the earliest.
     oldest_seq: u64,
+    /// The log of an owner was lost: what was acknowledged at level `log` between its times may be lost.
+    lost: Option<NamespaceLoss>,
+}
+
+/// A log that was not there when another node took the namespace over.
+#[derive(Serialize, ToSchema)]
+pub struct NamespaceLoss {
+    /// The log.
+    log: String,
+    /// The node that had it.
+    node: String,
+    /// When the last of what was shipped of it was written, in milliseconds since 1970; none when
+    /// nothing was.
+    after_ms: Option<u64>,
+    /// When the namespace was taken over, in milliseconds since 1970.
+    noticed_ms: u64,
 }
 
 /// What the end of a key was set to.

@@ -70,7 +70,7 @@ async fn acknowledge(shared: &Arc<Shared>, batch: Written, outcome: Result<(), E
         (Ok(()), Durable::Bucket) => shared.ownership.shipped().await,
         _ => outcome,
     };
-    if let Err(why) = shipped {
+    if let Err(why) = shipped.map_err(|why| why.in_doubt()) {
         waiters.into_iter().for_each(|(waiter, ..)| answer(waiter, Err(why.clone())));
         drop(settled.map(|done| done.send(Err(why.clone()))));
         shared.fail(&why);
@@ -92,7 +92,7 @@ async fn acknowledge(shared: &Arc<Shared>, batch: Written, outcome: Result<(), E
     if !raised.is_empty() {
         let shipped = shared.ownership.shipped();
         shared.env.spawn.task(Box::pin(async move {
-            let outcome = shipped.await;
+            let outcome = shipped.await.map_err(|why| why.in_doubt());
             for (waiter, told) in raised {
                 answer(waiter, outcome.clone().and(told));
             }

@@ -227,8 +227,15 @@ impl Batch {
                 shared.warm.touch(key, change.seq);
             }
         }
-        // Who waits learns of a failure by losing his waiter's other half.
-        let slate_seq = shared.view.write(rows).await?;
+        let slate_seq = match shared.view.write(rows).await {
+            Ok(slate_seq) => slate_seq,
+            Err(why) => {
+                // The log may have taken it before that.
+                let doubt = why.in_doubt();
+                waiters.into_iter().for_each(|(waiter, ..)| answer(waiter, Err(doubt.clone())));
+                return Err(why);
+            }
+        };
         shared.tail().push(changes);
         shared.newest.store(last.0, Ordering::Release);
         Ok(Some(Written { slate_seq, last: Some(last), waiters, settled: None }))

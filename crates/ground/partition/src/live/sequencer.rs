@@ -117,9 +117,11 @@ impl Sequencer {
             return self.messages.recv().await;
         }
         let left = Duration::from_millis(due.saturating_sub(self.shared.now_ms()));
-        if left.is_zero() {
+        let room = self.shared.ownership.admit().is_ok();
+        if left.is_zero() && room {
             return Some(Message::Settle(oneshot::channel().0));
         }
+        let left = if room { left } else { LOOK_EVERY };
         let timer = self.shared.env.clock.sleep(left.min(LOOK_EVERY));
         tokio::select! {
             biased;
@@ -131,6 +133,11 @@ impl Sequencer {
     async fn handle(&mut self, message: Message) -> Result<(), Error> {
         if let Some(why) = self.shared.failed.get() {
             refuse(message, why);
+            return Ok(());
+        }
+        // A write that the log refuses would end the view.
+        if let Err(why) = self.shared.ownership.admit() {
+            refuse(message, &why);
             return Ok(());
         }
         let mut batch = Batch::begin(&self.shared);

@@ -87,6 +87,14 @@ impl Writer {
         self.append_with(first_seq, last_seq, |buffer| buffer.extend_from_slice(payload))
     }
 
+    /// Whether an append would be taken now.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Busy`]: not now. Any other: the log has ended, and this is why.
+    pub fn admit(&self) -> Result<(), Error> {
+        self.core().admit()
+    }
+
     /// [`Writer::append`] of what `encode` puts behind what is in the buffer.
     ///
     /// # Errors

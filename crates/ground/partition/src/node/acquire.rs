@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use slatedb::Db;
 
@@ -26,9 +27,9 @@ pub(super) async fn acquire(shared: &Arc<Shared>, name: &Name) -> Result<Opened,
         let found = shared.owner(name).await?;
         let found = found.filter(|found| found.record.state != State::Removed);
         let Read { record, version } = found.ok_or_else(|| name.missing())?;
-        if !may_take(shared, &record).await? {
+        if let Some(left) = owned_for(shared, &record).await? {
             let (name, node, address) = (name.to_string(), record.node, record.address);
-            return Err(Error::Elsewhere { name, node, address });
+            return Err(Error::Elsewhere { name, node, address, left });
         }
         let inheritance = Inheritance::of(shared, name, &record).await?;
         let mine = owned(shared, &record, &inheritance);
@@ -44,12 +45,12 @@ pub(super) async fn acquire(shared: &Arc<Shared>, name: &Name) -> Result<Opened,
     Err(Error::Busy { why: format!("several nodes want to own {name}: try again") })
 }
 
-/// Whether nobody else owns it any more (LOG-1).
-async fn may_take(shared: &Shared, owner: &Owner) -> Result<bool, Error> {
+/// How long somebody else may own it yet, if he gives no sign of life (LOG-1); none when nobody does.
+async fn owned_for(shared: &Shared, owner: &Owner) -> Result<Option<Duration>, Error> {
     if owner.state == State::Closed || owner.life == shared.life() {
-        return Ok(true);
+        return Ok(None);
     }
-    shared.watched.is_over(&shared.records, &shared.env, &owner.life).await
+    shared.watched.left(&shared.records, &shared.env, &owner.life).await
 }
 
 /// The record of this node's ownership.
@@ -61,6 +62,7 @@ fn owned(shared: &Shared, before: &Owner, inheritance: &Inheritance) -> Owner {
     owner.node.clone_from(&shared.options.name);
     owner.address.clone_from(&shared.options.address);
     owner.trail.clone_from(&inheritance.trail);
+    owner.loss = inheritance.loss.clone().or(owner.loss);
     owner.trail.push(Owned { epoch: owner.epoch, life: shared.life(), through: None });
     owner
 }
@@ -114,6 +116,7 @@ async fn open(
         name: name.clone(),
         id,
         settings: owner.settings,
+        loss: owner.loss.clone(),
         view: view.clone(),
         horizon: horizon.clone(),
         warm: (Arc::clone(&shared.warm), cache_id),
@@ -137,7 +140,7 @@ fn settings(shared: &Shared) -> slatedb::Settings {
         // The log groups and syncs by itself.
         flush_interval: None,
         // The lease does the fencing; what compaction made is looked at when it was made.
-        manifest_poll_interval: std::time::Duration::from_secs(3600),
+        manifest_poll_interval: Duration::from_secs(3600),
         compactor_options: None,
         garbage_collector_options: None,
         l0_sst_size_bytes: options.memtable_bytes,

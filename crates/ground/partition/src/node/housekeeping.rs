@@ -36,6 +36,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
         if let Err(lost) = kept {
             tracing::error!(error = %lost, "this node owns nothing any more");
             keeping.log.poison(lost);
+            keeping.deposed.store(true, Ordering::Release);
         }
     }));
     let looking = Arc::downgrade(shared);

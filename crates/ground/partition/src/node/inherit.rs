@@ -10,11 +10,13 @@ use super::Shared;
 use super::records::{Lease, Owned, Owner, Read};
 use crate::log::{Frame, LifeId, Log, Replay, Shipped, ShippedReplay, Writer};
 use crate::view::wal::{Frames, Source};
-use crate::{Epoch, Error, Name, PartitionId};
+use crate::{Durable, Epoch, Error, Loss, Name, PartitionId, Seq};
 
 /// Earlier ownerships, each with the last frame that counts.
 pub(super) struct Inheritance {
     pub(super) trail: Vec<Owned>,
+    /// The last owner's log is not here, and it may have had what is nowhere else.
+    pub(super) loss: Option<Loss>,
     shipped: BTreeMap<String, Arc<Shipped>>,
 }
 
@@ -22,7 +24,7 @@ impl Inheritance {
     /// Finds out where each ownership ended. The last one's owner acknowledges nothing any more.
     pub(super) async fn of(shared: &Shared, name: &Name, owner: &Owner) -> Result<Self, Error> {
         let id = owner.id()?;
-        let mut found = Self { trail: Vec::new(), shipped: BTreeMap::new() };
+        let mut found = Self { trail: Vec::new(), loss: None, shipped: BTreeMap::new() };
         let mut reached = 0;
         for owned in &owner.trail {
             let mut owned = owned.clone();
@@ -37,10 +39,12 @@ impl Inheritance {
             };
             let last = last.unwrap_or(reached).max(reached);
             match (shipped, owned.through) {
-                (Some(shipped), None) => name_the_loss(name, owner, shipped),
+                (Some(shipped), None) if owner.settings.durable == Durable::Log => {
+                    found.loss = Some(loss(shared, name, owner, shipped));
+                }
                 // Its node counted what was on its disk alone, which is gone with it.
                 (Some(_), Some(through)) => owned.through = Some(through.min(last).max(reached)),
-                (None, _) => {}
+                _ => {}
             }
             owned.through.get_or_insert(last);
             reached = owned.through.unwrap_or(reached);
@@ -58,16 +62,23 @@ impl Inheritance {
 
 /// The log of the last owner is not here: what it acknowledged at level `log` and had not shipped is
 /// lost, and nobody can say whether there was any.
-fn name_the_loss(name: &Name, owner: &Owner, shipped: &Shipped) {
-    let last = shipped.last();
+fn loss(shared: &Shared, name: &Name, owner: &Owner, shipped: &Shipped) -> Loss {
+    let ms = |wall_ns: i64| u64::try_from(wall_ns / 1_000_000).unwrap_or(0);
+    let loss = Loss {
+        log: owner.life.clone(),
+        node: owner.node.clone(),
+        after_ms: shipped.last().map(|last| ms(last.wall_ns)),
+        noticed_ms: ms(shared.env.clock.wall_ns()),
+    };
     tracing::warn!(
         partition = %name,
         node = owner.node,
         log = owner.life,
-        shipped_through_ms = last.map(|last| last.wall_ns / 1_000_000),
+        shipped_through_ms = loss.after_ms,
         "the log of this partition's last owner is not on this node's disk: what was acknowledged at \
          level log and not shipped yet is lost"
     );
+    loss
 }
 
 /// Logs of nodes that are gone which are kept at hand: who takes over one partition takes over more.
@@ -94,7 +105,7 @@ impl Shared {
             why: format!("{life:?} is no life of a log"),
         };
         hex::decode_to_slice(life, &mut bytes).map_err(why)?;
-        let (bucket, seal) = (self.records.bucket.clone(), Arc::clone(&self.records.seal));
+        let (bucket, seal) = (self.records.bucket.clone(), Arc::clone(&self.seal));
         let opened = Arc::new(Shipped::open(bucket, seal, LifeId(bytes)).await?);
         let mut logs = self.logs();
         if logs.len() >= SHIPPED_MAX {
@@ -134,7 +145,7 @@ impl Inherited {
 
 #[async_trait]
 impl Source for Inherited {
-    async fn frames(&self, after: u64) -> Result<Box<dyn Frames>, Error> {
+    async fn frames(&self, after: u64, seq: Seq) -> Result<Box<dyn Frames>, Error> {
         let mut parts = VecDeque::new();
         let mut reached = after;
         for owned in &self.trail {
@@ -151,7 +162,7 @@ impl Source for Inherited {
             parts.push_back(Left { frames, life: owned.life.clone(), through, begun: false });
             reached = through;
         }
-        Ok(Box::new(Chain { parts, reached: after }))
+        Ok(Box::new(Chain { parts, reached: after, seq }))
     }
 
     fn writer(&self, after: u64) -> Result<Writer, Error> {
@@ -180,10 +191,12 @@ struct Left {
 
 /// One ownership's frames after the other's, each to the last that counts, and none missing. An
 /// ownership may begin some numbers after the one before: those were of frames that the view had heard
-/// of and that were lost with their node.
+/// of and that were lost with their node. Its batches follow those before all the same.
 struct Chain {
     parts: VecDeque<Left>,
     reached: u64,
+    /// The last batch that the view has, or that was given.
+    seq: Seq,
 }
 
 #[async_trait]
@@ -203,8 +216,12 @@ impl Frames for Chain {
             let Some(frame) = frame.filter(|frame| follows(frame.id)) else {
                 return Err(missing(&part.life, next, part.through));
             };
+            if frame.first_seq > self.seq.next() {
+                return Err(missing(&part.life, next, frame.id - 1));
+            }
             part.begun = true;
             self.reached = frame.id;
+            self.seq = self.seq.max(frame.last_seq);
             return Ok(Some(frame));
         }
         Ok(None)

@@ -294,25 +294,28 @@ struct Seen {
 const WATCHED_MAX: usize = 1024;
 
 impl Watched {
-    /// Whether the node with the life `life` owns nothing any more: it has gone, or its lease was
-    /// seen unchanged for longer than it holds, and is broken now. Ask again later when it is not.
-    pub(super) async fn is_over(
+    /// How long the node with the life `life` may own something yet, if it gives no sign of life: ask
+    /// again then. None when it owns nothing any more: it has gone, or its lease was seen unchanged for
+    /// longer than it holds, and is broken now.
+    pub(super) async fn left(
         &self,
         records: &Records,
         env: &Env,
         life: &str,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Duration>, Error> {
         let key = Lease::key(life);
         // A life that never had a lease never acknowledged anything.
         let Some(Read { record, version }) = records.read::<Lease>(&key).await? else {
-            return Ok(true);
+            return Ok(None);
         };
         if record.held != Held::Taken {
-            return Ok(true);
+            return Ok(None);
         }
         let now = env.clock.monotonic();
-        if now.saturating_sub(self.since(life, &version, now)) < longer(record.ttl_ms) {
-            return Ok(false);
+        let (seen, holds) = (self.since(life, &version, now), longer(record.ttl_ms));
+        let left = holds.saturating_sub(now.saturating_sub(seen));
+        if !left.is_zero() {
+            return Ok(Some(left));
         }
         let mut broken = record;
         (broken.held, broken.renewals) = (Held::Broken, broken.renewals.saturating_add(1));
@@ -324,7 +327,8 @@ impl Watched {
                 "a node gave no sign of life: its lease is broken"
             );
         }
-        Ok(done)
+        // Whoever was faster has renewed or broken it.
+        Ok((!done).then_some(holds))
     }
 
     /// Since when this state has been seen.

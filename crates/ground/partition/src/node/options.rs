@@ -35,6 +35,8 @@ pub struct NodeOptions {
     pub flush_idle: Duration,
     /// How long a commit is waited for before its outcome is said to be in doubt.
     pub commit_wait: Duration,
+    /// How long an opening is waited for. It goes on after that.
+    pub open_wait: Duration,
     /// How often the node looks after its partitions. A partition that does not change costs no request.
     pub look_every: Duration,
     /// How often history beyond the window is let go.
@@ -59,6 +61,7 @@ impl Default for NodeOptions {
             replay_bytes_max: 32 << 20,
             flush_idle: Duration::from_secs(60),
             commit_wait: Duration::from_secs(30),
+            open_wait: Duration::from_secs(10),
             look_every: Duration::from_secs(1),
             tidy_every: Duration::from_secs(60),
             collect_after: Duration::from_secs(900),

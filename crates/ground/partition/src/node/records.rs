@@ -1,5 +1,5 @@
 //! What the bucket says of partitions and of the nodes that own them: small objects, moved by
-//! compare-and-swap, in JSON, sealed where the bucket is.
+//! compare-and-swap, in JSON, sealed where the bucket is, else with a checksum.
 //!
 //! | key | what |
 //! |---|---|
@@ -14,7 +14,7 @@ use cairn_bucket::{Bucket, Seal, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, Error, Name, PartitionId, Settings};
+use crate::{Epoch, Error, Loss, Name, PartitionId, Settings};
 
 /// The format that this version writes.
 const FORMAT: u32 = 1;
@@ -40,6 +40,9 @@ pub(super) struct Owner {
     pub(super) address: Option<String>,
     /// The ownerships whose frames may not be in the view yet, the oldest first.
     pub(super) trail: Vec<Owned>,
+    /// The last log that was lost with something of the partition in it, perhaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) loss: Option<Loss>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,7 @@ impl Owner {
             node: String::new(),
             address: None,
             trail: Vec::new(),
+            loss: None,
         }
     }
 

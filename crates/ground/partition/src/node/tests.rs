@@ -1,3 +1,5 @@
+mod damage;
+
 use std::time::Duration;
 
 use cairn_bucket::Plain;

@@ -1,4 +1,5 @@
-//! The store of a view in a sealed bucket: whole objects, sealed page by page.
+//! The store of a view: whole objects, sealed page by page. In a bucket that is not encrypted, where
+//! tables have checksums of their own, all others get one ([`Checked`]) and tables pass as they are.
 //!
 //! The tree would leave its manifests and the keys in its tables' indexes in the clear, and its
 //! manifests without a checksum. So nothing of it reaches the bucket unsealed, and nothing of the
@@ -10,6 +11,7 @@
 //! writing, or a page of one to who reads this page alone, is not noticed: tables and manifests have
 //! names that are used once, so that no other writing exists.
 
+mod checked;
 mod page;
 mod read;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use object_store::{
 };
 use slatedb_common::retry::NonRetryable;
 
+pub(crate) use checked::Checked;
 use page::{Layout, PAGE_BYTES, Pages};
 #[cfg(test)]
 pub(crate) use tests::Keyed;
@@ -39,7 +42,10 @@ pub(crate) use tests::Keyed;
 /// Plain bytes of a part of an upload: more than the 5 MiB that stores ask for.
 const PART_BYTES: usize = 8 << 20;
 
-/// `store`, with everything in it sealed; `store` itself when `seal` seals nothing.
+/// What the bytes of tables are below, in the directory of a view.
+const TABLES: &str = "compacted";
+
+/// `store`, with everything in it sealed; when `seal` seals nothing, with a checksum of all but tables.
 pub(crate) fn sealed(
     store: Arc<dyn ObjectStore>,
     seal: Arc<dyn Seal>,
@@ -48,7 +54,8 @@ pub(crate) fn sealed(
     if seal.seals() {
         Arc::new(Sealed::new(store, seal, rng, PAGE_BYTES, PART_BYTES))
     } else {
-        store
+        let sealed = Sealed::new(store, Arc::new(Checked), rng, PAGE_BYTES, PART_BYTES);
+        Arc::new(Sealed { tables_pass: true, ..sealed })
     }
 }
 
@@ -62,6 +69,8 @@ pub(super) struct Sealed {
     store: Arc<dyn ObjectStore>,
     pages: Pages,
     part_bytes: usize,
+    /// Tables are as they are.
+    tables_pass: bool,
 }
 
 impl Sealed {
@@ -74,10 +83,19 @@ impl Sealed {
         part_bytes: usize,
     ) -> Self {
         assert!(part_bytes.is_multiple_of(page_bytes), "parts are whole pages");
-        Self { store, pages: Pages::new(seal, rng, page_bytes), part_bytes }
+        let pages = Pages::new(seal, rng, page_bytes);
+        Self { store, pages, part_bytes, tables_pass: false }
     }
 
-    fn plain_meta(layout: Layout, mut meta: ObjectMeta) -> Result<ObjectMeta> {
+    /// Whether an object is as it is.
+    fn passes(&self, location: &Path) -> bool {
+        self.tables_pass && passes(location)
+    }
+
+    fn meta(layout: Layout, tables_pass: bool, mut meta: ObjectMeta) -> Result<ObjectMeta> {
+        if tables_pass && passes(&meta.location) {
+            return Ok(meta);
+        }
         let size = layout.plain_size(meta.size);
         meta.size = size.ok_or_else(|| page::cut(meta.location.as_ref()))?;
         Ok(meta)
@@ -87,8 +105,8 @@ impl Sealed {
         &self,
         metas: BoxStream<'static, Result<ObjectMeta>>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let layout = self.pages.layout;
-        metas.map(move |meta| Self::plain_meta(layout, meta?)).boxed()
+        let (layout, tables_pass) = (self.pages.layout, self.tables_pass);
+        metas.map(move |meta| Self::meta(layout, tables_pass, meta?)).boxed()
     }
 }
 
@@ -104,6 +122,11 @@ impl fmt::Debug for Sealed {
     }
 }
 
+fn passes(location: &Path) -> bool {
+    let is_table = location.extension() == Some("sst");
+    is_table && location.parts().any(|part| part.as_ref() == TABLES)
+}
+
 /// An error that trying again does not mend.
 fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Generic { store: "sealed", source: Box::new(NonRetryable(error.into())) }
@@ -117,6 +140,9 @@ impl ObjectStore for Sealed {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
+        if self.passes(location) {
+            return self.store.put_opts(location, payload, opts).await;
+        }
         let mut writing = self.pages.writing(location);
         let payload = writing.seal(&payload.into(), true);
         self.store.put_opts(location, payload, opts).await
@@ -128,10 +154,16 @@ impl ObjectStore for Sealed {
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let inner = self.store.put_multipart_opts(location, opts).await?;
+        if self.passes(location) {
+            return Ok(inner);
+        }
         Ok(Box::new(upload::Upload::new(inner, self.pages.writing(location), self.part_bytes)))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if self.passes(location) {
+            return self.store.get_opts(location, options).await;
+        }
         let (layout, wanted, head) = (self.pages.layout, options.range.clone(), options.head);
         if let Some(range) = &wanted {
             range.is_valid().map_err(generic)?;
@@ -139,7 +171,7 @@ impl ObjectStore for Sealed {
         let range = wanted.as_ref().map(|range| layout.covering(range));
         let found = self.store.get_opts(location, GetOptions { range, ..options }).await?;
         let sealed_size = found.meta.size;
-        let meta = Self::plain_meta(layout, found.meta.clone())?;
+        let meta = Self::meta(layout, false, found.meta.clone())?;
         let range = match &wanted {
             Some(range) => range.as_range(meta.size).map_err(generic)?,
             None => 0..meta.size,
@@ -177,7 +209,8 @@ impl ObjectStore for Sealed {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let found = self.store.list_with_delimiter(prefix).await?;
-        let metas = found.objects.into_iter().map(|meta| Self::plain_meta(self.pages.layout, meta));
+        let (layout, tables_pass) = (self.pages.layout, self.tables_pass);
+        let metas = found.objects.into_iter().map(|meta| Self::meta(layout, tables_pass, meta));
         let objects = metas.collect::<Result<Vec<_>>>()?;
         Ok(ListResult { objects, ..found })
     }

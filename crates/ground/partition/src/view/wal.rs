@@ -40,8 +40,9 @@ pub(crate) trait Frames: Send + 'static {
 /// the ownership was taken.
 #[async_trait]
 pub(crate) trait Source: Send + Sync + 'static {
-    /// The frames after `after`, which the tree does not have.
-    async fn frames(&self, after: u64) -> Result<Box<dyn Frames>, Error>;
+    /// The frames after `after`, which the tree does not have: it has every batch up to `seq`, and
+    /// each batch's number is one more than that of the one before.
+    async fn frames(&self, after: u64, seq: Seq) -> Result<Box<dyn Frames>, Error>;
     /// The writer, at least after `after`.
     fn writer(&self, after: u64) -> Result<Writer, Error>;
 }
@@ -69,7 +70,8 @@ impl WriterInit for Init {
     ) -> Result<WriterInitResult, WalError> {
         let after = manifest.replay_after_wal_id();
         pass(&self.clock, &manifest.manifest());
-        let frames = self.source.frames(after).await.map_err(wal_error)?;
+        let seq = Seq(manifest.manifest().last_l0_seq());
+        let frames = self.source.frames(after, seq).await.map_err(wal_error)?;
         // The manifest may count frames that were lost with their node: their numbers are not used
         // again, and the tree refuses a log that ends before what it has heard of.
         let heard_of = manifest.manifest().next_wal_sst_id().saturating_sub(1);

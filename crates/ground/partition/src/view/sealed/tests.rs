@@ -358,10 +358,35 @@ fn nothing_of_the_plain_bytes_is_stored() {
     });
 }
 
+/// BUCKET-3: where nothing is encrypted a manifest that changed is an error, and tables, which find out
+/// by themselves, are stored as they are.
 #[test]
-fn a_seal_that_seals_nothing_leaves_the_store_as_it_is() {
-    let env = Env::real();
-    let store = Bucket::memory(&env).store();
-    let through = sealed(Arc::clone(&store), Arc::new(Plain), Arc::clone(&env.rng));
-    assert!(Arc::ptr_eq(&store, &through));
+fn bucket_3_what_is_not_encrypted_has_a_checksum() {
+    block_on(async {
+        let env = Env::real();
+        let store = Bucket::memory(&env).store();
+        let through = sealed(Arc::clone(&store), Arc::new(Plain), Arc::clone(&env.rng));
+        let table = Path::from("v/compacted/1.sst");
+        through.put(&table, "rows".into()).await.unwrap();
+        assert_eq!(raw(store.as_ref(), &table).await, "rows");
+        assert_eq!(through.head(&table).await.unwrap().size, 4);
+        let manifest = Path::from("v/manifest/1.manifest");
+        through.put(&manifest, "what there is".into()).await.unwrap();
+        assert_eq!(raw(through.as_ref(), &manifest).await, "what there is");
+        let stored = raw(store.as_ref(), &manifest).await;
+        for at in 0..stored.len() {
+            let mut changed = bytes::BytesMut::from(&stored[..]);
+            changed[at] ^= 4;
+            store.put(&manifest, changed.freeze().into()).await.unwrap();
+            let read = through.get(&manifest).await;
+            let read = match read {
+                Ok(found) => found.bytes().await,
+                Err(error) => Err(error),
+            };
+            assert!(refusal(&read.unwrap_err()).is_some(), "byte {at}");
+        }
+        let sizes: Vec<_> =
+            through.list(None).map_ok(|meta| meta.size).try_collect().await.unwrap();
+        assert_eq!(sizes, [4, 13]);
+    });
 }
