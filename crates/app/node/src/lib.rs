@@ -177,11 +177,7 @@ impl Node {
         });
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| Kv::new(Arc::clone(partitions) as _, env));
-        let door = doors(&datasets, kv.as_ref(), &access, &stopped, &options.door)?;
-        let door = match kv {
-            Some(kv) => door.kv(kv),
-            None => door,
-        };
+        let door = doors(&datasets, kv, &access, &stopped, &options.door)?;
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
@@ -265,7 +261,7 @@ fn self_checks(
 /// The doors of a node, on one port.
 fn doors(
     datasets: &Datasets,
-    kv: Option<&Kv>,
+    kv: Option<Kv>,
     access: &Access,
     stopped: &watch::Receiver<bool>,
     set: &cairn_http::Options,
@@ -275,11 +271,15 @@ fn doors(
     let grpc = cairn_grpc::Door::new(
         datasets.clone(),
         uploads.clone(),
-        kv.cloned(),
+        kv.clone(),
         access.clone(),
         options,
     )?;
     let http = DoorBuilder::new(datasets.clone(), uploads, access.clone());
+    let http = match kv {
+        Some(kv) => http.kv(kv),
+        None => http,
+    };
     let mounted = |door: DoorBuilder, pattern| door.mount("grpc", pattern, grpc.router());
     Ok(cairn_grpc::PATTERNS.into_iter().fold(http, mounted))
 }

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use crate::error::Error;
 use crate::intake::{Intake, Room, taken_in};
-use crate::limits::{KV_MESSAGES_KIB_MAX, OPEN_MAX};
+use crate::limits::{KV_MESSAGES_BYTES_MAX, OPEN_MAX};
 use crate::rpc::{self, Permission, Rpc, Scope};
 
 /// What lets calls in. Cheap to clone.
@@ -34,7 +34,7 @@ pub(crate) struct Gate {
     pub(crate) env: Env,
     pub(crate) body_wait: std::time::Duration,
     pub(crate) open: Arc<Semaphore>,
-    /// Room for messages with values, in KiB.
+    /// Room for messages with values, in bytes.
     pub(crate) room: Arc<Semaphore>,
 }
 
@@ -79,7 +79,7 @@ impl Gate {
         wait: std::time::Duration,
     ) -> Self {
         let open = Arc::new(Semaphore::new(OPEN_MAX));
-        let room = Arc::new(Semaphore::new(KV_MESSAGES_KIB_MAX));
+        let room = Arc::new(Semaphore::new(KV_MESSAGES_BYTES_MAX));
         Self { access, uploads, env, body_wait: wait, open, room }
     }
 
@@ -272,6 +272,11 @@ impl Call {
         }
         self.entered.decided.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Says that its messages are read, and decided on, while it is answered: nothing is told before.
+    pub(crate) fn decides_later(&self) {
+        self.entered.decided.store(true, Ordering::Release);
     }
 
     /// What an upload of the caller will change. Somebody without a name has none.

@@ -24,7 +24,7 @@ pub(crate) struct Intake {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long the client may stand still.
     pub(crate) wait: Duration,
-    /// Between messages the client may rest.
+    /// After the first message the client may rest between them.
     pub(crate) rests: bool,
     /// What messages have room in, where they need it.
     pub(crate) room: Option<Room>,
@@ -54,6 +54,7 @@ struct Frames {
     head_len: usize,
     /// Bytes of the message that are to come.
     left: usize,
+    begun: bool,
 }
 
 /// The body, taken in so. What breaks off, breaks off as it did.
@@ -68,7 +69,7 @@ pub(crate) fn taken_in(body: Body, intake: Intake) -> Body {
 
 impl Coming {
     async fn next(&mut self) -> Result<Option<Bytes>, axum::BoxError> {
-        if self.intake.rests && self.frames.is_between() {
+        if self.intake.rests && self.frames.begun && self.frames.is_between() {
             self.patience = Patience::new(self.intake.wait);
             let Some(piece) = self.body.next().await.transpose()? else { return Ok(None) };
             return Ok(Some(self.took(piece).await?));
@@ -113,6 +114,7 @@ impl Frames {
             (self.head[self.head_len], *rest) = (*byte, after);
             self.head_len += 1;
             if self.head_len == HEAD_BYTES {
+                self.begun = true;
                 let [_, len @ ..] = self.head;
                 self.head_len = 0;
                 self.left = u32::from_be_bytes(len) as usize;
@@ -134,13 +136,13 @@ impl Room {
     /// Room for a message of so many bytes; one that is too long is refused when it is read. A stream
     /// that rests waits for as long as it takes, a single call for a moment.
     async fn take(&self, len: usize, intake: &Intake) -> Result<(), Error> {
-        let kib = if len > KV_MESSAGE_BYTES_MAX { 0 } else { len.div_ceil(1024) };
-        let kib = u32::try_from(kib).expect("a message is far below 4 TiB");
+        let len = if len > KV_MESSAGE_BYTES_MAX { 0 } else { len };
+        let len = u32::try_from(len).expect("the longest message is far below 4 GiB");
         let places = &self.0.places;
-        let permit = match Arc::clone(places).try_acquire_many_owned(kib) {
+        let permit = match Arc::clone(places).try_acquire_many_owned(len) {
             Ok(permit) => permit,
             Err(_) => {
-                let waited = Arc::clone(places).acquire_many_owned(kib);
+                let waited = Arc::clone(places).acquire_many_owned(len);
                 let permit = tokio::select! {
                     biased;
                     permit = waited => permit.ok(),

@@ -152,7 +152,7 @@ impl KvApi for Api {
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
         let call = Call::of(&request)?;
-        Ok(Response::new(self.write_stream(call, request.into_inner()).await?))
+        Ok(Response::new(self.write_stream(call, request.into_inner())?))
     }
 }
 

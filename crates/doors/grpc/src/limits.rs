@@ -40,8 +40,8 @@ pub const OPEN_MAX: usize = 256;
 
 /// One message from a client with changes of keys: a commit of the greatest size, with its conditions.
 pub const KV_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Messages with values that are held at a time, in KiB; more wait.
-pub const KV_MESSAGES_KIB_MAX: usize = 256 * 1024;
+/// Bytes of messages with values that are held at a time; more wait.
+pub const KV_MESSAGES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long a single call waits for room among them.
 pub const KV_ROOM_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Keys and values up to this length are copied out of the message that they came in, so that what keeps
@@ -61,6 +61,10 @@ pub const WRITES_MAX: usize = 1024;
 pub const WRITES_UNDER_WAY_MAX: usize = 1024;
 /// Their bytes, give or take one commit.
 pub const WRITES_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes that such a stream reads ahead of what is under way, give or take one message.
+pub const WRITES_AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What a message that waits costs beside its bytes.
+pub const WRITE_COST_BYTES: usize = 256;
 
 /// How often a stream that waits asks whether it may go on.
 pub const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -68,7 +72,7 @@ pub const ASK_EVERY: Duration = Duration::from_millis(200);
 pub const HEALTH_EVERY: Duration = Duration::from_secs(5);
 
 // Room for one message can be had, and a commit fits one.
-const _: () = assert!(KV_MESSAGE_BYTES_MAX / 1024 <= KV_MESSAGES_KIB_MAX);
+const _: () = assert!(KV_MESSAGE_BYTES_MAX <= KV_MESSAGES_BYTES_MAX);
 const _: () = assert!(cairn_kv::limits::COMMIT_BYTES_MAX < KV_MESSAGE_BYTES_MAX);
 // A frame fits a message, with its table of chunks: 32 bytes of id, a length, and what tells them apart.
 const _: () =

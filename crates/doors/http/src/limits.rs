@@ -27,6 +27,12 @@ pub const CONNECTIONS_MAX: usize = 16_384;
 pub const HEADERS_MAX: usize = 64;
 /// Bytes of all headers of one request.
 pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Bytes that a client may send on one stream of HTTP/2 before they are read.
+pub const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// And on all streams of a connection. The guard against small frames lets half of this go unread in frames
+/// of 256 bytes at most, what they lack of that counted: a stream whose window is full of frames of 40 bytes
+/// stays within it.
+pub const CONNECTION_WINDOW_BYTES: u32 = 6 * 1024 * 1024;
 /// Streams of one HTTP/2 connection.
 pub const STREAMS_MAX: u32 = 128;
 /// Answers with chunks that are made at a time; each holds a few megabytes, and more wait.

@@ -14,7 +14,9 @@ use tokio::sync::{Semaphore, watch};
 use crate::connection::{self, Server, Watch};
 use crate::door::{Door, Waits};
 use crate::error::Error;
-use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX, STREAMS_MAX};
+use crate::limits::{
+    CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, HEADERS_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+};
 use crate::socket::Socket;
 use crate::tls::{self, Transport};
 
@@ -142,6 +144,8 @@ fn server(waits: &Waits) -> Server {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(waits.headers)
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("it is 32 KiB"));
     server

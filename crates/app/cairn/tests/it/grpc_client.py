@@ -334,7 +334,7 @@ def test_keys():
 
 def test_stream_of_commits():
     """Many commits under way at once, and a watch that tells all of them."""
-    count, first = 5000, get_info().seq + 1
+    count, first = 12_000, get_info().seq + 1
     watch = kv_pb2.WatchRequest(namespace=CARTS, after=first - 1)
     watch = KEYS.Watch(watch, metadata=ROOT)
 

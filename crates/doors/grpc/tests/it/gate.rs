@@ -207,7 +207,10 @@ async fn call_keys(server: &Server, rpc: &str, token: Option<&str>) -> Code {
         }
         "Write" => {
             let message = kv::WriteRequest { namespace, ..Default::default() };
-            code(client.write(futures::stream::iter([message])).await)
+            match client.write(futures::stream::iter([message])).await {
+                Ok(answers) => code(answers.into_inner().message().await),
+                Err(status) => status.code(),
+            }
         }
         other => panic!("{other} is not called by this test"),
     }
