@@ -72,7 +72,7 @@ fn cut_and_check(image: &Image, lab: &Lab, seed: u64) {
         });
         notes.add(more);
         node = node.restarted(lab, &data, || {
-            mount = None;
+            drop(mount.take());
             mount = image.mount();
         });
         until("an answer", || {

@@ -272,10 +272,13 @@ fn wanted<'a>(commit: &'a Told, asked: &BTreeMap<&str, &'a Asked>) -> &'a [Chang
     &one.changes
 }
 
+/// A key with the commit that wrote it, or without.
+type Entry = Option<(u64, String)>;
+
 /// What each key was, one after the other.
 #[derive(Default)]
 struct Timeline {
-    keys: BTreeMap<String, Vec<(u64, Option<(u64, String)>)>>,
+    keys: BTreeMap<String, Vec<(u64, Entry)>>,
 }
 
 impl Timeline {
