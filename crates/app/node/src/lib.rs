@@ -178,10 +178,7 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| Kv::new(Arc::clone(partitions) as _, env));
         let door = doors(&datasets, kv.as_ref(), &access, &stopped, &options.door)?;
-        let door = match kv {
-            Some(kv) => door.kv(kv),
-            None => door,
-        };
+        let door = kv.into_iter().fold(door, DoorBuilder::kv);
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
