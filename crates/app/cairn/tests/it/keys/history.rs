@@ -49,6 +49,7 @@ pub(super) struct Got {
 pub(super) struct Scanned {
     pub(super) prefix: String,
     pub(super) began: Duration,
+    pub(super) ended: Duration,
     pub(super) at: u64,
     pub(super) found: BTreeMap<String, (u64, String)>,
 }
@@ -75,13 +76,10 @@ impl Notes {
             matches!(asked.outcome, Outcome::Done(_)) && !there.contains(asked.id.as_str())
         };
         let lost: Vec<Asked> = self.asked.extract_if(.., is_lost).collect();
-        let seqs = lost.iter().filter_map(|asked| match asked.outcome {
-            Outcome::Done(seq) => Some(seq),
-            _ => None,
-        });
-        if let Some(first) = seqs.min() {
-            self.got.retain(|got| got.found.as_ref().is_none_or(|(seq, _)| *seq < first));
-            self.scanned.retain(|scan| scan.at < first);
+        // What was read from then on may show it, and be it that something is not there.
+        if let Some(first) = lost.iter().map(|asked| asked.began).min() {
+            self.got.retain(|got| got.ended < first);
+            self.scanned.retain(|scan| scan.ended < first);
         }
         lost
     }
@@ -274,10 +272,13 @@ fn wanted<'a>(commit: &'a Told, asked: &BTreeMap<&str, &'a Asked>) -> &'a [Chang
     &one.changes
 }
 
+/// A key with the commit that wrote it, or without.
+type Entry = Option<(u64, String)>;
+
 /// What each key was, one after the other.
 #[derive(Default)]
 struct Timeline {
-    keys: BTreeMap<String, Vec<(u64, Option<(u64, String)>)>>,
+    keys: BTreeMap<String, Vec<(u64, Entry)>>,
 }
 
 impl Timeline {

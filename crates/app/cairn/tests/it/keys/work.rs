@@ -355,11 +355,12 @@ impl<'a> Worker<'a> {
             assert!(matches!(answer.status, 421 | 503 | 504), "scan: {}", answer.text());
             return false;
         }
+        let ended = self.world.now();
         let page = answer.json();
         assert_eq!(page["next"], Value::Null, "it fits into a page");
         let found = page["entries"].as_array().unwrap().iter().map(entry).collect();
         let at = page["at"].as_u64().unwrap();
-        self.notes.scanned.push(Scanned { prefix, began, at, found });
+        self.notes.scanned.push(Scanned { prefix, began, ended, at, found });
         true
     }
 }
