@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_access::Resource;
 use cairn_kv::{
-    self as engine, At, Change, Commit, Durable, Info, KeyRange, Kv, Only, Seq, SettingsChange,
-    What,
+    self as engine, At, Change, Commit, Durable, Info, KeyRange, Kv, Loss, Only, Seq,
+    SettingsChange, What,
 };
 
 use crate::error::Error;
@@ -58,6 +58,12 @@ pub(crate) fn info(found: Info) -> api::NamespaceInfo {
         seq: found.seq.0,
         durable_seq: found.durable_seq.0,
         oldest_seq: found.oldest_seq.0,
+        lost: found.lost.map(|Loss { log, node, after_ms, noticed_ms }| api::Loss {
+            log,
+            node,
+            after_ms,
+            noticed_ms,
+        }),
     }
 }
 

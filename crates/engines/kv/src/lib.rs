@@ -36,8 +36,8 @@ mod text;
 mod transfer;
 
 pub use cairn_partition::{
-    At, Change, Changes, Commit, Committed, Condition, Cursor, Durable, Entry, KeyRange, Op, Page,
-    Scan, Seq, Settings, What, limits,
+    At, Change, Changes, Commit, Committed, Condition, Cursor, Durable, Entry, KeyRange, Loss, Op,
+    Page, Scan, Seq, Settings, What, limits,
 };
 pub use error::Error;
 pub use follow::{Follow, concerns};
