@@ -27,10 +27,19 @@ pub struct LogPlace {
     pub dir: PathBuf,
 }
 
+/// How soon an opening that failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Partitions that come to life when they are needed.
 pub(crate) struct Lazy {
     place: Arc<Placed>,
-    opening: Mutex<Option<Opening>>,
+    opening: Mutex<Option<Begun>>,
+}
+
+/// An opening, and when it began, by the monotonic clock.
+struct Begun {
+    opening: Opening,
+    at: Duration,
 }
 
 /// What a node is opened with.
@@ -63,14 +72,17 @@ impl Lazy {
         lazy
     }
 
-    /// The node. One that could not be opened is tried again. One whose lease another node broke owns
+    /// The node. One that could not be opened is tried again a moment later. One whose lease another node broke owns
     /// nothing any more, and another one goes on from its log.
     fn opening(&self) -> Opening {
         let mut slot = self.slot();
-        let before = match slot.as_ref().map(|opening| (opening, opening.peek())) {
-            None | Some((_, Some(Err(_)))) => None,
+        let now = self.place.env.clock.monotonic();
+        let may_retry = |begun: &Begun| now.saturating_sub(begun.at) >= RETRY_AFTER;
+        let before = match slot.as_ref().map(|begun| (begun, begun.opening.peek())) {
+            None => None,
+            Some((begun, Some(Err(_)))) if may_retry(begun) => None,
             Some((_, Some(Ok(node)))) if node.is_deposed() => Some(node.clone()),
-            Some((opening, _)) => return opening.clone(),
+            Some((begun, _)) => return begun.opening.clone(),
         };
         let place = Arc::clone(&self.place);
         let opening = async move {
@@ -85,11 +97,11 @@ impl Lazy {
         };
         let opening = opening.boxed().shared();
         self.place.env.spawn.task(Box::pin(opening.clone().map(drop)));
-        *slot = Some(opening.clone());
+        *slot = Some(Begun { opening: opening.clone(), at: now });
         opening
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Opening>> {
+    fn slot(&self) -> MutexGuard<'_, Option<Begun>> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,7 +114,7 @@ impl Lazy {
 
     /// Gives everything back, if there is anything.
     pub(crate) async fn close(&self) {
-        let opened = self.slot().as_ref().and_then(|opening| opening.peek().cloned());
+        let opened = self.slot().as_ref().and_then(|begun| begun.opening.peek().cloned());
         let Some(Ok(node)) = opened else { return };
         if let Err(error) = node.close().await {
             tracing::error!(%error, "the partitions were not all written to the bucket");
@@ -164,7 +176,7 @@ fn host_name() -> String {
 #[async_trait]
 impl Partitions for Lazy {
     fn usage(&self) -> Option<Usage> {
-        let opened = self.slot().as_ref()?.peek().cloned()?;
+        let opened = self.slot().as_ref()?.opening.peek().cloned()?;
         opened.ok()?.usage()
     }
 

@@ -126,11 +126,15 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// A test that failed leaves no process behind.
+    /// A test that failed leaves no process behind, and tells what it said.
     fn drop(&mut self) {
-        if self.stderr.is_some() {
-            self.child.kill().unwrap_or(());
-            drop(self.child.wait());
+        let Some(stderr) = self.stderr.take() else { return };
+        self.child.kill().unwrap_or(());
+        drop(self.child.wait());
+        if std::thread::panicking()
+            && let Ok(said) = stderr.join()
+        {
+            println!("a process that was killed said:\n{said}");
         }
     }
 }

@@ -279,8 +279,10 @@ impl Shared {
             let why = format!("it ends with group {}, the disk with group {all}", last.last_group);
             return Err(self.stale(last.number, why));
         }
+        // The group itself may have been recycled; then the first one after it is found.
+        let is_it = |local: &GroupHead| local.number == last.last_group;
         match self.find(last.last_group).await? {
-            Some((_, local)) if local.mark != last.mark => {
+            Some((_, local)) if is_it(&local) && local.mark != last.mark => {
                 let why = format!("group {} on the disk is another one", last.last_group);
                 Err(self.stale(last.number, why))
             }

@@ -91,12 +91,21 @@ impl Client {
         Ok(answer)
     }
 
-    /// Asks until somebody answers with this status.
+    /// Asks until somebody answers with this status. What else is answered is printed, for the test's log.
     #[track_caller]
     pub(super) fn insist(&self, method: &str, below: &str, body: &[u8], status: u16) -> Answer {
+        let mut told = String::new();
         crate::process::until(&format!("{status} for {method} {below}"), || {
-            let answer = self.ask(method, below, "", body).ok()?;
-            (answer.status == status).then_some(answer)
+            let answer = self.ask(method, below, "", body);
+            if answer.as_ref().is_ok_and(|answer| answer.status == status) {
+                return answer.ok();
+            }
+            let reason = answer.map_or_else(|lost| format!("{lost:?}"), |answer| answer.reason());
+            if reason != told {
+                println!("{method} {below}: {reason}");
+                told = reason;
+            }
+            None
         })
     }
 
@@ -107,7 +116,8 @@ impl Client {
         if status != 200 {
             let mut body = String::new();
             reader.read_to_string(&mut body).ok()?;
-            assert!(matches!(status, 421 | 503 | 504), "a watch after {after}: {head}{body}");
+            let answer = Answer { status, head, body: body.into_bytes() };
+            assert!(answer.is_not_now(), "a watch after {after}: {}", answer.text());
             return None;
         }
         // A line that was cut off is none.
@@ -131,6 +141,16 @@ impl Answer {
         let said = self.json();
         let message = said["error"]["message"].as_str().unwrap_or_else(|| panic!("{said}"));
         format!("{} {}", self.status, message.replace(|char: char| char.is_ascii_digit(), ""))
+    }
+
+    /// Whether it says that nobody can answer now.
+    pub(super) fn is_not_now(&self) -> bool {
+        matches!(self.status, 421 | 503 | 504) || self.is_from_the_dark()
+    }
+
+    /// Whether the disk with the bucket is gone from below a node that still runs.
+    pub(super) fn is_from_the_dark(&self) -> bool {
+        self.status == 500 && self.text().contains("the store failed")
     }
 
     pub(super) fn text(&self) -> String {

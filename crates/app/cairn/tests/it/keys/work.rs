@@ -206,6 +206,7 @@ impl<'a> Worker<'a> {
             }
             Ok(answer) if matches!(answer.status, 412 | 421 | 503 | 507) => Outcome::Not,
             Ok(answer) if answer.status == 504 => Outcome::Unknown,
+            Ok(answer) if answer.is_from_the_dark() => Outcome::Unknown,
             Ok(answer) => panic!("{method} {below}: {}", answer.text()),
             Err(Lost::Before) => Outcome::Not,
             Err(Lost::After { .. }) => Outcome::Unknown,
@@ -323,7 +324,7 @@ impl<'a> Worker<'a> {
                 assert!(answer.text().contains("there is no key"), "{}", answer.text());
                 None
             }
-            421 | 503 | 504 => {
+            _ if answer.is_not_now() => {
                 *self.said.entry(answer.reason()).or_default() += 1;
                 return None;
             }
@@ -352,7 +353,7 @@ impl<'a> Worker<'a> {
             return false;
         };
         if answer.status != 200 {
-            assert!(matches!(answer.status, 421 | 503 | 504), "scan: {}", answer.text());
+            assert!(answer.is_not_now(), "scan: {}", answer.text());
             return false;
         }
         let ended = self.world.now();

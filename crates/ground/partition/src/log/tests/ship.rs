@@ -257,6 +257,29 @@ async fn a_log_that_was_set_back_is_refused_by_name() {
     assert!(matches!(error, Error::StaleLog { .. }), "{error}");
 }
 
+/// What was shipped last was recycled since, and what follows it was not shipped: that is no other log.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_has_recycled_what_was_shipped_is_the_same() {
+    let (env, disk) = (Env::simulated(7), SimDisk::new());
+    let bucket = Bucket::memory(&env);
+    let log = open(&disk, &env).await.unwrap();
+    start(&log, &bucket).await.unwrap();
+    let writer = log.writer(partition(1), Epoch(1), 0).unwrap();
+    let segment = "v".repeat(7000);
+    put(&writer, &segment, 1).await.unwrap();
+    writer.shipped(1).await.unwrap();
+    put(&writer, &segment, 2).await.unwrap();
+    writer.release(1);
+    put(&writer, "recycled", 3).await.unwrap();
+    assert_eq!(log.stats().segments, 1);
+    assert_eq!(shipped(&log, &bucket).await.unwrap().last().unwrap().group, 1);
+    let log = open(&disk.kill(), &env).await.unwrap();
+    start(&log, &bucket).await.unwrap();
+    log.close().await.unwrap();
+    let read = shipped(&log, &bucket).await.unwrap();
+    assert_eq!(texts(&read, partition(1), 2).await, ["3 recycled"]);
+}
+
 /// Two that run with the same log: the second to ship finds out and stops.
 #[tokio::test(start_paused = true)]
 async fn a_log_that_runs_twice_is_found() {
