@@ -26,6 +26,7 @@
 //! Bytes: see `codec.rs`; what is shipped: `object.rs`.
 
 mod codec;
+mod copy;
 mod core;
 mod disk;
 mod driver;
@@ -53,6 +54,7 @@ use cairn_env::Env;
 
 use crate::{Epoch, Error, PartitionId};
 
+pub(crate) use copy::Copy;
 pub use disk::{Disk, RealDisk, SimDisk};
 pub use replay::{Frame, Replay};
 pub use ship::{ShipOptions, Shipper};

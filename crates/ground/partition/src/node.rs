@@ -12,6 +12,7 @@ mod inherit;
 mod lease;
 mod options;
 mod records;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -29,10 +30,11 @@ use object_store::ObjectStore;
 
 pub use lease::LeaseTimes;
 pub use options::NodeOptions;
+pub use snapshot::{Snapshot, Snapshots};
 
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
-use crate::view::{BlockCache, Checked, Clock, View, sealed};
+use crate::view::{BlockCache, Clock, View, sealed};
 use crate::{AnyPartition, Durable, Epoch, Error, Name, PartitionId, Partitions, Settings, Usage};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
@@ -136,8 +138,7 @@ impl Node {
     ) -> Result<Self, Error> {
         let log = Log::open(disk, options.log.clone(), env).await?;
         let life = hex::encode(log.life().0);
-        let checked = if seal.seals() { Arc::clone(&seal) } else { Arc::new(Checked) };
-        let records = Records { bucket: bucket.clone(), seal: checked };
+        let records = Records::new(bucket.clone(), &seal);
         let (node, boot, times) = (&options.name, &options.boot, options.lease);
         let keeper = lease::Keeper::take(records.clone(), env, &life, node, boot, times).await?;
         let keeper = Arc::new(keeper);
@@ -257,6 +258,10 @@ impl Shared {
     fn view_store(&self) -> Arc<dyn ObjectStore> {
         let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.seal));
         sealed(store, seal, Arc::clone(&self.env.rng))
+    }
+
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.records.bucket.clone(), Arc::clone(&self.seal), &self.env)
     }
 
     fn place(&self, name: &Name) -> Arc<Place> {
@@ -464,21 +469,6 @@ impl Partitions for Node {
         *place = None;
         opened.let_go("it was removed").await;
         opened.writer.release(u64::MAX);
-        shared.delete_view(opened.id).await
-    }
-}
-
-impl Shared {
-    /// Deletes the objects of a view that nobody will open again.
-    async fn delete_view(&self, id: PartitionId) -> Result<(), Error> {
-        let bucket = &self.records.bucket;
-        let objects = bucket.list(&Owner::view(id));
-        let objects: Vec<_> =
-            objects.try_collect().await.map_err(|error| in_bucket("list a view", &error))?;
-        for object in objects {
-            let deleted = bucket.delete(&object.key).await;
-            deleted.map_err(|error| in_bucket("delete a view", &error))?;
-        }
-        Ok(())
+        shared.snapshots().delete_view(opened.id).await.map(drop)
     }
 }

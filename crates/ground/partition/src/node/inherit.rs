@@ -146,23 +146,15 @@ impl Inherited {
 #[async_trait]
 impl Source for Inherited {
     async fn frames(&self, after: u64, seq: Seq) -> Result<Box<dyn Frames>, Error> {
-        let mut parts = VecDeque::new();
-        let mut reached = after;
-        for owned in &self.trail {
-            let through = owned.through.unwrap_or(0);
-            if through <= reached {
-                continue;
-            }
+        let part = |owned: &Owned, reached| {
             let epoch = owned.epoch;
             let is_it = move |found: Epoch| found == epoch;
-            let frames = match self.shipped.get(&owned.life) {
+            match self.shipped.get(&owned.life) {
                 Some(shipped) => Part::Shipped(shipped.replay(self.id, reached, is_it)),
                 None => Part::Local(self.log.replay(self.id, reached, is_it)),
-            };
-            parts.push_back(Left { frames, life: owned.life.clone(), through, begun: false });
-            reached = through;
-        }
-        Ok(Box::new(Chain { parts, reached: after, seq }))
+            }
+        };
+        Ok(Box::new(Chain::of(&self.trail, (after, seq), part)))
     }
 
     fn writer(&self, after: u64) -> Result<Writer, Error> {
@@ -174,7 +166,8 @@ impl Source for Inherited {
     }
 }
 
-enum Part {
+/// Where one ownership's frames come from.
+pub(super) enum Part {
     Local(Replay),
     Shipped(ShippedReplay),
 }
@@ -192,11 +185,34 @@ struct Left {
 /// One ownership's frames after the other's, each to the last that counts, and none missing. An
 /// ownership may begin some numbers after the one before: those were of frames that the view had heard
 /// of and that were lost with their node. Its batches follow those before all the same.
-struct Chain {
+pub(super) struct Chain {
     parts: VecDeque<Left>,
     reached: u64,
     /// The last batch that the view has, or that was given.
     seq: Seq,
+}
+
+impl Chain {
+    /// The frames after `after`, whose batches follow `seq`, of ownerships of which all is known that
+    /// counts. `part` gives those of one after a frame.
+    pub(super) fn of(
+        trail: &[Owned],
+        (after, seq): (u64, Seq),
+        part: impl Fn(&Owned, u64) -> Part,
+    ) -> Self {
+        let mut parts = VecDeque::new();
+        let mut reached = after;
+        for owned in trail {
+            let through = owned.through.unwrap_or(0);
+            if through <= reached {
+                continue;
+            }
+            let frames = part(owned, reached);
+            parts.push_back(Left { frames, life: owned.life.clone(), through, begun: false });
+            reached = through;
+        }
+        Self { parts, reached: after, seq }
+    }
 }
 
 #[async_trait]

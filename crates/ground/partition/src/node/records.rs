@@ -14,6 +14,7 @@ use cairn_bucket::{Bucket, Seal, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::view::Checked;
 use crate::{Epoch, Error, Loss, Name, PartitionId, Settings};
 
 /// The format that this version writes.
@@ -21,7 +22,7 @@ const FORMAT: u32 = 1;
 /// Where owners are.
 pub(super) const OWNERS: &str = "partitions/owners";
 const LEASES: &str = "partitions/leases";
-const VIEWS: &str = "partitions/views";
+pub(super) const VIEWS: &str = "partitions/views";
 
 /// What a partition is, who owns it, and which logs hold what its view has not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +156,17 @@ pub(super) struct Read<T> {
 }
 
 impl Records {
+    pub(super) fn new(bucket: Bucket, seal: &Arc<dyn Seal>) -> Self {
+        let seal = if seal.seals() { Arc::clone(seal) } else { Arc::new(Checked) };
+        Self { bucket, seal }
+    }
+
+    /// The bytes of a record.
+    pub(super) fn encode<T: Serialize>(&self, key: &str, record: &T) -> Bytes {
+        let plain = serde_json::to_vec(record).expect("records are plain data");
+        Bytes::from(self.seal.seal(key, &plain))
+    }
+
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
         key: &str,
@@ -184,8 +196,7 @@ impl Records {
         before: Option<&Version>,
         record: &T,
     ) -> Result<Option<Version>, Error> {
-        let plain = serde_json::to_vec(record).expect("records are plain data");
-        let bytes = Bytes::from(self.seal.seal(key, &plain));
+        let bytes = self.encode(key, record);
         let written = match before {
             Some(before) => self.bucket.replace(key, bytes, before).await,
             None => self.bucket.create(key, bytes).await,

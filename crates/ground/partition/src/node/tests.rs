@@ -1,4 +1,5 @@
 mod damage;
+mod snapshot;
 
 use std::time::Duration;
 

@@ -11,13 +11,13 @@ const FLIPS: usize = 23;
 
 /// All that a partition shows.
 #[derive(Debug, PartialEq)]
-struct Shown {
+pub(super) struct Shown {
     present: Vec<crate::Entry>,
     past: Vec<crate::Entry>,
     changes: Vec<Change>,
 }
 
-async fn show(partition: &AnyPartition) -> Result<Shown, Error> {
+pub(super) async fn show(partition: &AnyPartition) -> Result<Shown, Error> {
     let all = Scan::of(crate::KeyRange::all());
     let present = partition.scan(&all).await?.entries;
     let past = partition.scan(&Scan { at: At::Seq(Seq(90)), ..all }).await?.entries;
@@ -37,7 +37,7 @@ struct Left {
     shows: Shown,
 }
 
-async fn node_on(
+pub(super) async fn node_on(
     bucket: &Bucket,
     seal: &Arc<dyn Seal>,
     name: &str,

@@ -1,0 +1,336 @@
+//! Points in time of partitions that last: what their views had, pinned by a checkpoint, and a copy of
+//! what the logs had beyond that. They are taken beside the owners, who need not know.
+//!
+//! SNAPSHOT-1 A snapshot is one state of its partition: a checkpoint of the view, and every frame after
+//! it up to the last that was shipped when the logs were read. That the partition's record was the same
+//! before and after tells that no ownership came between. So what was acknowledged at level `bucket`
+//! before is in it, and what was at level `log` when its log was shipped since.
+//!
+//! SNAPSHOT-2 What a checkpoint reaches stays until the checkpoint is released, also when the partition
+//! is removed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use cairn_bucket::{Bucket, Seal};
+use cairn_env::Env;
+use futures::TryStreamExt as _;
+use slatedb::PathResolver;
+use slatedb::admin::Admin;
+use slatedb::config::CheckpointOptions;
+use slatedb::manifest::VersionedManifest;
+
+use super::inherit::{Chain, Part};
+use super::records::{OWNERS, Owned, Owner, Read, Records, State, VIEWS, in_bucket};
+use crate::log::{Copy, LifeId, Shipped};
+use crate::view::wal::Frames as _;
+use crate::view::{Clock, failed, sealed};
+use crate::{Epoch, Error, Name, PartitionId, Seq};
+
+/// How often a snapshot is begun anew because the partition changed hands or let go of its log.
+const TRIES_MAX: usize = 8;
+
+/// Takes snapshots of a bucket's partitions, and gives them free.
+pub struct Snapshots {
+    records: Records,
+    seal: Arc<dyn Seal>,
+    env: Env,
+    /// Shipped logs, as of when they were read first.
+    logs: Mutex<BTreeMap<String, Arc<Shipped>>>,
+}
+
+/// One partition at one point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What the partition was called.
+    pub name: String,
+    /// Its id, in hexadecimal.
+    pub id: String,
+    /// Objects that never change: the view's, which the partition shares, and the copy of its log's.
+    /// Where they are copied under the same keys, with `record`, the partition is again, owned by nobody.
+    pub objects: Vec<String>,
+    /// Those of `objects` that are nobody else's.
+    pub copied: Vec<String>,
+    /// The key and the bytes of the partition's record.
+    pub record: (String, Bytes),
+}
+
+/// A view, pinned.
+struct Point {
+    manifest: VersionedManifest,
+    objects: Vec<String>,
+}
+
+impl Snapshots {
+    /// Of the partitions in `bucket`, which are sealed with `seal`.
+    #[must_use]
+    pub fn new(bucket: Bucket, seal: Arc<dyn Seal>, env: &Env) -> Self {
+        let records = Records::new(bucket, &seal);
+        Self { records, seal, env: env.clone(), logs: Mutex::default() }
+    }
+
+    /// The names of all partitions that there are or were.
+    ///
+    /// # Errors
+    /// Of the bucket.
+    pub async fn names(&self) -> Result<Vec<Name>, Error> {
+        let keys = self.list(OWNERS).await?;
+        let names = keys.iter().filter_map(|key| key.strip_prefix(OWNERS)?.strip_prefix('/'));
+        Ok(names.filter_map(|name| Name::new(name).ok()).collect())
+    }
+
+    /// Takes a snapshot of a partition under a label; `None` when there is no such partition.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for a view or a log that is damaged; [`Error::Busy`] when the partition
+    /// changed hands again and again; [`Error::Storage`]. Then nothing is left but perhaps the
+    /// checkpoint, which [`Snapshots::release`] finds by its label.
+    pub async fn take(&self, name: &Name, label: &str) -> Result<Option<Snapshot>, Error> {
+        let mut why = Error::Busy { why: format!("{name} is changing hands: try again") };
+        for _ in 0..TRIES_MAX {
+            let Some(before) = self.owner(name).await? else { return Ok(None) };
+            let id = before.record.id()?;
+            let point = self.point(id, label).await?;
+            match self.tail(&before.record, point.as_ref()).await {
+                Ok((trail, copied)) => {
+                    let now = self.owner(name).await?.map(|now| now.version);
+                    if now.as_ref() == Some(&before.version) {
+                        let of = (name, id, before.record);
+                        return Ok(Some(self.snapshot(of, point, trail, copied)));
+                    }
+                    self.delete(&copied).await?;
+                }
+                // The owner has written its view, and let go of what of the log was being read.
+                Err(error @ Error::Corrupt { .. }) => why = error,
+                Err(error) => return Err(error),
+            }
+            self.forget_logs();
+            self.release(id, label).await?;
+        }
+        Err(why)
+    }
+
+    fn snapshot(
+        &self,
+        (name, id, mut record): (&Name, PartitionId, Owner),
+        point: Option<Point>,
+        trail: Vec<Owned>,
+        copied: Vec<String>,
+    ) -> Snapshot {
+        record.state = State::Closed;
+        record.trail = trail;
+        let key = Owner::key(name);
+        let record = (key.clone(), self.records.encode(&key, &record));
+        let mut objects = point.map_or_else(Vec::new, |point| point.objects);
+        objects.extend(copied.iter().cloned());
+        Snapshot { name: name.to_string(), id: hex::encode(id.0), objects, copied, record }
+    }
+
+    /// Releases what `label` pins of a partition's view.
+    ///
+    /// # Errors
+    /// Of the bucket and the view.
+    pub async fn release(&self, id: PartitionId, label: &str) -> Result<(), Error> {
+        let admin = self.admin(id);
+        if manifest(&admin, None).await?.is_none() {
+            return Ok(());
+        }
+        let what = "release a checkpoint";
+        let found = admin.list_checkpoints(Some(label)).await;
+        for checkpoint in found.map_err(|error| failed(what, &error))? {
+            let deleted = admin.delete_checkpoint(checkpoint.id).await;
+            deleted.map_err(|error| failed(what, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The ids of all views, also of partitions that were removed.
+    ///
+    /// # Errors
+    /// Of the bucket.
+    pub async fn views(&self) -> Result<Vec<PartitionId>, Error> {
+        let mut ids = Vec::new();
+        for key in self.list(VIEWS).await? {
+            let mut id = [0; 16];
+            let below = key.strip_prefix(VIEWS).and_then(|rest| rest.strip_prefix('/'));
+            let text = below.and_then(|below| below.split('/').next());
+            if text.is_some_and(|text| hex::decode_to_slice(text, &mut id).is_ok()) {
+                ids.push(PartitionId(id));
+            }
+        }
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// Deletes the objects of a view that nobody will open again, unless a checkpoint pins it
+    /// (SNAPSHOT-2). Whether it did.
+    pub(super) async fn delete_view(&self, id: PartitionId) -> Result<bool, Error> {
+        let pinned = manifest(&self.admin(id), None).await?;
+        if pinned.is_some_and(|manifest| !manifest.checkpoints().is_empty()) {
+            return Ok(false);
+        }
+        self.delete(&self.list(&Owner::view(id)).await?).await?;
+        Ok(true)
+    }
+
+    /// Releases all that pins a view: for a copy, of which nobody knows checkpoints.
+    ///
+    /// # Errors
+    /// Of the bucket and the view.
+    pub async fn settle(&self, id: PartitionId) -> Result<(), Error> {
+        let admin = self.admin(id);
+        let Some(manifest) = manifest(&admin, None).await? else { return Ok(()) };
+        for checkpoint in manifest.checkpoints() {
+            let deleted = admin.delete_checkpoint(checkpoint.id).await;
+            deleted.map_err(|error| failed("release a checkpoint", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes views that no partition has and nothing pins. Returns how many there were.
+    ///
+    /// # Errors
+    /// Of the bucket and the views.
+    pub async fn sweep(&self) -> Result<u64, Error> {
+        // A partition has its record before it has a view, and loses it first.
+        let mut views = self.views().await?;
+        for name in self.names().await? {
+            if let Some(owner) = self.owner(&name).await? {
+                let id = owner.record.id()?;
+                views.retain(|view| *view != id);
+            }
+        }
+        let mut swept = 0;
+        for id in views {
+            swept += u64::from(self.delete_view(id).await?);
+        }
+        Ok(swept)
+    }
+
+    async fn owner(&self, name: &Name) -> Result<Option<Read<Owner>>, Error> {
+        let found = self.records.read::<Owner>(&Owner::key(name)).await?;
+        Ok(found.filter(|found| found.record.state != State::Removed))
+    }
+
+    fn admin(&self, id: PartitionId) -> Admin {
+        let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.seal));
+        let store = sealed(store, seal, Arc::clone(&self.env.rng));
+        Admin::builder(Owner::view(id), store)
+            .with_system_clock(Arc::new(Clock::new(&self.env)))
+            .with_seed(self.env.rng.next_u64())
+            .build()
+    }
+
+    /// Pins the view as it is; `None` when there is none yet.
+    async fn point(&self, id: PartitionId, label: &str) -> Result<Option<Point>, Error> {
+        let admin = self.admin(id);
+        if !manifest(&admin, None).await?.is_some_and(|manifest| manifest.initialized()) {
+            return Ok(None);
+        }
+        let options = CheckpointOptions { name: Some(label.to_owned()), ..Default::default() };
+        let made = admin.create_detached_checkpoint(&options).await;
+        let made = made.map_err(|error| failed("pin the view", &error))?;
+        let Some(manifest) = manifest(&admin, Some(made.manifest_id)).await? else {
+            let (what, why) =
+                (Owner::view(id), String::from("the manifest of a checkpoint is missing"));
+            return Err(Error::Corrupt { what, offset: 0, why });
+        };
+        let root = Owner::view(id);
+        let paths = PathResolver::new(root.as_str(), &manifest);
+        let mut objects: Vec<String> = manifest
+            .all_sst_views()
+            .map(|table| paths.sst_path(&table.sst.id).to_string())
+            .collect();
+        objects.push(format!("{root}/manifest/{:020}.manifest", made.manifest_id));
+        objects.sort();
+        objects.dedup();
+        Ok(Some(Point { manifest, objects }))
+    }
+
+    /// Copies what the logs have after a point. Returns the trail that leads to the copy, and its keys.
+    async fn tail(
+        &self,
+        owner: &Owner,
+        point: Option<&Point>,
+    ) -> Result<(Vec<Owned>, Vec<String>), Error> {
+        let id = owner.id()?;
+        let after = point.map_or(0, |point| point.manifest.replay_after_wal_id());
+        let seq = Seq(point.map_or(0, |point| point.manifest.last_l0_seq()));
+        let (mut trail, mut logs, mut reached) = (Vec::new(), BTreeMap::new(), 0);
+        for owned in &owner.trail {
+            let shipped = self.shipped(&owned.life).await?;
+            let last = shipped.last_id(id, owned.epoch).unwrap_or(reached).max(reached);
+            reached = owned.through.map_or(last, |through| through.min(last).max(reached));
+            trail.push(Owned { through: Some(reached), ..owned.clone() });
+            logs.insert(owned.life.clone(), shipped);
+        }
+        let part = |owned: &Owned, reached| {
+            let epoch = owned.epoch;
+            Part::Shipped(logs[&owned.life].replay(id, reached, move |found: Epoch| found == epoch))
+        };
+        let mut frames = Chain::of(&trail, (after, seq), part);
+        let mut life = LifeId([0; 16]);
+        self.env.rng.fill(&mut life.0);
+        let place = (self.records.bucket.clone(), Arc::clone(&self.seal));
+        let mut copy = Copy::new(place, life, id, self.env.clock.wall_ns());
+        while let Some(frame) = frames.next().await? {
+            copy.push(frame).await?;
+        }
+        let copied = copy.finish().await?;
+        if copied.is_empty() {
+            trail.clear();
+        }
+        for owned in &mut trail {
+            owned.life = hex::encode(life.0);
+        }
+        Ok((trail, copied))
+    }
+
+    async fn shipped(&self, life: &str) -> Result<Arc<Shipped>, Error> {
+        if let Some(known) = self.logs().get(life) {
+            return Ok(Arc::clone(known));
+        }
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(life, &mut bytes).map_err(|_| Error::Corrupt {
+            what: String::from(OWNERS),
+            offset: 0,
+            why: format!("{life:?} is no life of a log"),
+        })?;
+        let (bucket, seal) = (self.records.bucket.clone(), Arc::clone(&self.seal));
+        let opened = Arc::new(Shipped::open(bucket, seal, LifeId(bytes)).await?);
+        self.logs().insert(life.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn logs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Shipped>>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_logs(&self) {
+        self.logs().clear();
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let heads = self.records.bucket.list(prefix).map_ok(|head| head.key);
+        let mut keys: Vec<String> = heads.try_collect().await.map_err(storage)?;
+        keys.sort();
+        Ok(keys)
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), Error> {
+        for key in keys {
+            self.records.bucket.delete(key).await.map_err(storage)?;
+        }
+        Ok(())
+    }
+}
+
+async fn manifest(admin: &Admin, id: Option<u64>) -> Result<Option<VersionedManifest>, Error> {
+    admin.read_manifest(id).await.map_err(|error| failed("look at a view", &error))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn storage(error: cairn_bucket::Error) -> Error {
+    in_bucket("use the partitions in the bucket", &error)
+}
