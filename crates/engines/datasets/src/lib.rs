@@ -23,6 +23,7 @@
 //!   each time.
 //! - DATASETS-7 An edit is published in place of the very version that its changes were put into: of
 //!   edits at once no file is lost.
+//! - DATASETS-8 Every version that a pin names stays whole until the pin is taken away.
 
 #![forbid(unsafe_code)]
 
@@ -39,6 +40,7 @@ mod model;
 mod owned;
 mod page_file;
 mod pages;
+mod pins;
 mod projects;
 mod proof;
 mod pull;
@@ -70,6 +72,7 @@ pub use maintain::{Collected, Verified};
 pub use meter::{Counter, Meter};
 pub use model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
 pub use pages::{Browser, Entries};
+pub use pins::Pinned;
 pub use proof::Proof;
 pub use pull::{PullOptions, Pulled, pull, pull_switch};
 pub use push::{

@@ -30,6 +30,8 @@ use crate::error::Error;
 use crate::follow::Watches;
 use crate::model::{Dataset, Rules, Tag, Target, Version};
 
+/// Where refs are.
+pub(crate) const REFS: &str = "refs";
 /// The most superseded versions that a tag keeps, whatever the rules say.
 pub const HISTORY_MAX: usize = 256;
 /// The most publishers of one tag at a time.
@@ -121,7 +123,7 @@ fn settings_key(dataset: &Dataset) -> String {
 }
 
 /// The target that a ref's key names.
-fn target_of(key: &str) -> Option<Target> {
+pub(crate) fn target_of(key: &str) -> Option<Target> {
     let mut parts = key.strip_prefix("refs/")?.split('/');
     let project = ProjectName::from_str(parts.next()?).ok()?;
     let name = DatasetName::from_str(parts.next()?).ok()?;

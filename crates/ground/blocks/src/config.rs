@@ -16,6 +16,8 @@ use crate::seal::{Cipher, Master};
 
 /// The object's key.
 pub const CONFIG_KEY: &str = "cairn.json";
+/// Says that a backup is being copied into the bucket: it becomes a Cairn bucket when it is whole.
+pub const UNFINISHED_KEY: &str = "restoring";
 const VERSION: u32 = 1;
 const KEY_FILE_BYTES_MIN: usize = 32;
 const CONFIG_BYTES_MAX: usize = 64 * 1024;

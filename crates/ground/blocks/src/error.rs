@@ -13,6 +13,15 @@ pub enum Error {
         /// The bucket.
         url: String,
     },
+    /// A backup was being copied into the bucket.
+    #[error(
+        "a backup is being copied into {url}, or that was cut off: `cairn backup restore` with the same \
+         backup goes on"
+    )]
+    Unfinished {
+        /// The bucket.
+        url: String,
+    },
     /// `init` on a bucket that has a `cairn.json`.
     #[error("{url} is a Cairn bucket already")]
     AlreadyInitialised {
@@ -124,7 +133,7 @@ impl Error {
         match self {
             Self::Bucket(error) => error.kind(),
             Self::NotInitialised { .. } => ErrorKind::NotFound,
-            Self::AlreadyInitialised { .. } => ErrorKind::Conflict,
+            Self::AlreadyInitialised { .. } | Self::Unfinished { .. } => ErrorKind::Conflict,
             Self::LaterVersion { .. }
             | Self::BadFrame { .. }
             | Self::EmptyPassphrase

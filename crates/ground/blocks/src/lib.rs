@@ -30,6 +30,7 @@ pub mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+mod inventory;
 pub mod pack;
 mod read;
 mod reframe;
@@ -47,6 +48,7 @@ pub use envelope::{ENVELOPE_BYTES_MAX, EnvelopeKind, Sealer};
 pub use error::Error;
 pub use frame::{ChunkLen, Frame, OpenFrame};
 pub use index::Want;
+pub use inventory::Inventory;
 pub use run::{IndexEntry, RUN_ENTRIES_MAX};
 pub use session::{CLAIM_IDS_MAX, Session, SessionId, SessionStats, Standing};
 pub use store::{Blocks, Options, Usage};

@@ -112,14 +112,19 @@ impl Blocks {
     /// Makes an empty bucket a Cairn bucket, encrypted when there is a secret, and opens it.
     ///
     /// # Errors
-    /// [`Error::AlreadyInitialised`]; [`Error::Bucket`], also when the bucket has no conditional
-    /// puts.
+    /// [`Error::AlreadyInitialised`]; [`Error::Unfinished`]; [`Error::Bucket`], also when the bucket has
+    /// no conditional puts.
     pub async fn init(
         bucket: Bucket,
         secret: Option<&Secret>,
         options: Options,
         env: &Env,
     ) -> Result<Self, Error> {
+        match bucket.head(config::UNFINISHED_KEY).await {
+            Ok(_) => return Err(Error::Unfinished { url: bucket.url().to_owned() }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
         let config = config::create(&bucket, secret, env).await?;
         Self::with_config(bucket, config, secret, options, env).await
     }

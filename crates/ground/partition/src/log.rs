@@ -56,6 +56,7 @@ use crate::{Epoch, Error, PartitionId};
 
 pub(crate) use copy::Copy;
 pub use disk::{Disk, RealDisk, SimDisk};
+pub(crate) use object::prefix;
 pub use replay::{Frame, Replay};
 pub use ship::{ShipOptions, Shipper};
 pub use shipped::{Shipped, ShippedEnd, ShippedReplay};

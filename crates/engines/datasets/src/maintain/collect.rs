@@ -13,6 +13,7 @@ use super::WAVE;
 use crate::error::Error;
 use crate::local::Datasets;
 use crate::model::{Dataset, Rules, Target, Version};
+use crate::pins::Pin;
 use crate::refs::RefState;
 
 /// How often a collection starts again because another one ran beside it.
@@ -107,8 +108,23 @@ impl Datasets {
                 self.mark(&mut collection, &key, pending.version.root, Reached::Announced).await?;
             }
         }
+        for pin in self.pins().await? {
+            self.mark_pin(&mut collection, &pin).await?;
+        }
         collected.blocks = collection.finish().await?;
         Ok(collected)
+    }
+
+    /// Marks all that a pin keeps (DATASETS-8).
+    pub(crate) async fn mark_pin(
+        &self,
+        collection: &mut Collection,
+        pin: &Pin,
+    ) -> Result<(), Error> {
+        for (project, root) in &pin.roots {
+            self.mark(collection, &self.key(project), *root, Reached::Published).await?;
+        }
+        Ok(())
     }
 
     /// Marks all that a root reaches. What was marked before is not walked again, so whatever this

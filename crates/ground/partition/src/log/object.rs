@@ -74,7 +74,7 @@ pub(super) fn key(life: LifeId, number: u64) -> String {
 }
 
 /// Where the objects of a life are.
-pub(super) fn prefix(life: LifeId) -> String {
+pub(crate) fn prefix(life: LifeId) -> String {
     format!("log/{}", hex::encode(life.0))
 }
 

@@ -50,8 +50,6 @@ pub struct Snapshot {
     /// Objects that never change: the view's, which the partition shares, and the copy of its log's.
     /// Where they are copied under the same keys, with `record`, the partition is again, owned by nobody.
     pub objects: Vec<String>,
-    /// Those of `objects` that are nobody else's.
-    pub copied: Vec<String>,
     /// The key and the bytes of the partition's record.
     pub record: (String, Bytes),
 }
@@ -84,22 +82,21 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`Error::Corrupt`] for a view or a log that is damaged; [`Error::Busy`] when the partition
-    /// changed hands again and again; [`Error::Storage`]. Then nothing is left but perhaps the
-    /// checkpoint, which [`Snapshots::release`] finds by its label.
+    /// changed hands again and again; [`Error::Storage`]. What is left then [`Snapshots::release`] finds
+    /// by its label.
     pub async fn take(&self, name: &Name, label: &str) -> Result<Option<Snapshot>, Error> {
         let mut why = Error::Busy { why: format!("{name} is changing hands: try again") };
         for _ in 0..TRIES_MAX {
             let Some(before) = self.owner(name).await? else { return Ok(None) };
             let id = before.record.id()?;
             let point = self.point(id, label).await?;
-            match self.tail(&before.record, point.as_ref()).await {
+            match self.tail(&before.record, point.as_ref(), life_of(id, label)).await {
                 Ok((trail, copied)) => {
                     let now = self.owner(name).await?.map(|now| now.version);
                     if now.as_ref() == Some(&before.version) {
                         let of = (name, id, before.record);
                         return Ok(Some(self.snapshot(of, point, trail, copied)));
                     }
-                    self.delete(&copied).await?;
                 }
                 // The owner has written its view, and let go of what of the log was being read.
                 Err(error @ Error::Corrupt { .. }) => why = error,
@@ -123,15 +120,16 @@ impl Snapshots {
         let key = Owner::key(name);
         let record = (key.clone(), self.records.encode(&key, &record));
         let mut objects = point.map_or_else(Vec::new, |point| point.objects);
-        objects.extend(copied.iter().cloned());
-        Snapshot { name: name.to_string(), id: hex::encode(id.0), objects, copied, record }
+        objects.extend(copied);
+        Snapshot { name: name.to_string(), id: hex::encode(id.0), objects, record }
     }
 
-    /// Releases what `label` pins of a partition's view.
+    /// Releases what `label` pins of a partition's view, and deletes its copy of the log.
     ///
     /// # Errors
     /// Of the bucket and the view.
     pub async fn release(&self, id: PartitionId, label: &str) -> Result<(), Error> {
+        self.delete(&self.list(&crate::log::prefix(life_of(id, label))).await?).await?;
         let admin = self.admin(id);
         if manifest(&admin, None).await?.is_none() {
             return Ok(());
@@ -143,6 +141,22 @@ impl Snapshots {
             deleted.map_err(|error| failed(what, &error))?;
         }
         Ok(())
+    }
+
+    /// The ids of all partitions that there are, and of all that have a view yet.
+    ///
+    /// # Errors
+    /// Of the bucket.
+    pub async fn ids(&self) -> Result<Vec<PartitionId>, Error> {
+        let mut ids = self.views().await?;
+        for name in self.names().await? {
+            if let Some(owner) = self.owner(&name).await? {
+                ids.push(owner.record.id()?);
+            }
+        }
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
     }
 
     /// The ids of all views, also of partitions that were removed.
@@ -253,6 +267,7 @@ impl Snapshots {
         &self,
         owner: &Owner,
         point: Option<&Point>,
+        life: LifeId,
     ) -> Result<(Vec<Owned>, Vec<String>), Error> {
         let id = owner.id()?;
         let after = point.map_or(0, |point| point.manifest.replay_after_wal_id());
@@ -270,8 +285,6 @@ impl Snapshots {
             Part::Shipped(logs[&owned.life].replay(id, reached, move |found: Epoch| found == epoch))
         };
         let mut frames = Chain::of(&trail, (after, seq), part);
-        let mut life = LifeId([0; 16]);
-        self.env.rng.fill(&mut life.0);
         let place = (self.records.bucket.clone(), Arc::clone(&self.seal));
         let mut copy = Copy::new(place, life, id, self.env.clock.wall_ns());
         while let Some(frame) = frames.next().await? {
@@ -324,6 +337,16 @@ impl Snapshots {
         }
         Ok(())
     }
+}
+
+/// The log that a label's copy of a partition's frames is.
+fn life_of(id: PartitionId, label: &str) -> LifeId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&id.0);
+    hasher.update(label.as_bytes());
+    let mut life = LifeId([0; 16]);
+    hasher.finalize_xof().fill(&mut life.0);
+    life
 }
 
 async fn manifest(admin: &Admin, id: Option<u64>) -> Result<Option<VersionedManifest>, Error> {
