@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 pub(crate) use self::access::{AccessCommand, Grant, Token};
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
+pub(crate) use self::backup::{Backup, Chosen};
 pub(crate) use self::edit::Put;
 pub(crate) use self::hook::Hook;
 pub(crate) use self::kv::{Kv, KvDel, KvGet, KvPut, KvScan, KvSettings, Level};
@@ -18,6 +19,7 @@ use crate::exit::Usage;
 
 mod access;
 mod audit;
+mod backup;
 mod edit;
 mod hook;
 mod kv;
@@ -160,6 +162,9 @@ pub(crate) enum Command {
     /// Keys and values: read, change and watch them
     #[command(subcommand)]
     Kv(Kv),
+    /// Points in time of the whole cluster: make, list, verify and restore them
+    #[command(subcommand)]
+    Backup(Backup),
     /// Read every byte back and check it
     Verify(Verify),
     /// Apply the retention rules and remove what nothing refers to any more

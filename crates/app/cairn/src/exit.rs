@@ -51,6 +51,9 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         if let Some(error) = cause.downcast_ref::<cairn_databases::Error>() {
             return error.kind();
         }
+        if let Some(error) = cause.downcast_ref::<cairn_backup::Error>() {
+            return error.kind();
+        }
         if let Some(error) = cause.downcast_ref::<cairn_blocks::Error>() {
             return error.kind();
         }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the application wires the real runtime")]
 
+mod examine;
 mod partitions;
 mod seal;
 mod tls;
@@ -28,6 +29,7 @@ use cairn_oidc::Oidc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use crate::examine::{Examined, backups, examine};
 use crate::partitions::Lazy;
 pub use crate::partitions::LogPlace;
 pub use crate::tls::Tls;
@@ -71,6 +73,12 @@ pub enum Error {
     /// Who may do what.
     #[error(transparent)]
     Access(#[from] cairn_access::Error),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] cairn_audit::Error),
+    /// Partitions.
+    #[error(transparent)]
+    Partition(#[from] cairn_partition::Error),
     /// Certificates.
     #[error(transparent)]
     Mesh(#[from] cairn_mesh::Error),
@@ -104,6 +112,8 @@ impl Error {
             Self::Bucket(error) => error.kind(),
             Self::Datasets(error) => error.kind(),
             Self::Access(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+            Self::Partition(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
             Self::Oidc { .. } => ErrorKind::Internal,
             Self::Door(error) => error.kind(),

@@ -110,9 +110,11 @@ impl<'a> Copier<'a> {
     }
 }
 
-/// What an object is below, without its name.
+/// What is listed to learn how large an object is.
 fn folder(key: &str) -> Option<&str> {
-    key.rsplit_once('/').map(|(folder, _)| folder)
+    let (first, _) = key.split_once('/')?;
+    // Packs and segments of the audit log are in many small folders, and all of them are wanted.
+    if matches!(first, "packs" | "audit") { Some(first) } else { Some(key.rsplit_once('/')?.0) }
 }
 
 pub(crate) async fn sizes(bucket: &Bucket, prefix: &str) -> Result<BTreeMap<String, u64>, Error> {

@@ -1,5 +1,6 @@
 mod access;
 mod audit;
+mod backup;
 mod browse;
 pub(crate) mod cache;
 mod config;
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Tag(args) => versions::tag(&context, &args).await?,
         Command::Rm(args) => versions::rm(&context, &args).await?,
         Command::Retain(args) => versions::retain(&context, &args).await?,
+        Command::Backup(args) => return Box::pin(backup::backup(&context, &args)).await,
         Command::Verify(args) => return maintain::verify(&context, &args).await,
         Command::Gc(args) => maintain::gc(&context, &args).await?,
         Command::Token(args) => access::token(&context, &args).await?,
