@@ -23,7 +23,7 @@
 //!   each time.
 //! - DATASETS-7 An edit is published in place of the very version that its changes were put into: of
 //!   edits at once no file is lost.
-//! - DATASETS-8 Every version that a pin names stays whole until the pin is taken away.
+//! - DATASETS-8 All that a hold names stays whole until the hold is taken away.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ mod content;
 mod edits;
 mod error;
 mod follow;
+mod hold;
 mod hooks;
 mod local;
 mod maintain;
@@ -40,7 +41,6 @@ mod model;
 mod owned;
 mod page_file;
 mod pages;
-mod pins;
 mod projects;
 mod proof;
 mod pull;
@@ -63,6 +63,7 @@ pub use edits::{
 };
 pub use error::Error;
 pub use follow::{Follow, LOOK_EVERY, REMOVED, state_id};
+pub use hold::Held;
 pub use hooks::{
     Courier, HOOK_TAGS_BYTES_MAX, HOOK_URL_BYTES_MAX, HOOKS_MAX, HOOKS_PER_DATASET_MAX, Hook,
     HookRunner, Parcel,
@@ -72,7 +73,6 @@ pub use maintain::{Collected, Verified};
 pub use meter::{Counter, Meter};
 pub use model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
 pub use pages::{Browser, Entries};
-pub use pins::Pinned;
 pub use proof::Proof;
 pub use pull::{PullOptions, Pulled, pull, pull_switch};
 pub use push::{

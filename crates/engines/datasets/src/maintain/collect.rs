@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::WAVE;
 use crate::error::Error;
+use crate::hold::Hold;
 use crate::local::Datasets;
 use crate::model::{Dataset, Rules, Target, Version};
-use crate::pins::Pin;
 use crate::refs::RefState;
 
 /// How often a collection starts again because another one ran beside it.
@@ -108,20 +108,20 @@ impl Datasets {
                 self.mark(&mut collection, &key, pending.version.root, Reached::Announced).await?;
             }
         }
-        for pin in self.pins().await? {
-            self.mark_pin(&mut collection, &pin).await?;
+        for hold in self.holds().await? {
+            self.mark_held(&mut collection, &hold).await?;
         }
         collected.blocks = collection.finish().await?;
         Ok(collected)
     }
 
-    /// Marks all that a pin keeps (DATASETS-8).
-    pub(crate) async fn mark_pin(
+    /// Marks all that a hold names (DATASETS-8).
+    pub(crate) async fn mark_held(
         &self,
         collection: &mut Collection,
-        pin: &Pin,
+        hold: &Hold,
     ) -> Result<(), Error> {
-        for (project, root) in &pin.roots {
+        for (project, root) in &hold.roots {
             self.mark(collection, &self.key(project), *root, Reached::Published).await?;
         }
         Ok(())
