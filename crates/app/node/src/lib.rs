@@ -176,7 +176,11 @@ impl Node {
             Lazy::start(bucket, seal, place, address.unwrap_or_default(), env)
         });
         let (stop, stopped) = watch::channel(false);
-        let kv = partitions.as_ref().map(|partitions| Kv::new(Arc::clone(partitions) as _, env));
+        let kv =
+            partitions.as_ref().map(|partitions| Kv::new(Arc::clone(partitions) as _, &datasets));
+        if let Some(kv) = kv.clone() {
+            tokio::spawn(keep_swept(kv, stopped.clone()));
+        }
         let door = doors(&datasets, kv, &access, &stopped, &options.door)?;
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
@@ -308,6 +312,13 @@ async fn keep_fresh(server: cairn_mesh::tls::ServerTls, mut stopped: watch::Rece
     tokio::select! {
         _ = stopped.changed() => {}
         () = server.keep_fresh() => {}
+    }
+}
+
+async fn keep_swept(kv: Kv, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = kv.keep_swept() => {}
     }
 }
 

@@ -86,6 +86,10 @@ impl KvApi for Api {
             Some(get_request::At::AtMs(time_ms)) => messages::state(None, Some(time_ms)),
         };
         let found = self.kv()?.get(&named, &asked.key, at).await.map_err(Error::from)?;
+        if let Some(size) = found.as_ref().and_then(cairn_kv::large_size) {
+            let large = cairn_kv::Error::Large { namespace: named, key: asked.key.to_vec(), size };
+            return Err(Error::from(large).into());
+        }
         Ok(Response::new(GetResponse { entry: found.map(messages::entry) }))
     }
 

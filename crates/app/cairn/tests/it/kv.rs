@@ -33,7 +33,7 @@ impl Door {
             let (access, first) =
                 Access::bootstrap(bucket, env.clone(), Arc::new(Plain)).await.unwrap();
             let uploads = Uploads::new(datasets.clone());
-            let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
+            let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
             let door = DoorBuilder::new(datasets, uploads, access).kv(kv).build().unwrap();
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());

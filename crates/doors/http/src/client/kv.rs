@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cairn_base::{ErrorKind, ProjectName};
 use cairn_datasets::Error as NodeError;
 use cairn_kv::{
     At, Changes, Commit, Committed, Condition, Cursor, Durable, Entry, Error, Imported, Info,
     KeyRange, LINE_BYTES_MAX, Lines, Namespace, Only, Op, Page, Pieces, Put, Scan, Seq,
-    SettingsChange, Store, Touched, Watch, decode,
+    SettingsChange, Store, Touched, Value, Watch, decode, large_reference, large_size,
 };
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
@@ -79,7 +79,48 @@ fn add_at(query: &mut String, at: At) {
     }
 }
 
+/// The query and the headers of a put.
+fn terms(put: &Put) -> (String, Vec<(&'static str, String)>) {
+    let mut query = String::new();
+    if let Some(ttl) = put.ttl {
+        add(&mut query, "ttl", &format!("{}ms", ttl.as_millis()));
+    }
+    if let Some(durable) = put.durable {
+        add(&mut query, "durable", if durable == Durable::Log { "log" } else { "bucket" });
+    }
+    let headers = match put.only {
+        Only::Always => vec![],
+        Only::Absent => vec![("if-none-match", "*".to_owned())],
+        Only::Seq(seq) => vec![("if-match", format!("\"{seq}\""))],
+    };
+    (query, headers)
+}
+
+/// An entry whose value is not large.
+fn small(of: &Namespace, entry: Entry) -> Result<Entry, Error> {
+    match large_size(&entry) {
+        None => Ok(entry),
+        Some(size) => Err(Error::Large { namespace: of.clone(), key: entry.key.to_vec(), size }),
+    }
+}
+
 impl Node {
+    /// The entry of a key without its value, and the answer that has it.
+    async fn opened(&self, key: &[u8], path: &str, at: At) -> Result<(Entry, Response), Error> {
+        let mut query = String::new();
+        add_at(&mut query, at);
+        let (headers, body, again) = (&[][..], None, Again::Yes);
+        let asked = Asked { method: Method::GET, path, query: &query, headers, body, again };
+        let response = self.ask(&asked).await.map_err(told)?;
+        let seq = number(&response, header::ETAG.as_str());
+        let seq = Seq(seq.ok_or_else(|| told(strange("a value has no ETag")))?);
+        let expires_ms = number(&response, "x-cairn-expires-ms");
+        let size = number(&response, header::CONTENT_LENGTH.as_str());
+        let large = size.filter(|size| *size > KV_VALUE_BYTES_MAX as u64);
+        let (reference, key) = (large.map(large_reference), Bytes::copy_from_slice(key));
+        Ok((Entry { key, value: Bytes::new(), reference, seq, expires_ms }, response))
+    }
+
     async fn kv_get<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<T, Error> {
         let (headers, body, again) = (&[][..], None, Again::Yes);
         let asked = Asked { method: Method::GET, path, query, headers, body, again };
@@ -178,22 +219,58 @@ impl Store for Node {
             let scan = Scan { at, limit: 1, ..Scan::of(KeyRange::one(key)) };
             let found = self.scan(of, &scan).await?.entries.pop();
             let none = || Error::NoKey { namespace: of.clone(), key: key.to_vec() };
-            return found.ok_or_else(none);
+            return found.ok_or_else(none).and_then(|entry| small(of, entry));
         };
-        let mut query = String::new();
-        add_at(&mut query, at);
-        let (headers, body, again) = (&[][..], None, Again::Yes);
-        let asked = Asked { method: Method::GET, path: &path, query: &query, headers, body, again };
-        let response = self.ask(&asked).await.map_err(told)?;
-        let seq = number(&response, header::ETAG.as_str());
-        let seq = seq.ok_or_else(|| told(strange("a value has no ETag")))?;
-        let expires_ms = number(&response, "x-cairn-expires-ms");
+        let (entry, response) = self.opened(key, &path, at).await?;
+        let entry = small(of, entry)?;
         let value = self.whole(response, KV_VALUE_BYTES_MAX).await.map_err(told)?;
-        Ok(Entry { key: Bytes::copy_from_slice(key), value, seq: Seq(seq), expires_ms })
+        Ok(Entry { value, ..entry })
+    }
+
+    async fn read(&self, of: &Namespace, key: &[u8], at: At) -> Result<Value, Error> {
+        let Some(path) = key_path(of, "keys", key) else {
+            let entry = Store::get(self, of, key, at).await?;
+            let (size, value) = (entry.value.len() as u64, entry.value.clone());
+            let pieces = Box::pin(futures::stream::iter([Ok(value)]));
+            return Ok(Value { entry: Entry { value: Bytes::new(), ..entry }, size, pieces });
+        };
+        let (entry, response) = self.opened(key, &path, at).await?;
+        let size = number(&response, header::CONTENT_LENGTH.as_str()).unwrap_or(0);
+        let pieces = Box::pin(self.pieces(response).map_err(told));
+        Ok(Value { entry, size, pieces })
+    }
+
+    async fn write(
+        &self,
+        of: &Namespace,
+        put: Put,
+        size: Option<u64>,
+        mut pieces: Pieces,
+    ) -> Result<Committed, Error> {
+        let mut first = BytesMut::from(put.value.as_ref());
+        while first.len() <= KV_VALUE_BYTES_MAX {
+            let Some(piece) = pieces.next().await.transpose()? else {
+                return Store::put(self, of, Put { value: first.freeze(), ..put }).await;
+            };
+            first.extend_from_slice(&piece);
+        }
+        let path = key_path(of, "keys", &put.key).ok_or_else(|| {
+            let why = "an address cannot hold this key: put a large value under another one";
+            Error::Invalid { why: why.to_owned() }
+        })?;
+        let (query, mut headers) = terms(&put);
+        headers.push((header::CONTENT_TYPE.as_str(), BYTES.to_owned()));
+        let (method, again, body) = (Method::PUT, Again::Unsent, None);
+        let asked = Asked { method, path: &path, query: &query, headers: &headers, body, again };
+        let all = futures::stream::iter([Ok(first.freeze())]).chain(pieces);
+        let sent = self.send_pieces(&asked, reqwest::Body::wrap_stream(all), size).await;
+        let done: KeysCommitted = self.json(sent.map_err(told)?).await.map_err(told)?;
+        Ok(Committed { seq: Seq(done.seq) })
     }
 
     async fn put(&self, of: &Namespace, put: Put) -> Result<Committed, Error> {
-        let Put { key, value, ttl, only, durable } = put;
+        let (query, headers) = terms(&put);
+        let Put { key, value, ttl, only, .. } = put;
         if value.len() > KV_VALUE_BYTES_MAX {
             let (what, limit, unit) = ("the value", KV_VALUE_BYTES_MAX, "bytes");
             let size = value.len();
@@ -202,18 +279,6 @@ impl Store for Node {
         let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
         let Some(path) = key_path(of, "keys", &key) else {
             return self.put_by_commit(of, key, value, ttl_ms, only).await;
-        };
-        let mut query = String::new();
-        if let Some(ttl_ms) = ttl_ms {
-            add(&mut query, "ttl", &format!("{ttl_ms}ms"));
-        }
-        if let Some(durable) = durable {
-            add(&mut query, "durable", if durable == Durable::Log { "log" } else { "bucket" });
-        }
-        let headers = match only {
-            Only::Always => vec![],
-            Only::Absent => vec![("if-none-match", "*".to_owned())],
-            Only::Seq(seq) => vec![("if-match", format!("\"{seq}\""))],
         };
         let body = Some((BYTES, value));
         let done: KeysCommitted =
@@ -226,7 +291,7 @@ impl Store for Node {
             let why = "a node takes conditions, and no transactions".to_owned();
             return Err(Error::Invalid { why });
         }
-        self.send_commit(of, &KeyCommit::new(&commit)).await
+        self.send_commit(of, &KeyCommit::new(&commit)?).await
     }
 
     async fn touch(
@@ -328,7 +393,7 @@ impl Node {
         };
         let ops = vec![Op::Put { key, value, expires_ms: None }];
         let commit = Commit { ops, conditions, ..Commit::default() };
-        let mut commit = KeyCommit::new(&commit);
+        let mut commit = KeyCommit::new(&commit)?;
         for op in &mut commit.ops {
             if let crate::api::KeyOp::Put { ttl_ms: life, .. } = op {
                 *life = ttl_ms;

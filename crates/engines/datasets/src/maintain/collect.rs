@@ -107,8 +107,18 @@ impl Datasets {
                 self.mark(&mut collection, &key, pending.version.root, Reached::Announced).await?;
             }
         }
+        self.mark_pins(&mut collection).await?;
         collected.blocks = collection.finish().await?;
         Ok(collected)
+    }
+
+    /// Marks what pins reach. Its writer may find yet that one lacks something, and give it up.
+    async fn mark_pins(&self, collection: &mut Collection) -> Result<(), Error> {
+        for (of, _, root) in self.pin_roots().await? {
+            let key = self.key(&of.project);
+            self.mark(collection, &key, root?, Reached::Announced).await?;
+        }
+        Ok(())
     }
 
     /// Marks all that a root reaches. What was marked before is not walked again, so whatever this
