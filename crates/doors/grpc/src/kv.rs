@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_base::DatasetName;
+use cairn_kv::limits::VALUE_BYTES_MAX;
 use cairn_kv::{Committed, Condition, Durable, Info, KeyRange, Kv, Only, Op, Settings, Touched};
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -216,6 +217,13 @@ impl Api {
 
     async fn put_key(&self, mut call: Call, asked: PutRequest) -> Result<Committed, Error> {
         let (kv, named) = (self.kv()?.clone(), namespace(asked.namespace.as_ref())?);
+        let size = asked.value.len();
+        if size > VALUE_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "the value has {size} bytes, and {VALUE_BYTES_MAX} are allowed in a message; PUT a larger \
+                 one, up to 1 GiB, by REST"
+            )));
+        }
         let put = cairn_kv::Put {
             key: owned(asked.key),
             value: owned(asked.value),

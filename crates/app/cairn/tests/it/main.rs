@@ -41,4 +41,5 @@ mod streams;
 mod tls;
 mod together;
 mod tree;
+mod values;
 mod walker;

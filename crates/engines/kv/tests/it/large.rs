@@ -151,6 +151,7 @@ fn what_cannot_be_put_leaves_nothing() {
         assert_eq!(kind(put, None, Box::pin(stream)).await, ErrorKind::Conflict);
         assert_eq!(read(&kv, &of, "k", At::Durable).await.unwrap(), "first");
         assert_eq!(datasets.pins().await.unwrap(), []);
+        datasets.blocks().refresh().await.unwrap();
         assert_eq!(datasets.blocks().usage().sessions, 0);
     });
 }
