@@ -115,6 +115,14 @@ impl Datasets {
         self.pins_below(PREFIX).await
     }
 
+    /// The pins of one dataset.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`].
+    pub async fn pins_of(&self, of: &Dataset) -> Result<Vec<(Dataset, PinId)>, Error> {
+        self.pins_below(&format!("{PREFIX}/{}/{}", of.project, of.name)).await
+    }
+
     async fn pins_below(&self, prefix: &str) -> Result<Vec<(Dataset, PinId)>, Error> {
         let heads = self.blocks.bucket().list(prefix);
         let found = heads.try_filter_map(|head| futures::future::ok(parse(&head.key)));
@@ -174,18 +182,6 @@ impl Datasets {
     /// [`Error::Bucket`].
     pub async fn unpin(&self, of: &Dataset, id: PinId) -> Result<(), Error> {
         Ok(self.blocks.bucket().delete(&key(of, id)).await?)
-    }
-
-    /// Removes all pins of a dataset, and returns how many there were.
-    ///
-    /// # Errors
-    /// [`Error::Bucket`].
-    pub async fn unpin_all(&self, of: &Dataset) -> Result<u64, Error> {
-        let pins = self.pins_below(&format!("{PREFIX}/{}/{}", of.project, of.name)).await?;
-        let removals = pins.iter().map(|(of, id)| self.unpin(of, *id));
-        let removals: Vec<_> = removals.collect();
-        futures::stream::iter(removals).buffer_unordered(READS_AT_ONCE).try_collect::<()>().await?;
-        Ok(pins.len() as u64)
     }
 
     /// The bytes `range` of a content that a pin of `of` keeps. The range must lie inside it.

@@ -92,9 +92,12 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn remove(&self, of: &Namespace) -> Result<(), Error> {
-        self.partitions.remove(&of.partition()?).await.map_err(|error| named(of, error))?;
-        // What is left of them when this breaks off goes by sweeps.
-        self.forget_values(of).await.map(drop)
+        let name = of.partition()?;
+        // Those that are there before it goes are its own: another one of its name may be made at once.
+        let pins = self.pins_of(of).await?;
+        self.partitions.remove(&name).await.map_err(|error| named(of, error))?;
+        self.forget(&pins).await;
+        Ok(())
     }
 
     /// The entry of a key, when there is one.

@@ -155,7 +155,7 @@ impl Kv {
         let since = self.env.clock.monotonic();
         let done = self.refer(&partition, put, &pinned, since).await;
         if done.as_ref().is_err_and(changed_nothing) {
-            self.datasets.unpin(&dataset(of), pinned.id).await?;
+            self.forget(&[(dataset(of), pinned.id)]).await;
         }
         done
     }

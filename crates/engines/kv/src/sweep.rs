@@ -5,11 +5,14 @@ use std::time::Duration;
 use cairn_datasets::{Condemned, Dataset, PinId};
 use cairn_partition::{AnyPartition, At, Entry, Error as PartitionError, Seq};
 
+use futures::StreamExt as _;
+
 use crate::large::{YOUNG, dataset, decode, owned, present};
 use crate::{Error, Kv, Namespace};
 
 /// How often a process looks for large values that nobody can read any more.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+const REMOVALS_AT_ONCE: usize = 16;
 /// What was over when a pin was condemned has been removed by its partition after this time.
 const SETTLED_MS: u64 = 60_000;
 
@@ -131,9 +134,20 @@ impl Kv {
         u64::try_from(self.env.clock.wall_ns() / 1_000_000).unwrap_or(0)
     }
 
-    /// Removes all pins of a namespace that is gone.
-    pub(crate) async fn forget_values(&self, of: &Namespace) -> Result<u64, Error> {
-        Ok(self.datasets.unpin_all(&dataset(of)).await?)
+    /// The pins that a namespace has now.
+    pub(crate) async fn pins_of(&self, of: &Namespace) -> Result<Vec<(Dataset, PinId)>, Error> {
+        Ok(self.datasets.pins_of(&dataset(of)).await?)
+    }
+
+    /// Removes pins that nothing refers to any more. What is left goes by sweeps.
+    pub(crate) async fn forget(&self, pins: &[(Dataset, PinId)]) {
+        let removals = pins.iter().map(|(of, id)| async move {
+            if let Err(error) = self.datasets.unpin(of, *id).await {
+                tracing::warn!(%error, "the pin {id} of {of} is left to a sweep");
+            }
+        });
+        let removals: Vec<_> = removals.collect();
+        futures::stream::iter(removals).buffer_unordered(REMOVALS_AT_ONCE).collect::<()>().await;
     }
 }
 

@@ -126,7 +126,9 @@ impl Datasets {
     ) -> Result<Pinned, Error> {
         let pinned = self.pin_new(of, root, len, owner).await?;
         if let Err(error) = self.prove(upload.session(), &of.project, root, None).await {
-            self.unpin(of, pinned.id).await?;
+            if let Err(failed) = self.unpin(of, pinned.id).await {
+                tracing::debug!(%failed, "a pin is left to its owner");
+            }
             return Err(error);
         }
         Ok(pinned)
