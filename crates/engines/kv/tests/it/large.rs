@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_base::ErrorKind;
-use cairn_datasets::{CollectOptions, Datasets, Store as _};
+use cairn_datasets::{CollectOptions, Condemned, Datasets, Store as _};
 use cairn_env::Env;
 use cairn_kv::{
     At, Committed, Error, KeyRange, Kv, LARGE_BYTES_MAX, Namespace, Only, Pieces, Put, Scan, Seq,
@@ -283,5 +283,36 @@ fn kv_1_an_export_tells_of_a_large_value() {
         let again = Box::pin(futures::stream::iter([Ok(Bytes::from(lines))]));
         let said = kv.import(&of, again).await.unwrap_err().to_string();
         assert!(said.contains("line 1: it stands for a large value, of 4194305 bytes"), "{said}");
+    });
+}
+
+/// KV-5: a log that was lost may have taken along the states by which pins were condemned.
+#[test]
+fn kv_5_a_state_that_was_lost_condemns_nothing() {
+    simulate(async |env, kv, datasets| {
+        let of = made(&kv, HOUR).await;
+        let value = content(11, 5 * MIB);
+        write(&kv, &of, "k", &value).await;
+        env.clock.sleep(2 * HOUR).await;
+        let (dataset, id) = datasets.pins().await.unwrap().remove(0);
+        let condemn = async |at| {
+            let read = datasets.pin(&dataset, id).await.unwrap().unwrap();
+            let condemned = Some(Condemned { at, since_ms: 0 });
+            datasets.condemn(&dataset, id, read, condemned).await.unwrap();
+        };
+        let condemned = async || datasets.pin(&dataset, id).await.unwrap().unwrap().0.condemned;
+        condemn(1).await;
+        assert_eq!(kv.sweep().await.unwrap().kept, 1);
+        assert_eq!(condemned().await, None, "its key refers to it");
+        kv.commit(&of, cairn_kv::Commit::new().delete("k")).await.unwrap();
+        condemn(99).await;
+        assert_eq!(kv.sweep().await.unwrap().condemned, 1);
+        assert_eq!(condemned().await.unwrap().at, 2, "there is no commit 99");
+        assert_eq!(read(&kv, &of, "k", At::Seq(Seq(1))).await.unwrap(), value);
+        condemn(1).await;
+        assert_eq!(kv.sweep().await.unwrap().condemned, 1);
+        assert_eq!(condemned().await.unwrap().at, 2, "commit 1 shows it");
+        env.clock.sleep(2 * HOUR).await;
+        assert_eq!(kv.sweep().await.unwrap().removed, 1);
     });
 }
