@@ -1,39 +1,34 @@
 //! Namespaces of keys on a node.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use cairn_base::{ErrorKind, ProjectName};
+use cairn_base::ProjectName;
 use cairn_datasets::Error as NodeError;
 use cairn_kv::{
-    At, Changes, Commit, Committed, Condition, Cursor, Durable, Entry, Error, Imported, Info,
-    KeyRange, LINE_BYTES_MAX, Lines, Namespace, Only, Op, Page, Pieces, Put, Scan, Seq,
-    SettingsChange, Store, Touched, Value, Watch, decode, large_reference, large_size,
+    At, Commit, Committed, Condition, Cursor, Durable, Entry, Error, Imported, Info, KeyRange,
+    LINE_BYTES_MAX, Lines, Namespace, Only, Op, Page, Pieces, Put, Scan, Seq, SettingsChange,
+    Store, Touched, Value, Watch, decode, large_reference, large_size,
 };
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use reqwest::{Method, Response, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::http::{Again, Asked, Node, strange};
-use crate::api::{
-    KeyChange, KeyChangeKind, KeyCommit, KeyPage, KeysCommitted, NamespacePage, NamespaceSettings,
-};
+use super::kv_watch::Watcher;
+use crate::api::{KeyCommit, KeyPage, KeysCommitted, NamespacePage, NamespaceSettings};
 use crate::call::LINES;
-use crate::limits::{FOLLOW_HEARTBEAT_EVERY, KV_VALUE_BYTES_MAX};
+use crate::limits::KV_VALUE_BYTES_MAX;
 
 const BYTES: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 /// Bytes of one request of an import: each is put by itself, and again when its answer was lost.
 const IMPORT_PART_BYTES: usize = 8 << 20;
-/// The pauses between attempts to reach the node: the first, and what they grow to.
-const PAUSE: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-fn told(error: NodeError) -> Error {
+pub(super) fn told(error: NodeError) -> Error {
     Error::Remote { kind: error.kind(), message: error.to_string() }
 }
 
@@ -41,7 +36,7 @@ fn encoded(bytes: &[u8]) -> String {
     percent_encode(bytes, NON_ALPHANUMERIC).to_string()
 }
 
-fn path(of: &Namespace, below: &str) -> String {
+pub(super) fn path(of: &Namespace, below: &str) -> String {
     let slash = if below.is_empty() { "" } else { "/" };
     format!("api/v1/kv/{}/{}{slash}{below}", of.project, of.name)
 }
@@ -53,7 +48,7 @@ fn key_path(of: &Namespace, what: &str, key: &[u8]) -> Option<String> {
 }
 
 /// Adds a parameter to a query.
-fn add(query: &mut String, name: &str, value: &str) {
+pub(super) fn add(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {
         query.push('&');
     }
@@ -62,7 +57,7 @@ fn add(query: &mut String, name: &str, value: &str) {
     query.push_str(value);
 }
 
-fn add_range(query: &mut String, range: &KeyRange) {
+pub(super) fn add_range(query: &mut String, range: &KeyRange) {
     if !range.from.is_empty() {
         add(query, "from", &encoded(&range.from));
     }
@@ -154,7 +149,7 @@ impl Node {
     }
 
     /// Opens a stream of lines.
-    async fn kv_lines(&self, path: &str, query: &str) -> Result<Response, Error> {
+    pub(super) async fn kv_lines(&self, path: &str, query: &str) -> Result<Response, Error> {
         let (headers, body, again) = ([("accept", LINES.to_owned())], None, Again::Yes);
         let asked = Asked { method: Method::GET, path, query, headers: &headers, body, again };
         self.ask_once(&asked).await.map_err(told)
@@ -336,9 +331,8 @@ impl Store for Node {
         after: Option<Seq>,
     ) -> Result<Watch, Error> {
         let (node, of) = (self.clone(), of.clone());
-        let mut watcher = Watcher { node, of, range, after, open: None, pause: None };
         // Whether it can be watched is said at once.
-        watcher.open = Some(watcher.connect().await?);
+        let watcher = Watcher::open(node, of, range, after).await?;
         Ok(Box::pin(futures::stream::try_unfold(watcher, |mut watcher| async move {
             let changes = watcher.next().await?;
             Ok(Some((changes, watcher)))
@@ -455,110 +449,6 @@ impl Import {
     fn refused(&self, error: &Error) -> Error {
         let (line, entries) = (self.line + 1, self.done.entries);
         Error::Line { line, why: error.to_string(), entries }
-    }
-}
-
-/// One that watches keys on a node, over as many connections as it takes.
-struct Watcher {
-    node: Node,
-    of: Namespace,
-    range: KeyRange,
-    /// All up to here was told; the first answer says it where nothing was asked for.
-    after: Option<Seq>,
-    open: Option<Told>,
-    pause: Option<Duration>,
-}
-
-/// The lines of one answer.
-struct Told {
-    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, NodeError>> + Send>>,
-    lines: Lines,
-    /// Changes of a commit that is not whole yet.
-    part: Changes,
-}
-
-impl Watcher {
-    async fn next(&mut self) -> Result<Changes, Error> {
-        loop {
-            let open = match &mut self.open {
-                Some(open) => open,
-                None => match self.connect().await {
-                    Ok(open) => self.open.insert(open),
-                    // It comes back, or another node takes its place.
-                    Err(Error::Remote { kind: ErrorKind::Closed | ErrorKind::Retry, message }) => {
-                        tracing::debug!(message, "keys that are watched cannot be reached");
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            let silence = 3 * FOLLOW_HEARTBEAT_EVERY;
-            let told = tokio::select! {
-                biased;
-                told = open.next() => told?,
-                // A node that says nothing at all is not there any more.
-                () = self.node.env_ref().clock.sleep(silence) => None,
-            };
-            match told {
-                Some(changes) => {
-                    self.pause = None;
-                    self.after = Some(changes.upto);
-                    return Ok(changes);
-                }
-                None => self.open = None,
-            }
-        }
-    }
-
-    /// Asks for changes after the last that were told, with a pause before all but the first time.
-    async fn connect(&mut self) -> Result<Told, Error> {
-        if let Some(pause) = self.pause {
-            self.node.env_ref().clock.sleep(pause).await;
-        }
-        self.pause = Some(self.pause.map_or(PAUSE, |pause| (2 * pause).min(PAUSE_MAX)));
-        let mut query = String::new();
-        add_range(&mut query, &self.range);
-        if let Some(after) = self.after {
-            add(&mut query, "after", &after.to_string());
-        }
-        let response = self.node.kv_lines(&path(&self.of, "watch"), &query).await?;
-        let pieces = Box::pin(self.node.pieces(response));
-        Ok(Told { pieces, lines: Lines::default(), part: Changes::default() })
-    }
-}
-
-impl Told {
-    /// The next whole commit, or a position; none when the connection is lost. Cancel safe.
-    async fn next(&mut self) -> Result<Option<Changes>, Error> {
-        loop {
-            while let Some(line) = self.lines.next_line()? {
-                let line: KeyChange = serde_json::from_slice(&line).map_err(|error| {
-                    told(strange(&format!("a line of a watch is wrong: {error}")))
-                })?;
-                if line.kind == KeyChangeKind::End {
-                    let end = line.error.unwrap_or_else(|| crate::api::FollowEnd {
-                        kind: String::new(),
-                        message: "the watch ended".to_owned(),
-                    });
-                    let kind = ErrorKind::parse(&end.kind).unwrap_or(ErrorKind::Internal);
-                    return Err(Error::Remote { kind, message: end.message });
-                }
-                let (seq, last) = (Seq(line.seq), line.last);
-                self.part.changes.extend(line.change()?);
-                if last {
-                    let part = std::mem::take(&mut self.part);
-                    return Ok(Some(Changes { upto: seq, ..part }));
-                }
-            }
-            match self.pieces.next().await {
-                Some(Ok(piece)) => self.lines.push(&piece),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "a watch broke off");
-                    return Ok(None);
-                }
-                None => return Ok(None),
-            }
-        }
     }
 }
 
