@@ -186,7 +186,7 @@ impl Node {
             Lazy::start(bucket, seal, place, address.unwrap_or_default(), env)
         });
         let (stop, stopped) = watch::channel(false);
-        let kv = partitions.as_ref().map(|partitions| Kv::new(Arc::clone(partitions) as _, env));
+        let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
         let door = doors(&datasets, kv, &access, &stopped, &options.door)?;
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
@@ -319,6 +319,19 @@ async fn keep_fresh(server: cairn_mesh::tls::ServerTls, mut stopped: watch::Rece
         _ = stopped.changed() => {}
         () = server.keep_fresh() => {}
     }
+}
+
+/// The namespaces of a node, whose large values are swept as long as it runs.
+fn keys(partitions: &Arc<Lazy>, datasets: &Datasets, stopped: &watch::Receiver<bool>) -> Kv {
+    let kv = Kv::new(Arc::clone(partitions) as _, datasets);
+    let (swept, mut stopped) = (kv.clone(), stopped.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = stopped.changed() => {}
+            () = swept.keep_swept() => {}
+        }
+    });
+    kv
 }
 
 async fn serve(

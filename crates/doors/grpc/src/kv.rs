@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_base::DatasetName;
+use cairn_kv::limits::VALUE_BYTES_MAX;
 use cairn_kv::{Committed, Condition, Durable, Info, KeyRange, Kv, Only, Op, Settings, Touched};
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -86,6 +87,10 @@ impl KvApi for Api {
             Some(get_request::At::AtMs(time_ms)) => messages::state(None, Some(time_ms)),
         };
         let found = self.kv()?.get(&named, &asked.key, at).await.map_err(Error::from)?;
+        if let Some(size) = found.as_ref().and_then(cairn_kv::large_size) {
+            let large = cairn_kv::Error::Large { namespace: named, key: asked.key.to_vec(), size };
+            return Err(Error::from(large).into());
+        }
         Ok(Response::new(GetResponse { entry: found.map(messages::entry) }))
     }
 
@@ -212,6 +217,13 @@ impl Api {
 
     async fn put_key(&self, mut call: Call, asked: PutRequest) -> Result<Committed, Error> {
         let (kv, named) = (self.kv()?.clone(), namespace(asked.namespace.as_ref())?);
+        let size = asked.value.len();
+        if size > VALUE_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "the value has {size} bytes, and {VALUE_BYTES_MAX} are allowed in a message; PUT a larger \
+                 one, up to 1 GiB, by REST"
+            )));
+        }
         let put = cairn_kv::Put {
             key: owned(asked.key),
             value: owned(asked.value),

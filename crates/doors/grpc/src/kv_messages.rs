@@ -147,8 +147,9 @@ fn op(kv: &Kv, change: api::Op) -> Result<engine::Op, Error> {
 
 /// An entry as a message.
 pub(crate) fn entry(found: engine::Entry) -> api::Entry {
-    let engine::Entry { key, value, seq, expires_ms } = found;
-    api::Entry { key, value, seq: seq.0, expires_ms }
+    let large_size = engine::large_size(&found);
+    let engine::Entry { key, value, seq, expires_ms, .. } = found;
+    api::Entry { key, value, seq: seq.0, expires_ms, large_size }
 }
 
 /// A change as a message.

@@ -78,7 +78,10 @@ pub const EDIT_PIECE_BYTES: usize = 1024 * 1024;
 /// Paths of one page of an edit.
 pub const EDIT_PAGE_MAX: usize = 1000;
 
-/// The body of one request with a value of a key.
+/// The body of one request with a value of a key: what is longer than the next bound is not held.
+pub const KV_LARGE_BYTES_MAX: usize = 1 << 30;
+const _: () = assert!(KV_LARGE_BYTES_MAX as u64 == cairn_kv::LARGE_BYTES_MAX);
+/// A value that is held whole.
 pub const KV_VALUE_BYTES_MAX: usize = cairn_kv::limits::VALUE_BYTES_MAX;
 /// The body of one commit of keys, in JSON.
 pub const KV_COMMIT_BYTES_MAX: usize = 32 * 1024 * 1024;

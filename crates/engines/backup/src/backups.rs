@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cairn_base::ErrorKind;
 use cairn_blocks::EnvelopeKind;
 use cairn_bucket::{Bucket, Seal};
-use cairn_datasets::Datasets;
+use cairn_datasets::{Datasets, Held};
 use cairn_partition::{PartitionId, Snapshots};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -16,7 +16,6 @@ use crate::manifest::{Backup, FORMAT, PartitionPoint};
 use crate::page::{self, Record};
 
 const BACKUPS: &str = "backups";
-const PINS: &str = "pins";
 const AUDIT: &str = "audit";
 /// Where objects are that change, beside refs and partitions: they are kept as they were.
 const CHANGING: [&str; 4] = ["settings", "hooks", "access", "mesh"];
@@ -92,12 +91,11 @@ impl Backups {
 
     async fn make(&self, id: &BackupId, note: &str, told: &Told) -> Result<Backup, Error> {
         let started_ns = self.now();
-        let pinned = self.datasets.pin(&id.to_string()).await?;
-        let mut records = pinned.refs;
-        for prefix in CHANGING {
-            records.extend(self.read_all(prefix).await?);
-        }
-        let audit_last = self.keys(AUDIT).await?.pop();
+        let name = id.to_string();
+        // A large value is held before the partitions are looked at, and after: by then all that they
+        // have is pinned.
+        let held = self.datasets.hold(&name, Held::default()).await?;
+        let mut records = Vec::new();
         let mut partitions = Vec::new();
         let names = self.snapshots.names().await?;
         let label = label(id);
@@ -108,6 +106,14 @@ impl Backups {
             partitions.push(PartitionPoint { name, id, objects });
             records.push(taken.record);
         }
+        let held = self.datasets.hold(&name, held).await?;
+        let (tags, versions) = (held.tags, held.versions);
+        records.extend(held.refs);
+        records.extend(held.pins);
+        for prefix in CHANGING {
+            records.extend(self.read_all(prefix).await?);
+        }
+        let audit_last = self.keys(AUDIT).await?.pop();
         records.sort();
         let pages = page::pages(&records);
         for (number, page) in pages.iter().enumerate() {
@@ -119,8 +125,8 @@ impl Backups {
             note: note.to_owned(),
             started_ns,
             finished_ns: self.now(),
-            tags: pinned.tags,
-            versions: pinned.versions,
+            tags,
+            versions,
             pages: u32::try_from(pages.len()).unwrap_or(u32::MAX),
             records: records.len() as u64,
             record_bytes: records.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
@@ -138,14 +144,17 @@ impl Backups {
     /// Of the bucket; for a damaged manifest.
     pub async fn list(&self) -> Result<(Vec<Backup>, Vec<BackupId>), Error> {
         let (mut whole, mut begun) = (BTreeSet::new(), BTreeSet::new());
-        for key in self.keys(BACKUPS).await?.iter().chain(&self.keys(PINS).await?) {
+        for name in self.datasets.hold_names().await? {
+            begun.extend(BackupId::from_str(&name));
+        }
+        for key in self.keys(BACKUPS).await? {
             let mut parts = key.split('/').skip(1);
             let Some(Ok(id)) = parts.next().map(BackupId::from_str) else { continue };
             if parts.next() == Some("manifest") {
-                whole.insert(id)
+                whole.insert(id);
             } else {
-                begun.insert(id)
-            };
+                begun.insert(id);
+            }
         }
         begun.retain(|id| !whole.contains(id));
         let mut backups = Vec::new();
@@ -238,14 +247,14 @@ impl Backups {
             }
             told(checked.objects, keys.len() as u64);
         }
-        match self.datasets.check_pin(&backup.id).await {
+        match self.datasets.check_hold(&backup.id).await {
             Ok(versions) => checked.versions = versions,
             Err(error) => checked.found(error.into())?,
         }
         Ok(checked)
     }
 
-    /// Removes a backup, or what is left of one that was begun, and lets go of what it pinned.
+    /// Removes a backup, or what is left of one that was begun, and lets go of what it held.
     ///
     /// # Errors
     /// Of the bucket. What is left is removed by removing it again.
@@ -259,7 +268,7 @@ impl Backups {
         for key in self.keys(&format!("{BACKUPS}/{id}")).await? {
             bucket.delete(&key).await?;
         }
-        Ok(self.datasets.unpin(&id.to_string()).await?)
+        Ok(self.datasets.let_go(&id.to_string()).await?)
     }
 
     /// Whether there is anything of a backup.

@@ -2,14 +2,14 @@
 //! them that are clusters of their own.
 //!
 //! A backup is small: the objects that change (refs, rules, hooks, access, records of partitions) as they
-//! were, and the names of those that never do. It pins what those need, so that neither a collection nor
+//! were, and the names of those that never do. It holds what those need, so that neither a collection nor
 //! a compaction takes it away.
 //!
 //! | key | what |
 //! |---|---|
-//! | `backups/ID/manifest` | [`Backup`], an envelope of kind 8 around JSON; it is written last |
-//! | `backups/ID/NUMBER` | pages of records ([`page`]), envelopes of kind 8 |
-//! | `pins/ID` | the versions of datasets that it keeps |
+//! | `backups/ID/manifest` | [`Backup`], an envelope of kind 9 around JSON; it is written last |
+//! | `backups/ID/NUMBER` | pages of records ([`page`]), envelopes of kind 9 |
+//! | `holds/ID` | the versions and large values that it keeps |
 //!
 //! Invariants:
 //!
@@ -18,7 +18,7 @@
 //!   what was shipped by then.
 //! - BACKUP-2 What is copied from a backup is a cluster only when all of it is there: `cairn.json` is
 //!   written last. Until then nothing can open it, and a copy that was cut off goes on.
-//! - BACKUP-3 A backup changes nothing of the cluster but its own objects and what pins them.
+//! - BACKUP-3 A backup changes nothing of the cluster but its own objects, its hold and its checkpoints.
 
 #![forbid(unsafe_code)]
 

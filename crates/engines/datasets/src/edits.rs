@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use self::draft::Draft;
 pub use self::draft::EditFile;
-use self::writing::Writing;
+pub(crate) use self::writing::Writing;
 use crate::error::Error;
 use crate::local::{Datasets, LocalUpload};
 use crate::meter::Meter;

@@ -1,12 +1,13 @@
-//! Pins: versions that a collection keeps although no tag may have them any more.
+//! Holds: what a collection keeps although no tag and no pin may name it any more.
 //!
-//! Key: `pins/NAME`, an envelope of kind 8 around JSON: `roots`, each with its project.
+//! Key: `holds/NAME`, an envelope of kind 9 around JSON: the roots of versions and of pinned contents,
+//! each with its project.
 //!
-//! DATASETS-8 Every version that a pin names stays whole until the pin is taken away. The pin stands in
-//! the bucket before the catalog is looked at, as an announcement does (DATASETS-1): when something was
-//! swept since the refs were read, they are read again.
+//! DATASETS-8 All that a hold names stays whole until the hold is taken away. The hold stands in the
+//! bucket before the catalog is looked at, as an announcement does (DATASETS-1): when something was swept
+//! since the refs were read, they are read again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 
 use bytes::Bytes;
@@ -19,60 +20,68 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::local::Datasets;
+use crate::pins;
 use crate::refs::{REFS, RefState, target_of};
 
-/// Where pins are.
-const PINS: &str = "pins";
+/// Where holds are.
+const HOLDS: &str = "holds";
 const READS_AT_ONCE: usize = 16;
 
-/// The versions that a pin keeps.
+/// A root, and the project that it is in.
+type Root = (ProjectName, ChunkId);
+
+/// What a hold names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pin {
-    pub(crate) roots: BTreeSet<(ProjectName, ChunkId)>,
+pub(crate) struct Hold {
+    /// Of versions.
+    pub(crate) versions: BTreeSet<Root>,
+    /// Of contents that pins kept. One that was being written may lack something.
+    pub(crate) values: BTreeSet<Root>,
 }
 
-/// A pin as it is written.
+/// A hold as it is written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
-    roots: Vec<(String, String)>,
+    versions: Vec<(String, String)>,
+    values: Vec<(String, String)>,
 }
 
-/// What a pin was made of.
+/// What a hold was made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pinned {
+pub struct Held {
     /// The keys and bytes of all refs.
-    pub refs: Vec<(String, Bytes)>,
-    /// Tags among them.
+    pub refs: BTreeMap<String, Bytes>,
+    /// The keys and bytes of all pins.
+    pub pins: BTreeMap<String, Bytes>,
+    /// Tags among the refs.
     pub tags: u64,
     /// Versions that they have, each once.
     pub versions: u64,
+    hold: Hold,
 }
 
-fn pin_key(name: &str) -> String {
-    format!("{PINS}/{name}")
+fn hold_key(name: &str) -> String {
+    format!("{HOLDS}/{name}")
 }
 
 impl Datasets {
-    /// Pins every version that a tag has now, or had and remembers (DATASETS-8), and returns the refs.
-    /// `name` is a part of a key.
+    /// Holds every version that a tag has now, or had and remembers, and every pinned content
+    /// (DATASETS-8), with what was held `before`, and returns them. `name` is a part of a key.
     ///
     /// # Errors
     /// [`Error::Blocks`]; of the kind conflict when collections went on all the time.
-    pub async fn pin(&self, name: &str) -> Result<Pinned, Error> {
-        let key = pin_key(name);
+    pub async fn hold(&self, name: &str, before: Held) -> Result<Held, Error> {
+        let key = hold_key(name);
         for attempt in 0..SWAP_ATTEMPTS_MAX {
             let session = self.blocks.session().await?;
-            let (pinned, pin) = self.read_refs().await?;
-            let text =
-                |(project, root): &(ProjectName, ChunkId)| (project.to_string(), root.to_string());
-            let stored = Stored { roots: pin.roots.iter().map(text).collect() };
-            let bytes = self.refs.wrap(EnvelopeKind::Backup, &key, &stored);
+            let held = self.read_all(before.clone()).await?;
+            let bytes = self.refs.wrap(EnvelopeKind::Backup, &key, &Stored::of(&held.hold));
             self.blocks.bucket().put(&key, bytes).await?;
             let standing = session.standing().await?;
             session.end().await?;
             if standing == Standing::Unswept {
-                return Ok(pinned);
+                return Ok(held);
             }
             pause(self.blocks.env(), attempt).await;
         }
@@ -80,75 +89,110 @@ impl Datasets {
         Err(cairn_blocks::Error::Contended { object, attempts }.into())
     }
 
-    /// Takes a pin away, if there is one.
+    /// Takes a hold away, if there is one.
     ///
     /// # Errors
     /// Of the bucket.
-    pub async fn unpin(&self, name: &str) -> Result<(), Error> {
-        Ok(self.blocks.bucket().delete(&pin_key(name)).await?)
+    pub async fn let_go(&self, name: &str) -> Result<(), Error> {
+        Ok(self.blocks.bucket().delete(&hold_key(name)).await?)
     }
 
-    /// Looks up all that a pin keeps. Returns how many versions that is.
+    /// The names of all holds.
     ///
     /// # Errors
-    /// [`Error::Blocks`]: of the kind not found when there is no such pin, of the kind corrupt when
-    /// something that it keeps is missing or damaged.
-    pub async fn check_pin(&self, name: &str) -> Result<u64, Error> {
-        let pin = self.load_pin(&pin_key(name)).await?;
-        let options = CollectOptions { dry_run: true, ..CollectOptions::default() };
-        let mut collection = self.blocks.collect(options).await?;
-        self.mark_pin(&mut collection, &pin).await?;
-        Ok(pin.roots.len() as u64)
+    /// Of the bucket.
+    pub async fn hold_names(&self) -> Result<Vec<String>, Error> {
+        let below = format!("{HOLDS}/");
+        let keys = self.blocks.bucket().list(HOLDS).map_ok(|head| head.key);
+        let keys: Vec<String> = keys.try_collect().await?;
+        Ok(keys.iter().filter_map(|key| Some(key.strip_prefix(&below)?.to_owned())).collect())
     }
 
-    /// All pins. One that is taken away meanwhile counts for nothing.
-    pub(crate) async fn pins(&self) -> Result<Vec<Pin>, Error> {
-        let keys = self.blocks.bucket().list(PINS).map_ok(|head| head.key);
-        let mut pins = Vec::new();
-        for key in keys.try_collect::<Vec<String>>().await? {
-            match self.load_pin(&key).await {
-                Ok(pin) => pins.push(pin),
+    /// Looks up all that a hold names. Returns how many versions that is.
+    ///
+    /// # Errors
+    /// [`Error::Blocks`]: of the kind not found when there is no such hold, of the kind corrupt when
+    /// something of a version is missing or damaged.
+    pub async fn check_hold(&self, name: &str) -> Result<u64, Error> {
+        let hold = self.load_hold(&hold_key(name)).await?;
+        let options = CollectOptions { dry_run: true, ..CollectOptions::default() };
+        let mut collection = self.blocks.collect(options).await?;
+        self.mark_held(&mut collection, &hold).await?;
+        Ok(hold.versions.len() as u64)
+    }
+
+    /// All holds. One that is taken away meanwhile counts for nothing.
+    pub(crate) async fn holds(&self) -> Result<Vec<Hold>, Error> {
+        let mut holds = Vec::new();
+        for name in self.hold_names().await? {
+            match self.load_hold(&hold_key(&name)).await {
+                Ok(hold) => holds.push(hold),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(pins)
+        Ok(holds)
     }
 
-    async fn load_pin(&self, key: &str) -> Result<Pin, Error> {
+    async fn load_hold(&self, key: &str) -> Result<Hold, Error> {
         let object = self.blocks.bucket().get(key).await?;
         let stored: Stored = self.refs.open(EnvelopeKind::Backup, key, &object.bytes)?;
-        let roots = stored.roots.iter().map(|(project, root)| {
-            let root = ChunkId::from_hex(root);
-            ProjectName::from_str(project).ok().zip(root)
-        });
-        let roots: Option<BTreeSet<_>> = roots.collect();
-        let damaged = || {
+        let hold = stored.versions_and_values();
+        hold.ok_or_else(|| {
             let detail = "it names what is no project or no chunk".to_owned();
-            cairn_blocks::Error::Corrupt { object: key.to_owned(), offset: 0, detail }
-        };
-        Ok(Pin { roots: roots.ok_or_else(damaged)? })
+            cairn_blocks::Error::Corrupt { object: key.to_owned(), offset: 0, detail }.into()
+        })
     }
 
-    async fn read_refs(&self) -> Result<(Pinned, Pin), Error> {
-        let (mut pinned, mut pin) = (Pinned::default(), Pin::default());
-        let bucket = self.blocks.bucket();
-        let read = bucket.list(REFS).map(|head| async {
-            let key = head?.key;
-            let object = bucket.get(&key).await?;
-            Ok::<_, Error>((key, object.bytes))
-        });
-        pinned.refs = read.buffer_unordered(READS_AT_ONCE).try_collect().await?;
-        pinned.refs.sort();
-        for (key, bytes) in &pinned.refs {
+    /// Refs and pins as they are now, and with `before` pins that were.
+    async fn read_all(&self, before: Held) -> Result<Held, Error> {
+        let mut held = Held { refs: self.objects(REFS).await?, ..before };
+        held.pins.extend(self.objects(pins::PREFIX).await?);
+        held.tags = 0;
+        for (key, bytes) in &held.refs {
             let Some(target) = target_of(key) else { continue };
             let state: RefState = self.refs.open(EnvelopeKind::Ref, key, bytes)?;
-            pinned.tags += u64::from(state.current.is_some());
+            held.tags += u64::from(state.current.is_some());
             for version in state.current.iter().chain(&state.history) {
-                pin.roots.insert((target.dataset.project.clone(), version.root));
+                held.hold.versions.insert((target.dataset.project.clone(), version.root));
             }
         }
-        pinned.versions = pin.roots.len() as u64;
-        Ok((pinned, pin))
+        for (key, bytes) in &held.pins {
+            let Some((of, _)) = pins::parse(key) else { continue };
+            let pin: pins::Pin = self.refs.open(EnvelopeKind::Pin, key, bytes)?;
+            held.hold.values.insert((of.project, pins::root_of(&pin, key)?));
+        }
+        held.versions = held.hold.versions.len() as u64;
+        Ok(held)
+    }
+
+    async fn objects(&self, prefix: &str) -> Result<BTreeMap<String, Bytes>, Error> {
+        let bucket = self.blocks.bucket();
+        let reads = bucket.list(prefix).map(|head| async {
+            let key = head?.key;
+            match bucket.get(&key).await {
+                Ok(object) => Ok(Some((key, object.bytes))),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(Error::from(error)),
+            }
+        });
+        let found = reads.buffer_unordered(READS_AT_ONCE);
+        found.try_filter_map(|found| async move { Ok(found) }).try_collect().await
+    }
+}
+
+impl Stored {
+    fn of(hold: &Hold) -> Self {
+        let text = |(project, root): &Root| (project.to_string(), root.to_string());
+        let texts = |roots: &BTreeSet<Root>| roots.iter().map(text).collect();
+        Self { versions: texts(&hold.versions), values: texts(&hold.values) }
+    }
+
+    fn versions_and_values(&self) -> Option<Hold> {
+        let root = |(project, root): &(String, String)| {
+            Some((ProjectName::from_str(project).ok()?, ChunkId::from_hex(root)?))
+        };
+        let roots = |texts: &[(String, String)]| texts.iter().map(root).collect::<Option<_>>();
+        Some(Hold { versions: roots(&self.versions)?, values: roots(&self.values)? })
     }
 }

@@ -120,6 +120,20 @@ impl Datasets {
         })
     }
 
+    /// An upload of chunks that this process makes, for what is no version.
+    pub(crate) async fn upload_for(&self, project: &ProjectName) -> Result<LocalUpload, Error> {
+        let session = self.blocks.session().await?;
+        Ok(LocalUpload {
+            datasets: self.clone(),
+            session,
+            key: self.key(project),
+            project: project.clone(),
+            targets: Vec::new(),
+            base: Vec::new(),
+            trusted: true,
+        })
+    }
+
     /// Moves targets to a root whose chunks are all registered (DATASETS-1, DATASETS-2, BLOCKS-4).
     async fn publish_root(
         &self,
@@ -152,7 +166,7 @@ impl Datasets {
 
     /// After the announcement: nothing that the root reaches is missing or about to go. Without a
     /// sweep since the session began and with chunks we made ourselves, that needs no look.
-    async fn prove(
+    pub(crate) async fn prove(
         &self,
         session: &Session,
         project: &ProjectName,
@@ -226,6 +240,15 @@ impl LocalUpload {
             }
         }
         Ok(version)
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Ends it: what it stored is published, or left for a collection.
+    pub(crate) async fn end(&self) {
+        end(&self.session).await;
     }
 
     pub(crate) fn targets(&self) -> &[Target] {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use cairn_base::ErrorKind;
 use cairn_partition::Seq;
 use thiserror::Error;
@@ -40,6 +42,30 @@ pub enum Error {
         /// The key.
         key: Vec<u8>,
     },
+    /// The value does not fit where it was to go.
+    #[error(
+        "the value of \"{}\" in {namespace} has {size} bytes, more than this answers with: GET it from the \
+         REST API, or `cairn kv get`", .key.escape_ascii()
+    )]
+    Large {
+        /// The namespace.
+        namespace: Namespace,
+        /// The key.
+        key: Vec<u8>,
+        /// The length of the value.
+        size: u64,
+    },
+    /// The large value of a past state is not kept any more.
+    #[error(
+        "the value that \"{}\" had then is not kept any more: the history window is over", .key.escape_ascii()
+    )]
+    NotKept {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A large value cannot be stored or read.
+    #[error("{0}")]
+    Values(Arc<cairn_datasets::Error>),
     /// The request makes no sense.
     #[error("{why}")]
     Invalid {
@@ -81,15 +107,26 @@ pub enum Error {
     },
 }
 
+impl From<cairn_datasets::Error> for Error {
+    fn from(error: cairn_datasets::Error) -> Self {
+        Self::Values(Arc::new(error))
+    }
+}
+
 impl Error {
     /// What a caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Partition(error) => error.kind(),
-            Self::NoNamespace { .. } | Self::NoKey { .. } => ErrorKind::NotFound,
+            Self::Values(error) => error.kind(),
+            Self::NoNamespace { .. } | Self::NoKey { .. } | Self::NotKept { .. } => {
+                ErrorKind::NotFound
+            }
             Self::Exists { .. } => ErrorKind::Conflict,
-            Self::Name { .. } | Self::Invalid { .. } | Self::Line { .. } => ErrorKind::Invalid,
+            Self::Name { .. } | Self::Large { .. } | Self::Invalid { .. } | Self::Line { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Import { kind, .. } | Self::Remote { kind, .. } => *kind,
         }
     }

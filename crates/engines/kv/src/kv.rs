@@ -1,14 +1,18 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cairn_base::ProjectName;
+use cairn_datasets::Datasets;
 use cairn_env::Env;
 use cairn_partition::limits::WATCH_WAIT_MAX;
 use cairn_partition::{
     AnyPartition, AnyPartitions, At, Changes, Commit, Committed, Condition, Entry,
     Error as PartitionError, KeyRange, Op, Page, Scan, Seq, Settings, Usage,
 };
+use tokio::sync::Semaphore;
 
+use crate::large::{LARGE_WRITES_MAX, Value, large_size};
 use crate::namespace::ROOM;
 use crate::{
     Error, Follow, Imported, Info, Namespace, Only, Pieces, Put, SettingsChange, Store, Touched,
@@ -24,14 +28,20 @@ const TOUCH_ATTEMPTS_MAX: u32 = 16;
 #[derive(Clone)]
 pub struct Kv {
     partitions: AnyPartitions,
-    env: Env,
+    /// Where large values are.
+    pub(crate) datasets: Datasets,
+    pub(crate) env: Env,
+    /// Room for large values that are being stored.
+    pub(crate) places: Arc<Semaphore>,
 }
 
 impl Kv {
-    /// The namespaces on these partitions.
+    /// The namespaces on these partitions, with their large values in the bucket of `datasets`.
     #[must_use]
-    pub fn new(partitions: AnyPartitions, env: &Env) -> Self {
-        Self { partitions, env: env.clone() }
+    pub fn new(partitions: AnyPartitions, datasets: &Datasets) -> Self {
+        let (datasets, env) = (datasets.clone(), datasets.blocks().env().clone());
+        let places = Arc::new(Semaphore::new(LARGE_WRITES_MAX));
+        Self { partitions, datasets, env, places }
     }
 
     /// How the partitions below stand; `None` while this node keeps none.
@@ -82,7 +92,12 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn remove(&self, of: &Namespace) -> Result<(), Error> {
-        self.partitions.remove(&of.partition()?).await.map_err(|error| named(of, error))
+        let name = of.partition()?;
+        // Those that are there before it goes are its own: another one of its name may be made at once.
+        let pins = self.pins_of(of).await?;
+        self.partitions.remove(&name).await.map_err(|error| named(of, error))?;
+        self.forget(&pins).await;
+        Ok(())
     }
 
     /// The entry of a key, when there is one.
@@ -139,11 +154,14 @@ impl Kv {
         let mut attempt = 1;
         loop {
             let found = partition.get(key, At::Durable).await?;
-            let Entry { key, value, seq, .. } =
+            let Entry { key, value, reference, seq, .. } =
                 found.ok_or_else(|| Error::NoKey { namespace: of.clone(), key: key.to_vec() })?;
             let condition = Condition { key: key.clone(), expected: Some(seq) };
             let commit = Commit {
-                ops: vec![Op::Put { key, value, expires_ms }],
+                ops: vec![match reference {
+                    None => Op::Put { key, value, expires_ms },
+                    Some(reference) => Op::Refer { key, reference, expires_ms },
+                }],
                 conditions: vec![condition],
                 ..Commit::default()
             };
@@ -209,7 +227,7 @@ impl Kv {
         Ok(now_ms.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    async fn open(&self, of: &Namespace) -> Result<AnyPartition, Error> {
+    pub(crate) async fn open(&self, of: &Namespace) -> Result<AnyPartition, Error> {
         self.partitions.open(&of.partition()?).await.map_err(|error| named(of, error))
     }
 }
@@ -248,7 +266,28 @@ impl Store for Kv {
 
     async fn get(&self, of: &Namespace, key: &[u8], at: At) -> Result<Entry, Error> {
         let found = Self::get(self, of, key, at).await?;
-        found.ok_or_else(|| Error::NoKey { namespace: of.clone(), key: key.to_vec() })
+        let (namespace, key) = (of.clone(), key.to_vec());
+        match found {
+            None => Err(Error::NoKey { namespace, key }),
+            Some(entry) => match large_size(&entry) {
+                None => Ok(entry),
+                Some(size) => Err(Error::Large { namespace, key, size }),
+            },
+        }
+    }
+
+    async fn read(&self, of: &Namespace, key: &[u8], at: At) -> Result<Value, Error> {
+        Self::read(self, of, key, at).await
+    }
+
+    async fn write(
+        &self,
+        of: &Namespace,
+        put: Put,
+        size: Option<u64>,
+        pieces: Pieces,
+    ) -> Result<Committed, Error> {
+        Self::write(self, of, put, size, pieces).await
     }
 
     async fn put(&self, of: &Namespace, put: Put) -> Result<Committed, Error> {

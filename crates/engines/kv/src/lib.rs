@@ -13,25 +13,29 @@
 //!   cannot be told is an error, never a gap.
 //! - KV-4 Whatever a line of an import holds, it ends in an entry or in an error that names the line, within
 //!   memory bounded by [`LINE_BYTES_MAX`].
+//! - KV-5 A large value can be read in every state that shows it; what no state shows, a sweep lets go.
 //!
 //! # Who owns the state, what is durable when, what survives a crash
 //!
 //! The partition does, and promises it ([`cairn_partition::Partition`]). Nothing is kept here: a handle is
-//! as good as any other.
+//! as good as any other. A value of more than [`limits::VALUE_BYTES_MAX`] bytes is stored in the bucket
+//! as a file of a dataset is, before its key refers to it.
 //!
 //! # Absent on purpose
 //!
-//! Values of more than [`cairn_partition::limits::VALUE_BYTES_MAX`]; indexes; changes of keys in two
-//! namespaces at once.
+//! Values of more than [`LARGE_BYTES_MAX`]; large ones in commits of several keys and in exports; indexes;
+//! changes of keys in two namespaces at once.
 
 #![forbid(unsafe_code)]
 
 mod error;
 mod follow;
 mod kv;
+mod large;
 mod lines;
 mod namespace;
 mod store;
+mod sweep;
 mod text;
 mod transfer;
 
@@ -42,8 +46,10 @@ pub use cairn_partition::{
 pub use error::Error;
 pub use follow::{Follow, concerns};
 pub use kv::{Kv, TTL_MAX};
+pub use large::{LARGE_BYTES_MAX, LARGE_WRITES_MAX, Value, large_reference, large_size};
 pub use lines::{LINE_BYTES_MAX, Lines, decode, encode};
 pub use namespace::{Info, Namespace};
 pub use store::{Only, Pieces, Put, SettingsChange, Store, Touched, Watch};
+pub use sweep::{SWEEP_EVERY, Swept};
 pub use text::{joined, split};
 pub use transfer::Imported;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `key`, or `key_base64` | the key, in base64 when it is not UTF-8 |
 //! | `value`, or `value_base64` | its value, likewise |
+//! | `size` | instead of a large value: its length. An import refuses it |
 //! | `expires_ms` | when it is over, in milliseconds since 1970; left out when never |
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -11,7 +12,7 @@ use cairn_partition::Entry;
 use cairn_partition::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, joined, split};
+use crate::{Error, joined, large_size, split};
 
 /// The longest line of an import: a key and a value of the greatest length, each character escaped.
 pub const LINE_BYTES_MAX: usize = 6 * (KEY_BYTES_MAX + VALUE_BYTES_MAX) + 256;
@@ -28,6 +29,8 @@ struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_ms: Option<u64>,
 }
 
@@ -37,8 +40,9 @@ struct Line {
 /// Never: strings and a number are JSON.
 pub fn encode(entry: &Entry, to: &mut Vec<u8>) {
     let (key, key_base64) = split(&entry.key);
-    let (value, value_base64) = split(&entry.value);
-    let line = Line { key, key_base64, value, value_base64, expires_ms: entry.expires_ms };
+    let (size, expires_ms) = (large_size(entry), entry.expires_ms);
+    let (value, value_base64) = if size.is_some() { (None, None) } else { split(&entry.value) };
+    let line = Line { key, key_base64, value, value_base64, size, expires_ms };
     serde_json::to_writer(&mut *to, &line).expect("strings and a number are JSON");
     to.push(b'\n');
 }
@@ -51,6 +55,12 @@ pub fn decode(line: &[u8]) -> Result<(Bytes, Bytes, Option<u64>), Error> {
     let line: Line = serde_json::from_slice(line)
         .map_err(|error| Error::invalid(format!("it is no entry: {error}")))?;
     let key = joined("key", line.key, line.key_base64)?;
+    if let Some(size) = line.size {
+        return Err(Error::invalid(format!(
+            "it stands for a large value, of {size} bytes, which no line holds: leave it out, and put the \
+             value by itself"
+        )));
+    }
     let value = joined("value", line.value, line.value_base64)?;
     cairn_partition::check_key(&key)?;
     if value.len() > VALUE_BYTES_MAX {

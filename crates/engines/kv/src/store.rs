@@ -12,9 +12,9 @@ use cairn_partition::{
 use futures::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Imported, Info, Namespace};
+use crate::{Error, Imported, Info, Namespace, Value};
 
-/// Pieces of lines of entries.
+/// Pieces of lines of entries, or of a value.
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
 /// Changes as they come. The first item has none: it tells the position that the watch begins after.
@@ -89,8 +89,18 @@ pub trait Store: Send + Sync + 'static {
     async fn status(&self, of: &Namespace) -> Result<Info, Error>;
     /// As [`crate::Kv::remove`].
     async fn remove(&self, of: &Namespace) -> Result<(), Error>;
-    /// As [`crate::Kv::get`]; [`Error::NoKey`] when there is none.
+    /// As [`crate::Kv::get`]; [`Error::NoKey`] when there is none, [`Error::Large`] for a large value.
     async fn get(&self, of: &Namespace, key: &[u8], at: At) -> Result<Entry, Error>;
+    /// As [`crate::Kv::read`].
+    async fn read(&self, of: &Namespace, key: &[u8], at: At) -> Result<Value, Error>;
+    /// As [`crate::Kv::write`].
+    async fn write(
+        &self,
+        of: &Namespace,
+        put: Put,
+        size: Option<u64>,
+        pieces: Pieces,
+    ) -> Result<Committed, Error>;
     /// As [`crate::Kv::put`].
     async fn put(&self, of: &Namespace, put: Put) -> Result<Committed, Error>;
     /// As [`crate::Kv::commit`].

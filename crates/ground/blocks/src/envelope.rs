@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | 4 | `CRNE` |
 //! | 4 | 1 | version, 1 |
-//! | 5 | 1 | kind: 1 catalog, 2 ref, 3 access, 4 dataset settings, 5 segment of the audit log, 6 object of a shipped log, 7 record of a partition or page of its view, 9 backup |
+//! | 5 | 1 | kind: 1 catalog, 2 ref, 3 access, 4 dataset settings, 5 segment of the audit log, 6 object of a shipped log, 7 record of a partition or page of its view, 8 pin of a content, 9 backup |
 //! | 6 | 1 | 0 plain, 1 sealed |
 //! | 7 | 1 | 0 |
 //! | 8 | 4 | payload length, little endian |
@@ -44,6 +44,8 @@ pub enum EnvelopeKind {
     Log = 6,
     /// A record of a partition, or a page of its view.
     Partition = 7,
+    /// A pin of a content that belongs to no version.
+    Pin = 8,
     /// A backup, or what it holds.
     Backup = 9,
 }
@@ -171,6 +173,7 @@ mod tests {
             (EnvelopeKind::Audit, 5),
             (EnvelopeKind::Log, 6),
             (EnvelopeKind::Partition, 7),
+            (EnvelopeKind::Pin, 8),
         ];
         for (kind, number) in kinds {
             let bytes = Sealer::new(None).wrap(kind, "k", b"abc", &SeededRng::new(1));

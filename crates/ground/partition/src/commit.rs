@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::error::at_most;
 use crate::limits::{
     COMMIT_BYTES_MAX, COMMIT_OPS_MAX, COMMIT_RANGES_MAX, CONDITIONS_MAX, KEY_BYTES_MAX, READS_MAX,
-    VALUE_BYTES_MAX,
+    REFERENCE_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use crate::{Durable, Error, Seq};
 
@@ -92,6 +92,16 @@ pub enum Op {
         key: Bytes,
         /// The value.
         value: Bytes,
+        /// When it is over, in milliseconds since 1970.
+        expires_ms: Option<u64>,
+    },
+    /// Gives a key a reference to a value that is kept elsewhere. What it says is its writer's matter:
+    /// here it is read back as it was given, in [`crate::Entry::reference`].
+    Refer {
+        /// The key.
+        key: Bytes,
+        /// The reference, at most [`REFERENCE_BYTES_MAX`] bytes.
+        reference: Bytes,
         /// When it is over, in milliseconds since 1970.
         expires_ms: Option<u64>,
     },
@@ -201,7 +211,7 @@ impl Commit {
                 }
                 counts
             }
-            Op::Put { key, .. } | Op::Delete { key } => {
+            Op::Put { key, .. } | Op::Refer { key, .. } | Op::Delete { key } => {
                 !ranges.iter().any(|range| range.contains(key)) && keys.insert(key.clone())
             }
         };
@@ -236,7 +246,9 @@ impl Commit {
 impl Op {
     fn bytes(&self) -> usize {
         match self {
-            Self::Put { key, value, .. } => key.len().saturating_add(value.len()),
+            Self::Put { key, value, .. } | Self::Refer { key, reference: value, .. } => {
+                key.len().saturating_add(value.len())
+            }
             Self::Delete { key } => key.len(),
             Self::DeleteRange(range) => {
                 range.from.len().saturating_add(range.to.as_ref().map_or(0, Bytes::len))
@@ -249,6 +261,10 @@ impl Op {
             Self::Put { key, value, .. } => {
                 check_key(key)?;
                 at_most("the value", value.len(), VALUE_BYTES_MAX, "bytes")
+            }
+            Self::Refer { key, reference, .. } => {
+                check_key(key)?;
+                at_most("the reference", reference.len(), REFERENCE_BYTES_MAX, "bytes")
             }
             Self::Delete { key } => check_key(key),
             Self::DeleteRange(range) => range.check(),

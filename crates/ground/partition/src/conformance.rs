@@ -66,7 +66,7 @@ macro_rules! cases {
 }
 
 const CASES: &[(&str, Case)] = cases! {
-    basic: put_get_delete values_of_every_size order_of_keys batches_are_atomic_and_later_wins
+    basic: put_get_delete references values_of_every_size order_of_keys batches_are_atomic_and_later_wins
         puts_deletes_and_ranges_in_every_order positions_count_commits settings_are_kept
         what_was_acknowledged_is_there_after_a_crash;
     conditions: absent_and_present a_failed_condition_changes_nothing all_or_none

@@ -72,8 +72,11 @@ pub enum At {
 pub struct Entry {
     /// The key.
     pub key: Bytes,
-    /// Its value; empty when only keys were asked for.
+    /// Its value; empty when only keys were asked for, and for a reference.
     pub value: Bytes,
+    /// What stands in place of a value that is kept elsewhere ([`crate::Op::Refer`]). It is there also when
+    /// only keys were asked for.
+    pub reference: Option<Bytes>,
     /// The commit that wrote it.
     pub seq: Seq,
     /// When it is over, in milliseconds since 1970.

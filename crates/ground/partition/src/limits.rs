@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const KEY_BYTES_MAX: usize = 4096;
 /// Bytes of a value at most.
 pub const VALUE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a reference that stands in place of a value at most.
+pub const REFERENCE_BYTES_MAX: usize = 256;
 /// Changes in one commit at most.
 pub const COMMIT_OPS_MAX: usize = 10_000;
 /// Deleted ranges in one commit at most.

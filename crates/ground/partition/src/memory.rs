@@ -26,8 +26,10 @@ pub struct Memory {
     moved: Notify,
 }
 
-/// What a commit made of a key: a value with its end, or nothing.
-type Version = (Seq, Option<(Bytes, Option<u64>)>);
+/// A value, the reference in place of one, and when it is over.
+type Kept = (Bytes, Option<Bytes>, Option<u64>);
+/// What a commit made of a key: a value, or nothing.
+type Version = (Seq, Option<Kept>);
 
 #[derive(Default)]
 struct State {
@@ -165,7 +167,7 @@ impl State {
         self.newest
     }
 
-    fn write(&mut self, seq: Seq, key: Bytes, value: Option<(Bytes, Option<u64>)>) {
+    fn write(&mut self, seq: Seq, key: Bytes, value: Option<Kept>) {
         let versions = self.keys.entry(key).or_default();
         if versions.last().is_some_and(|(last, _)| *last == seq) {
             versions.pop();
@@ -184,11 +186,17 @@ impl State {
         self.told(seq, What::Deleted { key, expired });
     }
 
+    fn put(&mut self, seq: Seq, key: Bytes, kept: Kept) {
+        self.write(seq, key.clone(), Some(kept.clone()));
+        let (value, reference, expires_ms) = kept;
+        self.told(seq, What::Put(Entry { key, value, reference, seq, expires_ms }));
+    }
+
     fn apply(&mut self, seq: Seq, op: Op) {
         match op {
-            Op::Put { key, value, expires_ms } => {
-                self.write(seq, key.clone(), Some((value.clone(), expires_ms)));
-                self.told(seq, What::Put(Entry { key, value, seq, expires_ms }));
+            Op::Put { key, value, expires_ms } => self.put(seq, key, (value, None, expires_ms)),
+            Op::Refer { key, reference, expires_ms } => {
+                self.put(seq, key, (Bytes::new(), Some(reference), expires_ms));
             }
             Op::Delete { key } => self.delete(seq, key, false),
             Op::DeleteRange(range) => {
@@ -252,8 +260,8 @@ impl State {
 fn entry(key: &Bytes, versions: &[Version], at: Seq) -> Option<Entry> {
     let seen = versions.partition_point(|(seq, _)| *seq <= at);
     let (seq, value) = versions.get(seen.checked_sub(1)?)?;
-    let (value, expires_ms) = value.clone()?;
-    Some(Entry { key: key.clone(), value, seq: *seq, expires_ms })
+    let (value, reference, expires_ms) = value.clone()?;
+    Some(Entry { key: key.clone(), value, reference, seq: *seq, expires_ms })
 }
 
 #[async_trait]

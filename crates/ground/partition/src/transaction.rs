@@ -87,8 +87,9 @@ impl Transaction {
             match own.clone() {
                 None => drop(found.remove(key)),
                 Some((value, expires_ms)) => {
-                    let entry = Entry { key: key.clone(), value, seq: self.reads.at, expires_ms };
-                    found.insert(key.clone(), entry);
+                    let (key, seq, reference) = (key.clone(), self.reads.at, None);
+                    let entry = Entry { key: key.clone(), value, reference, seq, expires_ms };
+                    found.insert(key, entry);
                 }
             }
         }

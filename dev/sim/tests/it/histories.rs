@@ -35,7 +35,7 @@ fn did(history: &mut History, call: Call, answer: Answer) -> u64 {
 
 fn put(key: &str, writer: u64, balance: i64, seq: u64) -> What {
     let (key, value) = (bytes(key), value(writer, balance));
-    What::Put(Entry { key, value, seq: Seq(seq), expires_ms: None })
+    What::Put(Entry { key, value, reference: None, seq: Seq(seq), expires_ms: None })
 }
 
 /// A change that was made and told.

@@ -155,7 +155,7 @@ pub(crate) struct KvPut {
     /// The value; `-` is standard input
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     pub(crate) value: Option<OsString>,
-    /// The file whose content is the value, 4 MiB at most
+    /// The file whose content is the value, 1 GiB at most
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// How long it lives: 90s, 15m, 12h, 30d, 8w

@@ -56,11 +56,17 @@ impl Lab {
         Self { dir: Arc::clone(&self.dir), bucket: self.bucket.clone(), env }
     }
 
+    /// The same lab without a variable of the environment.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut lab = self.with(name, "");
+        lab.env.retain(|(set, _)| set != name);
+        lab
+    }
+
     /// The same lab, whose commands talk to a node.
     pub(crate) fn through(&self, node: &Node) -> Self {
-        let mut lab = self.with("CAIRN_URL", &node.url).with("CAIRN_TOKEN", &node.token);
-        lab.env.retain(|(name, _)| name != "CAIRN_BUCKET");
-        lab
+        let lab = self.with("CAIRN_URL", &node.url).with("CAIRN_TOKEN", &node.token);
+        lab.without("CAIRN_BUCKET")
     }
 
     /// The same lab, whose commands talk to a node as nobody.

@@ -8,6 +8,7 @@
 #![allow(clippy::too_many_lines, reason = "a contract is a list")]
 
 mod audit;
+mod backups;
 mod browser;
 mod cached;
 mod contract;
@@ -41,4 +42,5 @@ mod streams;
 mod tls;
 mod together;
 mod tree;
+mod values;
 mod walker;

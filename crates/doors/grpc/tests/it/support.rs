@@ -76,7 +76,7 @@ impl Server {
         let uploads = Uploads::new(datasets.clone());
         let (stop, stopped) = watch::channel(false);
         let options = Options { body_wait, stopped: Some(stopped) };
-        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
+        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
         let keys = keys.then(|| kv.clone());
         let door =
             Door::new(datasets.clone(), uploads.clone(), keys, access.clone(), options).unwrap();

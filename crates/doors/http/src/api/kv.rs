@@ -3,7 +3,7 @@
 
 use cairn_kv::{
     Change, Commit, Committed, Condition, Durable, Entry, Error, KeyRange, Op, Page, Seq, What,
-    joined, split,
+    joined, large_reference, large_size, split,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -72,6 +72,12 @@ pub struct KeyEntry {
     /// The value, when it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<String>,
+    /// Whether the value is too large to stand here: a GET of the key has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub large: bool,
+    /// The length of a large value, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// The commit that wrote it.
     pub seq: u64,
     /// When it is over, in milliseconds since 1970; never when not there.
@@ -84,9 +90,12 @@ impl KeyEntry {
     #[must_use]
     pub fn new(entry: &Entry, keys_only: bool) -> Self {
         let (key, key_base64) = split(&entry.key);
-        let (value, value_base64) = if keys_only { (None, None) } else { split(&entry.value) };
+        let size = large_size(entry);
+        let large = size.is_some();
+        let left_out = keys_only || large;
+        let (value, value_base64) = if left_out { (None, None) } else { split(&entry.value) };
         let (seq, expires_ms) = (entry.seq.0, entry.expires_ms);
-        Self { key, key_base64, value, value_base64, seq, expires_ms }
+        Self { key, key_base64, value, value_base64, large, size, seq, expires_ms }
     }
 
     pub(crate) fn entry(self) -> Result<Entry, Error> {
@@ -95,7 +104,8 @@ impl KeyEntry {
             (None, None) => bytes::Bytes::new(),
             (value, base64) => joined("value", value, base64)?,
         };
-        Ok(Entry { key, value, seq: Seq(self.seq), expires_ms: self.expires_ms })
+        let reference = self.size.map(large_reference);
+        Ok(Entry { key, value, reference, seq: Seq(self.seq), expires_ms: self.expires_ms })
     }
 }
 
@@ -206,18 +216,20 @@ pub struct KeyCommit {
 
 impl KeyCommit {
     /// A commit as the wire has it. What a transaction has read stays here.
-    #[must_use]
-    pub fn new(commit: &Commit) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a reference to a large value: those are made by a put alone.
+    pub fn new(commit: &Commit) -> Result<Self, Error> {
         let condition = |condition: &Condition| {
             let (key, key_base64) = split(&condition.key);
             let seq = condition.expected.map(|seq| seq.0);
             KeyCondition { key, key_base64, seq, absent: seq.is_none() }
         };
-        Self {
-            ops: commit.ops.iter().map(KeyOp::new).collect(),
+        Ok(Self {
+            ops: commit.ops.iter().map(KeyOp::new).collect::<Result<_, _>>()?,
             conditions: commit.conditions.iter().map(condition).collect(),
             durable: commit.durable,
-        }
+        })
     }
 
     pub(crate) fn commit(self, ends: impl Fn(u64) -> Result<u64, Error>) -> Result<Commit, Error> {
@@ -229,8 +241,8 @@ impl KeyCommit {
 }
 
 impl KeyOp {
-    fn new(op: &Op) -> Self {
-        match op {
+    fn new(op: &Op) -> Result<Self, Error> {
+        Ok(match op {
             Op::Put { key, value, expires_ms } => {
                 let ((key, key_base64), (value, value_base64)) = (split(key), split(value));
                 let (ttl_ms, expires_ms) = (None, *expires_ms);
@@ -240,12 +252,17 @@ impl KeyOp {
                 let (key, key_base64) = split(key);
                 Self::Delete { key, key_base64 }
             }
+            // Nobody but the engine makes one.
+            Op::Refer { key, .. } => {
+                let why = format!("a commit cannot refer to a value (of {})", key.escape_ascii());
+                return Err(Error::Invalid { why });
+            }
             Op::DeleteRange(range) => {
                 let (from, from_base64) = split(&range.from);
                 let (to, to_base64) = range.to.as_ref().map_or((None, None), |to| split(to));
                 Self::DeleteRange { from, from_base64, to, to_base64 }
             }
-        }
+        })
     }
 
     fn op(self, ends: impl Fn(u64) -> Result<u64, Error>) -> Result<Op, Error> {
@@ -333,6 +350,12 @@ pub struct KeyChange {
     /// Its value, when it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<String>,
+    /// Whether its value is too large to stand here: a GET of the key has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub large: bool,
+    /// The length of a large value, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// When it is over, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
@@ -370,10 +393,11 @@ impl KeyChange {
         let line = Self { time_ms: Some(change.time_ms), ..line };
         match &change.what {
             What::Put(entry) => {
-                let ((key, key_base64), (value, value_base64)) =
-                    (split(&entry.key), split(&entry.value));
-                let (kind, expires_ms) = (KeyChangeKind::Put, entry.expires_ms);
-                Self { kind, key, key_base64, value, value_base64, expires_ms, ..line }
+                let KeyEntry {
+                    key, key_base64, value, value_base64, large, size, expires_ms, ..
+                } = KeyEntry::new(entry, false);
+                let line = Self { key, key_base64, value, value_base64, expires_ms, ..line };
+                Self { kind: KeyChangeKind::Put, large, size, ..line }
             }
             What::Deleted { key, expired } => {
                 let ((key, key_base64), expired) = (split(key), Some(*expired));
@@ -395,7 +419,11 @@ impl KeyChange {
             KeyChangeKind::Position | KeyChangeKind::End => return Ok(None),
             KeyChangeKind::Put => What::Put(Entry {
                 key: joined("key", self.key, self.key_base64)?,
-                value: joined("value", self.value, self.value_base64)?,
+                value: match self.size {
+                    Some(_) => bytes::Bytes::new(),
+                    None => joined("value", self.value, self.value_base64)?,
+                },
+                reference: self.size.map(large_reference),
                 seq,
                 expires_ms: self.expires_ms,
             }),

@@ -278,6 +278,8 @@ pub struct KeyLine {
     value: Option<String>,
     /// The value in base64, when it is not UTF-8.
     value_base64: Option<String>,
+    /// In place of a large value: its length, in bytes. An import refuses such a line.
+    size: Option<u64>,
     /// When it is over, in milliseconds since 1970; never when not there.
     expires_ms: Option<u64>,
 }

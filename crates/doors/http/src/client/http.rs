@@ -1,8 +1,8 @@
 //! Requests: addresses, credentials, retries, errors, counting.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +28,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long an answer may stand still. A publication proves that all chunks are there, so it may
 /// take its time.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
+/// How long a body in pieces may take with its answer.
+const UPLOAD_MAX: Duration = Duration::from_secs(6 * 3600);
 /// The most bytes of an answer that is JSON.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// The most bytes of an error that are shown.
@@ -109,6 +111,9 @@ pub(super) struct Shared {
     base: Url,
     token: Option<String>,
     client: reqwest::Client,
+    trust: Trust,
+    /// Waits for an answer for as long as a body is on its way; made when it is needed.
+    patient: OnceLock<reqwest::Client>,
     env: Env,
     wire: Wire,
     in_flight: Semaphore,
@@ -163,21 +168,16 @@ impl Node {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
-        let builder = trust.apply(reqwest::Client::builder()).map_err(bad)?;
-        let client = builder
-            .connect_timeout(CONNECT_MAX)
-            .read_timeout(SILENCE_MAX)
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(IN_FLIGHT_MAX)
-            .tcp_nodelay(true)
-            .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| bad(reasons(&error)))?;
+        let builder = builder(trust).map_err(bad)?;
+        let client = builder.read_timeout(SILENCE_MAX).build();
+        let client = client.map_err(|error| bad(reasons(&error)))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 base,
                 token: token.map(str::to_owned),
                 client,
+                trust: trust.clone(),
+                patient: OnceLock::new(),
                 env: env.clone(),
                 wire: Wire::default(),
                 in_flight: Semaphore::new(IN_FLIGHT_MAX),
@@ -304,6 +304,38 @@ impl Node {
         Err(self.refused(response).await)
     }
 
+    /// Sends a request with a body that comes in pieces, once.
+    pub(super) async fn send_pieces(
+        &self,
+        asked: &Asked<'_>,
+        body: reqwest::Body,
+        size: Option<u64>,
+    ) -> Result<Response, Error> {
+        let _place = self.shared.in_flight.acquire().await.map_err(|_| cairn_env::Lost)?;
+        self.shared.wire.requests.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.encoded_by(self.patient()?, asked).timeout(UPLOAD_MAX);
+        if let Some(size) = size {
+            request = request.header(reqwest::header::CONTENT_LENGTH, size);
+        }
+        let sent = request.body(body).send().await;
+        let response = sent.map_err(|error| self.broken(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(response).await)
+    }
+
+    fn patient(&self) -> Result<&reqwest::Client, Error> {
+        if let Some(client) = self.shared.patient.get() {
+            return Ok(client);
+        }
+        let bad =
+            |why: String| Error::Invalid { detail: format!("no requests can be made: {why}") };
+        let made = builder(&self.shared.trust).map_err(bad)?.build();
+        let made = made.map_err(|error| bad(reasons(&error)))?;
+        Ok(self.shared.patient.get_or_init(|| made))
+    }
+
     async fn attempt(
         &self,
         again: Again,
@@ -364,11 +396,15 @@ impl Node {
     }
 
     fn encoded(&self, asked: &Asked<'_>) -> RequestBuilder {
+        self.encoded_by(&self.shared.client, asked)
+    }
+
+    fn encoded_by(&self, client: &reqwest::Client, asked: &Asked<'_>) -> RequestBuilder {
         let mut url = self.shared.base.clone();
         let path = format!("{}{}", url.path(), asked.path);
         url.set_path(&path);
         url.set_query(Some(asked.query).filter(|query| !query.is_empty()));
-        let mut request = self.shared.client.request(asked.method.clone(), url);
+        let mut request = client.request(asked.method.clone(), url);
         if let Some(token) = &self.shared.token {
             request = request.bearer_auth(token);
         }
@@ -433,6 +469,17 @@ impl Node {
         };
         Error::Remote { kind: ErrorKind::Closed, message }
     }
+}
+
+/// What all requests have in common.
+fn builder(trust: &Trust) -> Result<reqwest::ClientBuilder, String> {
+    Ok(trust
+        .apply(reqwest::Client::builder())?
+        .connect_timeout(CONNECT_MAX)
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(IN_FLIGHT_MAX)
+        .tcp_nodelay(true)
+        .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION"))))
 }
 
 pub(super) fn strange(what: &str) -> Error {

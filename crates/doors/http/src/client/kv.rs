@@ -1,39 +1,34 @@
 //! Namespaces of keys on a node.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use cairn_base::{ErrorKind, ProjectName};
+use bytes::{Bytes, BytesMut};
+use cairn_base::ProjectName;
 use cairn_datasets::Error as NodeError;
 use cairn_kv::{
-    At, Changes, Commit, Committed, Condition, Cursor, Durable, Entry, Error, Imported, Info,
-    KeyRange, LINE_BYTES_MAX, Lines, Namespace, Only, Op, Page, Pieces, Put, Scan, Seq,
-    SettingsChange, Store, Touched, Watch, decode,
+    At, Commit, Committed, Condition, Cursor, Durable, Entry, Error, Imported, Info, KeyRange,
+    LINE_BYTES_MAX, Lines, Namespace, Only, Op, Page, Pieces, Put, Scan, Seq, SettingsChange,
+    Store, Touched, Value, Watch, decode, large_reference, large_size,
 };
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use reqwest::{Method, Response, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::http::{Again, Asked, Node, strange};
-use crate::api::{
-    KeyChange, KeyChangeKind, KeyCommit, KeyPage, KeysCommitted, NamespacePage, NamespaceSettings,
-};
+use super::kv_watch::Watcher;
+use crate::api::{KeyCommit, KeyPage, KeysCommitted, NamespacePage, NamespaceSettings};
 use crate::call::LINES;
-use crate::limits::{FOLLOW_HEARTBEAT_EVERY, KV_VALUE_BYTES_MAX};
+use crate::limits::KV_VALUE_BYTES_MAX;
 
 const BYTES: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 /// Bytes of one request of an import: each is put by itself, and again when its answer was lost.
 const IMPORT_PART_BYTES: usize = 8 << 20;
-/// The pauses between attempts to reach the node: the first, and what they grow to.
-const PAUSE: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-fn told(error: NodeError) -> Error {
+pub(super) fn told(error: NodeError) -> Error {
     Error::Remote { kind: error.kind(), message: error.to_string() }
 }
 
@@ -41,7 +36,7 @@ fn encoded(bytes: &[u8]) -> String {
     percent_encode(bytes, NON_ALPHANUMERIC).to_string()
 }
 
-fn path(of: &Namespace, below: &str) -> String {
+pub(super) fn path(of: &Namespace, below: &str) -> String {
     let slash = if below.is_empty() { "" } else { "/" };
     format!("api/v1/kv/{}/{}{slash}{below}", of.project, of.name)
 }
@@ -53,7 +48,7 @@ fn key_path(of: &Namespace, what: &str, key: &[u8]) -> Option<String> {
 }
 
 /// Adds a parameter to a query.
-fn add(query: &mut String, name: &str, value: &str) {
+pub(super) fn add(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {
         query.push('&');
     }
@@ -62,7 +57,7 @@ fn add(query: &mut String, name: &str, value: &str) {
     query.push_str(value);
 }
 
-fn add_range(query: &mut String, range: &KeyRange) {
+pub(super) fn add_range(query: &mut String, range: &KeyRange) {
     if !range.from.is_empty() {
         add(query, "from", &encoded(&range.from));
     }
@@ -79,7 +74,48 @@ fn add_at(query: &mut String, at: At) {
     }
 }
 
+/// The query and the headers of a put.
+fn terms(put: &Put) -> (String, Vec<(&'static str, String)>) {
+    let mut query = String::new();
+    if let Some(ttl) = put.ttl {
+        add(&mut query, "ttl", &format!("{}ms", ttl.as_millis()));
+    }
+    if let Some(durable) = put.durable {
+        add(&mut query, "durable", if durable == Durable::Log { "log" } else { "bucket" });
+    }
+    let headers = match put.only {
+        Only::Always => vec![],
+        Only::Absent => vec![("if-none-match", "*".to_owned())],
+        Only::Seq(seq) => vec![("if-match", format!("\"{seq}\""))],
+    };
+    (query, headers)
+}
+
+/// An entry whose value is not large.
+fn small(of: &Namespace, entry: Entry) -> Result<Entry, Error> {
+    match large_size(&entry) {
+        None => Ok(entry),
+        Some(size) => Err(Error::Large { namespace: of.clone(), key: entry.key.to_vec(), size }),
+    }
+}
+
 impl Node {
+    /// The entry of a key without its value, and the answer that has it.
+    async fn opened(&self, key: &[u8], path: &str, at: At) -> Result<(Entry, Response), Error> {
+        let mut query = String::new();
+        add_at(&mut query, at);
+        let (headers, body, again) = (&[][..], None, Again::Yes);
+        let asked = Asked { method: Method::GET, path, query: &query, headers, body, again };
+        let response = self.ask(&asked).await.map_err(told)?;
+        let seq = number(&response, header::ETAG.as_str());
+        let seq = Seq(seq.ok_or_else(|| told(strange("a value has no ETag")))?);
+        let expires_ms = number(&response, "x-cairn-expires-ms");
+        let size = number(&response, header::CONTENT_LENGTH.as_str());
+        let large = size.filter(|size| *size > KV_VALUE_BYTES_MAX as u64);
+        let (reference, key) = (large.map(large_reference), Bytes::copy_from_slice(key));
+        Ok((Entry { key, value: Bytes::new(), reference, seq, expires_ms }, response))
+    }
+
     async fn kv_get<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<T, Error> {
         let (headers, body, again) = (&[][..], None, Again::Yes);
         let asked = Asked { method: Method::GET, path, query, headers, body, again };
@@ -113,7 +149,7 @@ impl Node {
     }
 
     /// Opens a stream of lines.
-    async fn kv_lines(&self, path: &str, query: &str) -> Result<Response, Error> {
+    pub(super) async fn kv_lines(&self, path: &str, query: &str) -> Result<Response, Error> {
         let (headers, body, again) = ([("accept", LINES.to_owned())], None, Again::Yes);
         let asked = Asked { method: Method::GET, path, query, headers: &headers, body, again };
         self.ask_once(&asked).await.map_err(told)
@@ -178,22 +214,58 @@ impl Store for Node {
             let scan = Scan { at, limit: 1, ..Scan::of(KeyRange::one(key)) };
             let found = self.scan(of, &scan).await?.entries.pop();
             let none = || Error::NoKey { namespace: of.clone(), key: key.to_vec() };
-            return found.ok_or_else(none);
+            return found.ok_or_else(none).and_then(|entry| small(of, entry));
         };
-        let mut query = String::new();
-        add_at(&mut query, at);
-        let (headers, body, again) = (&[][..], None, Again::Yes);
-        let asked = Asked { method: Method::GET, path: &path, query: &query, headers, body, again };
-        let response = self.ask(&asked).await.map_err(told)?;
-        let seq = number(&response, header::ETAG.as_str());
-        let seq = seq.ok_or_else(|| told(strange("a value has no ETag")))?;
-        let expires_ms = number(&response, "x-cairn-expires-ms");
+        let (entry, response) = self.opened(key, &path, at).await?;
+        let entry = small(of, entry)?;
         let value = self.whole(response, KV_VALUE_BYTES_MAX).await.map_err(told)?;
-        Ok(Entry { key: Bytes::copy_from_slice(key), value, seq: Seq(seq), expires_ms })
+        Ok(Entry { value, ..entry })
+    }
+
+    async fn read(&self, of: &Namespace, key: &[u8], at: At) -> Result<Value, Error> {
+        let Some(path) = key_path(of, "keys", key) else {
+            let entry = Store::get(self, of, key, at).await?;
+            let (size, value) = (entry.value.len() as u64, entry.value.clone());
+            let pieces = Box::pin(futures::stream::iter([Ok(value)]));
+            return Ok(Value { entry: Entry { value: Bytes::new(), ..entry }, size, pieces });
+        };
+        let (entry, response) = self.opened(key, &path, at).await?;
+        let size = number(&response, header::CONTENT_LENGTH.as_str()).unwrap_or(0);
+        let pieces = Box::pin(self.pieces(response).map_err(told));
+        Ok(Value { entry, size, pieces })
+    }
+
+    async fn write(
+        &self,
+        of: &Namespace,
+        put: Put,
+        size: Option<u64>,
+        mut pieces: Pieces,
+    ) -> Result<Committed, Error> {
+        let mut first = BytesMut::from(put.value.as_ref());
+        while first.len() <= KV_VALUE_BYTES_MAX {
+            let Some(piece) = pieces.next().await.transpose()? else {
+                return Store::put(self, of, Put { value: first.freeze(), ..put }).await;
+            };
+            first.extend_from_slice(&piece);
+        }
+        let path = key_path(of, "keys", &put.key).ok_or_else(|| {
+            let why = "an address cannot hold this key: put a large value under another one";
+            Error::Invalid { why: why.to_owned() }
+        })?;
+        let (query, mut headers) = terms(&put);
+        headers.push((header::CONTENT_TYPE.as_str(), BYTES.to_owned()));
+        let (method, again, body) = (Method::PUT, Again::Unsent, None);
+        let asked = Asked { method, path: &path, query: &query, headers: &headers, body, again };
+        let all = futures::stream::iter([Ok(first.freeze())]).chain(pieces);
+        let sent = self.send_pieces(&asked, reqwest::Body::wrap_stream(all), size).await;
+        let done: KeysCommitted = self.json(sent.map_err(told)?).await.map_err(told)?;
+        Ok(Committed { seq: Seq(done.seq) })
     }
 
     async fn put(&self, of: &Namespace, put: Put) -> Result<Committed, Error> {
-        let Put { key, value, ttl, only, durable } = put;
+        let (query, headers) = terms(&put);
+        let Put { key, value, ttl, only, .. } = put;
         if value.len() > KV_VALUE_BYTES_MAX {
             let (what, limit, unit) = ("the value", KV_VALUE_BYTES_MAX, "bytes");
             let size = value.len();
@@ -202,18 +274,6 @@ impl Store for Node {
         let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
         let Some(path) = key_path(of, "keys", &key) else {
             return self.put_by_commit(of, key, value, ttl_ms, only).await;
-        };
-        let mut query = String::new();
-        if let Some(ttl_ms) = ttl_ms {
-            add(&mut query, "ttl", &format!("{ttl_ms}ms"));
-        }
-        if let Some(durable) = durable {
-            add(&mut query, "durable", if durable == Durable::Log { "log" } else { "bucket" });
-        }
-        let headers = match only {
-            Only::Always => vec![],
-            Only::Absent => vec![("if-none-match", "*".to_owned())],
-            Only::Seq(seq) => vec![("if-match", format!("\"{seq}\""))],
         };
         let body = Some((BYTES, value));
         let done: KeysCommitted =
@@ -226,7 +286,7 @@ impl Store for Node {
             let why = "a node takes conditions, and no transactions".to_owned();
             return Err(Error::Invalid { why });
         }
-        self.send_commit(of, &KeyCommit::new(&commit)).await
+        self.send_commit(of, &KeyCommit::new(&commit)?).await
     }
 
     async fn touch(
@@ -271,9 +331,8 @@ impl Store for Node {
         after: Option<Seq>,
     ) -> Result<Watch, Error> {
         let (node, of) = (self.clone(), of.clone());
-        let mut watcher = Watcher { node, of, range, after, open: None, pause: None };
         // Whether it can be watched is said at once.
-        watcher.open = Some(watcher.connect().await?);
+        let watcher = Watcher::open(node, of, range, after).await?;
         Ok(Box::pin(futures::stream::try_unfold(watcher, |mut watcher| async move {
             let changes = watcher.next().await?;
             Ok(Some((changes, watcher)))
@@ -328,7 +387,7 @@ impl Node {
         };
         let ops = vec![Op::Put { key, value, expires_ms: None }];
         let commit = Commit { ops, conditions, ..Commit::default() };
-        let mut commit = KeyCommit::new(&commit);
+        let mut commit = KeyCommit::new(&commit)?;
         for op in &mut commit.ops {
             if let crate::api::KeyOp::Put { ttl_ms: life, .. } = op {
                 *life = ttl_ms;
@@ -390,110 +449,6 @@ impl Import {
     fn refused(&self, error: &Error) -> Error {
         let (line, entries) = (self.line + 1, self.done.entries);
         Error::Line { line, why: error.to_string(), entries }
-    }
-}
-
-/// One that watches keys on a node, over as many connections as it takes.
-struct Watcher {
-    node: Node,
-    of: Namespace,
-    range: KeyRange,
-    /// All up to here was told; the first answer says it where nothing was asked for.
-    after: Option<Seq>,
-    open: Option<Told>,
-    pause: Option<Duration>,
-}
-
-/// The lines of one answer.
-struct Told {
-    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, NodeError>> + Send>>,
-    lines: Lines,
-    /// Changes of a commit that is not whole yet.
-    part: Changes,
-}
-
-impl Watcher {
-    async fn next(&mut self) -> Result<Changes, Error> {
-        loop {
-            let open = match &mut self.open {
-                Some(open) => open,
-                None => match self.connect().await {
-                    Ok(open) => self.open.insert(open),
-                    // It comes back, or another node takes its place.
-                    Err(Error::Remote { kind: ErrorKind::Closed | ErrorKind::Retry, message }) => {
-                        tracing::debug!(message, "keys that are watched cannot be reached");
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            let silence = 3 * FOLLOW_HEARTBEAT_EVERY;
-            let told = tokio::select! {
-                biased;
-                told = open.next() => told?,
-                // A node that says nothing at all is not there any more.
-                () = self.node.env_ref().clock.sleep(silence) => None,
-            };
-            match told {
-                Some(changes) => {
-                    self.pause = None;
-                    self.after = Some(changes.upto);
-                    return Ok(changes);
-                }
-                None => self.open = None,
-            }
-        }
-    }
-
-    /// Asks for changes after the last that were told, with a pause before all but the first time.
-    async fn connect(&mut self) -> Result<Told, Error> {
-        if let Some(pause) = self.pause {
-            self.node.env_ref().clock.sleep(pause).await;
-        }
-        self.pause = Some(self.pause.map_or(PAUSE, |pause| (2 * pause).min(PAUSE_MAX)));
-        let mut query = String::new();
-        add_range(&mut query, &self.range);
-        if let Some(after) = self.after {
-            add(&mut query, "after", &after.to_string());
-        }
-        let response = self.node.kv_lines(&path(&self.of, "watch"), &query).await?;
-        let pieces = Box::pin(self.node.pieces(response));
-        Ok(Told { pieces, lines: Lines::default(), part: Changes::default() })
-    }
-}
-
-impl Told {
-    /// The next whole commit, or a position; none when the connection is lost. Cancel safe.
-    async fn next(&mut self) -> Result<Option<Changes>, Error> {
-        loop {
-            while let Some(line) = self.lines.next_line()? {
-                let line: KeyChange = serde_json::from_slice(&line).map_err(|error| {
-                    told(strange(&format!("a line of a watch is wrong: {error}")))
-                })?;
-                if line.kind == KeyChangeKind::End {
-                    let end = line.error.unwrap_or_else(|| crate::api::FollowEnd {
-                        kind: String::new(),
-                        message: "the watch ended".to_owned(),
-                    });
-                    let kind = ErrorKind::parse(&end.kind).unwrap_or(ErrorKind::Internal);
-                    return Err(Error::Remote { kind, message: end.message });
-                }
-                let (seq, last) = (Seq(line.seq), line.last);
-                self.part.changes.extend(line.change()?);
-                if last {
-                    let part = std::mem::take(&mut self.part);
-                    return Ok(Some(Changes { upto: seq, ..part }));
-                }
-            }
-            match self.pieces.next().await {
-                Some(Ok(piece)) => self.lines.push(&piece),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "a watch broke off");
-                    return Ok(None);
-                }
-                None => return Ok(None),
-            }
-        }
     }
 }
 

@@ -14,6 +14,7 @@ mod follow;
 mod hooks;
 mod http;
 mod kv;
+mod kv_watch;
 mod people;
 mod store;
 mod upload;

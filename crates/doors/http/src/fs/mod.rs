@@ -27,6 +27,7 @@ pub(crate) use conditional::{Validators, http_date};
 pub(crate) use file::set;
 pub(crate) use location::Location;
 pub(crate) use media::media_type;
+pub(crate) use range::{Asked, parse as range_of};
 pub(crate) use resolve::{first_name, resolve};
 pub(crate) use walk::{Walker, children, encoded, file_exact, resolve_exact};
 

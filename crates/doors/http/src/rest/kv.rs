@@ -1,30 +1,24 @@
-//! Namespaces of keys, and single keys. Keys are bytes: all that stands behind `keys/`, decoded once.
+//! Namespaces of keys, and single keys but for their values. Keys are bytes: all that stands behind `keys/`, decoded once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cairn_base::DatasetName;
 use cairn_kv::{
-    At, Durable, Entry, Error as KvError, KeyRange, Kv, Namespace, Only, Put, Seq, SettingsChange,
-    Touched,
+    At, Durable, Error as KvError, KeyRange, Kv, Namespace, Seq, SettingsChange, Touched,
 };
-use futures::StreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::route;
 use crate::api::{KeysCommitted, NamespaceName, NamespacePage, NamespaceSettings, schema};
-use crate::call::{Call, changed, json, no_content, parse_json, respond};
+use crate::call::{Call, changed, json, no_content, parse_json};
 use crate::error::Error;
-use crate::limits::{KV_IMPORT_BYTES_MAX, KV_VALUE_BYTES_MAX, PAGE_MAX, PLACE_WAIT_MAX};
+use crate::limits::{PAGE_MAX, PLACE_WAIT_MAX};
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
-
-const EXPIRES: HeaderName = HeaderName::from_static("x-cairn-expires-ms");
-const BYTES: &str = "application/octet-stream";
 
 const PAGE: &[Query] = &[
     Query::new("limit", "Entries of a page.", Holds::Number(1, PAGE_MAX as u64)),
@@ -37,19 +31,19 @@ pub(super) const AT_MS: Query = Query::new(
     "The state at this time, in milliseconds since 1970, instead of now.",
     Holds::Number(0, u64::MAX),
 );
-const TTL: Query = Query::new(
+pub(super) const TTL: Query = Query::new(
     "ttl",
     "How long the key lives: seconds, or a number and `ms`, `s`, `m`, `h`, `d` or `w`.",
     Holds::Text,
 );
-const DURABLE: Query = Query::new(
+pub(super) const DURABLE: Query = Query::new(
     "durable",
     "`bucket` waits until the bucket has it, whatever the namespace's setting.",
     Holds::OneOf(&["log", "bucket"]),
 );
 
 const NAMESPACE: &str = "/api/v1/kv/{project}/{name}";
-const KEY: &str = "/api/v1/kv/{project}/{name}/keys/{*key}";
+pub(super) const KEY: &str = "/api/v1/kv/{project}/{name}/keys/{*key}";
 const LIFE: &str = "/api/v1/kv/{project}/{name}/ttl/{*key}";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -90,23 +84,6 @@ fn namespace_routes() -> Vec<Route> {
 fn key_routes() -> Vec<Route> {
     let doc = Doc { group: "keys", ..Doc::default() };
     vec![
-        route!(GET KEY, get).counted().permission(route::READ_KEYS).doc(Doc {
-            summary: "The value of a key. `ETag` is the commit that wrote it.",
-            query: &[AT, AT_MS],
-            answers: BodyDoc::Other(BYTES, "The value."),
-            also: &[(304, "It is the one that `If-None-Match` names.")],
-            ..doc
-        }),
-        route!(PUT KEY, put).counted().permission(route::WRITE_KEYS).body_max(KV_IMPORT_BYTES_MAX).doc(
-            Doc {
-                summary: "Gives a key a value. `If-Match: \"SEQ\"` only when that commit was the last \
-                          to write it, `If-None-Match: *` only when it is absent; else 412.",
-                query: &[TTL, DURABLE],
-                takes: BodyDoc::Other(BYTES, "The value."),
-                answers: BodyDoc::Json(shape::<KeysCommitted>),
-                ..doc
-            },
-        ),
         route!(DELETE KEY, delete).counted().permission(route::WRITE_KEYS).doc(Doc {
             summary: "Removes a key, if it is there; with `If-Match: \"SEQ\"` only when that commit was \
                       the last to write it, else 412.",
@@ -205,7 +182,7 @@ pub(super) fn durable(call: &Call) -> Result<Option<Durable>, Error> {
     }
 }
 
-fn ttl(call: &Call) -> Result<Option<Duration>, Error> {
+pub(super) fn ttl(call: &Call) -> Result<Option<Duration>, Error> {
     let Some(text) = call.query("ttl")? else { return Ok(None) };
     let wrong = || Error::invalid("?ttl= takes seconds, or a number and ms, s, m, h, d or w");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -247,13 +224,13 @@ pub(super) fn room(
 }
 
 /// What a header of conditions says.
-enum Tag {
+pub(super) enum Tag {
     Any,
     Seq(Seq),
 }
 
 /// The one tag of a condition of a change.
-fn tag(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tag>, Error> {
+pub(super) fn tag(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tag>, Error> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     let wrong = || Error::invalid(format!("{name} takes one ETag, a commit in quotes, or *"));
     match value.to_str().map_err(|_| wrong())?.trim() {
@@ -266,11 +243,11 @@ fn tag(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tag>, Error> {
     }
 }
 
-fn etag(seq: Seq) -> String {
+pub(super) fn etag(seq: Seq) -> String {
     format!("\"{seq}\"")
 }
 
-fn tagged(mut response: Response, seq: Seq) -> Response {
+pub(super) fn tagged(mut response: Response, seq: Seq) -> Response {
     if let Ok(value) = HeaderValue::from_str(&etag(seq)) {
         response.headers_mut().insert(header::ETAG, value);
     }
@@ -337,83 +314,6 @@ async fn remove(call: Call) -> Result<Response, Error> {
     let (kv, namespace) = named(&call)?;
     kv.remove(&namespace).await?;
     Ok(changed(no_content(), "removed a namespace with all its keys"))
-}
-
-async fn get(call: Call) -> Result<Response, Error> {
-    let (kv, namespace) = named(&call)?;
-    let key = call.args.key();
-    let found = kv.get(&namespace, key, at(&call)?).await?;
-    let Some(entry) = found else {
-        return Err(KvError::NoKey { namespace, key: key.to_vec() }.into());
-    };
-    let known = call.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let ours = etag(entry.seq);
-    let same = |tag: &str| tag == "*" || tag.trim_start_matches("W/") == ours;
-    if known.is_some_and(|known| known.split(',').any(|tag| same(tag.trim()))) {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return Ok(tagged(response, entry.seq));
-    }
-    Ok(value(entry))
-}
-
-fn value(entry: Entry) -> Response {
-    let mut response = respond(StatusCode::OK, BYTES, entry.value);
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Some(expires_ms) = entry.expires_ms {
-        headers.insert(EXPIRES, expires_ms.into());
-    }
-    tagged(response, entry.seq)
-}
-
-/// The body as a value. A longer one is refused as that, and not read.
-async fn sent_value(call: &mut Call) -> Result<Bytes, Error> {
-    let too_large = |size| {
-        let (what, limit, unit) = ("the value", KV_VALUE_BYTES_MAX, "bytes");
-        let error = cairn_partition::Error::TooLarge { what, size, limit, unit };
-        Err(Error::Kv(KvError::Partition(error)))
-    };
-    let length = call.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if let Some(length) = length.and_then(|text| text.parse::<usize>().ok())
-        && length > KV_VALUE_BYTES_MAX
-    {
-        return too_large(length);
-    }
-    let mut body = call.take_body();
-    let mut value = BytesMut::new();
-    while let Some(piece) = body.next().await {
-        value.extend_from_slice(&piece?);
-        if value.len() > KV_VALUE_BYTES_MAX {
-            return too_large(value.len());
-        }
-    }
-    Ok(value.freeze())
-}
-
-async fn put(mut call: Call) -> Result<Response, Error> {
-    let (kv, namespace) = named(&call)?;
-    let only =
-        match (tag(&call.headers, &header::IF_MATCH)?, tag(&call.headers, &header::IF_NONE_MATCH)?)
-        {
-            (None, None) => Only::Always,
-            (Some(Tag::Seq(seq)), None) => Only::Seq(seq),
-            (None, Some(Tag::Any)) => Only::Absent,
-            _ => {
-                let detail = "a put takes If-Match: \"SEQ\", or If-None-Match: *, or neither";
-                return Err(Error::invalid(detail));
-            }
-        };
-    let (ttl, durable) = (ttl(&call)?, durable(&call)?);
-    let room = room(&call, KV_VALUE_BYTES_MAX).await?;
-    let (key, value) = (Bytes::copy_from_slice(call.args.key()), sent_value(&mut call).await?);
-    let work = async move {
-        let done = kv.put(&namespace, Put { key, value, ttl, only, durable }).await;
-        drop(room);
-        done
-    };
-    let done = counted(&call, work, |done| done.seq).await?;
-    Ok(tagged(json(StatusCode::OK, &KeysCommitted::from(done))?, done.seq))
 }
 
 async fn delete(call: Call) -> Result<Response, Error> {

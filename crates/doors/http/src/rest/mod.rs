@@ -15,6 +15,7 @@ pub(crate) mod follow;
 mod hooks;
 mod kv;
 mod kv_bulk;
+mod kv_value;
 mod kv_watch;
 mod maintenance;
 mod node;
@@ -55,7 +56,10 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// The routes to namespaces of keys, of a node that has them.
 pub(crate) fn kv_routes() -> Vec<Route> {
-    [kv::routes(), kv_bulk::routes(), kv_watch::routes()].into_iter().flatten().collect()
+    [kv::routes(), kv_value::routes(), kv_bulk::routes(), kv_watch::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A route to an async function.

@@ -513,18 +513,30 @@ async fn curl_puts_gets_scans_and_swaps() {
     std::fs::write(work.path().join("large"), vec![7; (4 << 20) + 1]).unwrap();
     let large = format!("@{}", work.path().join("large").display());
     let code_and_text = ["-w", "%{http_code}", "-X", "PUT", "--data-binary", &large];
-    let refused = curl(&code_and_text, "/keys/users/42").await.unwrap();
-    assert!(refused.ends_with("413"), "{refused}");
-    assert!(refused.contains("the value has 4194305 bytes, and 4194304 are allowed"), "{refused}");
+    let put = curl(&code_and_text, "/keys/users/large").await.unwrap();
+    assert_eq!(put, r#"{"seq":4}200"#);
     let scan = curl(&["-f", "-G", "--data-urlencode", "prefix=users/"], "/scan").await.unwrap();
     let scan: Value = serde_json::from_str(&scan).unwrap();
     assert_eq!(scan["entries"][0]["value"], "pears");
+    let entry = serde_json::json!({
+        "key": "users/large", "large": true, "size": (4 << 20) + 1, "seq": 4,
+    });
+    assert_eq!(scan["entries"][1], entry);
+    let ends = curl(&["-f", "-r", "4194300-", "-D-"], "/keys/users/large").await.unwrap();
+    assert!(ends.starts_with("HTTP/1.1 206"), "{ends}");
+    assert!(ends.contains("content-range: bytes 4194300-4194304/4194305"), "{ends}");
+    assert!(ends.ends_with("\u{7}\u{7}\u{7}\u{7}\u{7}"), "{ends}");
+    assert_eq!(curl(&with(&["-r", "4194305-"]), "/keys/users/large").await.unwrap(), "416");
+    let part = curl(&["-f", "-r", "1-2"], "/keys/users/42").await.unwrap();
+    assert_eq!(part, "ea", "of a small value too");
+    let long = ["-X", "PUT", "-d", "x", "-H", "content-length: 1073741825"];
+    assert_eq!(curl(&with(&long), "/keys/users/42").await.unwrap(), "413");
     assert_eq!(curl(&with(&["-X", "DELETE"]), "/keys/users/42").await.unwrap(), "200");
     assert_eq!(curl(&with(&[]), "/keys/users/42").await.unwrap(), "404");
     let watched = curl(&["-N", "-m", "1"], "/watch?after=0").await.unwrap();
     let lines: Vec<Value> =
         watched.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<_> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
-    assert_eq!(told, ["position", "put", "put", "put", "delete"]);
+    assert_eq!(told, ["position", "put", "put", "put", "put", "delete"]);
     server.stop().await;
 }

@@ -80,7 +80,7 @@ impl Server {
         options: Options,
     ) -> Self {
         let uploads = Uploads::new(datasets.clone());
-        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
+        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
             .kv(kv)
             .options(options)

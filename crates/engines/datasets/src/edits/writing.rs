@@ -6,23 +6,23 @@ use cairn_chunk::{ChunkKey, SizeClass, TreeHasher};
 use crate::push::{ContentBuilder, Cut, End, Part, whole};
 
 /// What is known of a file whose end has not come.
-pub(super) struct Writing {
+pub(crate) struct Writing {
     cut: Cut,
     tree: TreeHasher,
     len: u64,
     /// What was cut so far.
-    pub(super) content: ContentBuilder,
+    pub(crate) content: ContentBuilder,
 }
 
 impl Writing {
     /// A file that will have `size` bytes, which decides how it is cut.
-    pub(super) fn new(key: &ChunkKey, size: u64) -> Self {
+    pub(crate) fn new(key: &ChunkKey, size: u64) -> Self {
         let cut = Cut::new(key, SizeClass::of(size));
         Self { cut, tree: TreeHasher::default(), len: 0, content: ContentBuilder::default() }
     }
 
     /// Takes the next bytes.
-    pub(super) fn feed(
+    pub(crate) fn feed(
         mut self: Box<Self>,
         bytes: &Bytes,
         ended: bool,

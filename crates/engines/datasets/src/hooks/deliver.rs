@@ -19,6 +19,8 @@ use crate::refs::Refs;
 /// How often a hub looks for hooks that nobody delivers for. Those that are made through it, it sees
 /// at once.
 const HOOK_SCAN_EVERY: Duration = Duration::from_secs(30);
+/// The same while there is no hook: so late at most a first one is found that was made past all hubs.
+const HOOK_SCAN_NONE_EVERY: Duration = Duration::from_secs(300);
 /// How often a hub that delivers for a hook looks for moves that other hubs made.
 pub(crate) const HOOK_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a hub delivers for a hook without saying that it is still there: so long after a hub was
@@ -101,14 +103,19 @@ impl HookRunner {
         let (alive, mut ended) = mpsc::channel::<()>(1);
         let mut known = BTreeMap::new();
         while !*stop.borrow_and_update() {
-            if let Err(error) = self.look(&mut known, &stop, &alive).await {
-                tracing::warn!(%error, "hooks could not be looked at");
-            }
+            let every = match self.look(&mut known, &stop, &alive).await {
+                Ok(0) => HOOK_SCAN_NONE_EVERY,
+                Ok(_) => HOOK_SCAN_EVERY,
+                Err(error) => {
+                    tracing::warn!(%error, "hooks could not be looked at");
+                    HOOK_SCAN_EVERY
+                }
+            };
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 _ = changes.changed() => {}
-                () = clock.sleep(HOOK_SCAN_EVERY) => {}
+                () = clock.sleep(every) => {}
             }
         }
         drop(alive);
@@ -119,14 +126,15 @@ impl HookRunner {
         }
     }
 
-    /// Takes the hooks that nobody delivers for.
+    /// Takes the hooks that nobody delivers for, and returns how many there are in all.
     async fn look(
         &self,
         known: &mut BTreeMap<String, (cairn_bucket::Version, i64)>,
         stop: &watch::Receiver<bool>,
         alive: &mpsc::Sender<()>,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         let heads: Vec<_> = self.shared.refs.bucket().list(PREFIX).try_collect().await?;
+        let count = heads.len();
         known.retain(|key, _| heads.iter().any(|head| head.key == *key));
         for head in heads {
             let (key, now) = (head.key, self.shared.now());
@@ -151,7 +159,7 @@ impl HookRunner {
                 drop(alive);
             }));
         }
-        Ok(())
+        Ok(count)
     }
 }
 

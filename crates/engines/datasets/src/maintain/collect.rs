@@ -108,11 +108,21 @@ impl Datasets {
                 self.mark(&mut collection, &key, pending.version.root, Reached::Announced).await?;
             }
         }
+        self.mark_pins(&mut collection).await?;
         for hold in self.holds().await? {
             self.mark_held(&mut collection, &hold).await?;
         }
         collected.blocks = collection.finish().await?;
         Ok(collected)
+    }
+
+    /// Marks what pins reach. Its writer may find yet that one lacks something, and give it up.
+    async fn mark_pins(&self, collection: &mut Collection) -> Result<(), Error> {
+        for (of, _, root) in self.pin_roots().await? {
+            let key = self.key(&of.project);
+            self.mark(collection, &key, root?, Reached::Announced).await?;
+        }
+        Ok(())
     }
 
     /// Marks all that a hold names (DATASETS-8).
@@ -121,8 +131,10 @@ impl Datasets {
         collection: &mut Collection,
         hold: &Hold,
     ) -> Result<(), Error> {
-        for (project, root) in &hold.roots {
-            self.mark(collection, &self.key(project), *root, Reached::Published).await?;
+        let versions = hold.versions.iter().map(|held| (held, Reached::Published));
+        let values = hold.values.iter().map(|held| (held, Reached::Announced));
+        for ((project, root), from) in versions.chain(values) {
+            self.mark(collection, &self.key(project), *root, from).await?;
         }
         Ok(())
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use cairn_base::{ErrorKind, ProjectName};
 use cairn_blocks::{Damage, EnvelopeKind, Finding, VerifyReport, Want};
-use cairn_chunk::ChunkKey;
+use cairn_chunk::{ChunkId, ChunkKey};
 use futures::TryStreamExt as _;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::local::Datasets;
-use crate::model::{Target, Version};
+use crate::pins;
 
 /// Small objects that nothing else of a verification reads, and what to do about a damaged one.
 const ENVELOPES: [(EnvelopeKind, &str, &str); 2] = [
@@ -46,6 +46,8 @@ impl Datasets {
         let states = self.refs.checked().await?;
         let mut projects: Vec<ProjectName> =
             states.iter().map(|(target, _)| target.dataset.project.clone()).collect();
+        let pins = self.pin_roots().await?;
+        projects.extend(pins.iter().map(|(of, _, _)| of.project.clone()));
         projects.push(ProjectName::default());
         projects.sort();
         projects.dedup();
@@ -65,23 +67,38 @@ impl Datasets {
                 }
             };
             for version in state.current.iter().chain(&state.history) {
-                self.verify_version(&target, version, &damage, &mut verified).await?;
+                verified.versions += 1;
+                let object = format!("version {} of {target}", version.root);
+                let project = &target.dataset.project;
+                self.verify_root(object, project, version.root, &damage, &mut verified).await?;
+            }
+        }
+        for (of, id, root) in pins {
+            let object = pins::shown(&of, id);
+            match root {
+                Ok(root) => {
+                    self.verify_root(object, &of.project, root, &damage, &mut verified).await?;
+                }
+                Err(error) => {
+                    let finding = error.into_finding(&object)?;
+                    let detail =
+                        format!("{}; a large value of a key of {of} is lost", finding.detail);
+                    verified.blocks.found(Finding { detail, ..finding });
+                }
             }
         }
         Ok(verified)
     }
 
-    async fn verify_version(
+    async fn verify_root(
         &self,
-        target: &Target,
-        version: &Version,
+        object: String,
+        project: &ProjectName,
+        root: ChunkId,
         damage: &Damage,
         verified: &mut Verified,
     ) -> Result<(), Error> {
-        verified.versions += 1;
-        let object = format!("version {} of {target}", version.root);
-        let project = &target.dataset.project;
-        let walk = match self.walk(project, version.root, &[], Want::Any, damage).await {
+        let walk = match self.walk(project, root, &[], Want::Any, damage).await {
             Ok(walk) => walk,
             Err(error) => {
                 verified.blocks.found(Finding { chunks: 1, ..error.into_finding(&object)? });

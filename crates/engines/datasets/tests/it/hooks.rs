@@ -231,3 +231,30 @@ async fn hooks_have_bounds() {
         assert_eq!(gone.kind(), ErrorKind::NotFound, "{id}");
     }
 }
+
+/// A hub without hooks hardly looks; once there is one it looks every half minute. What is made
+/// elsewhere is found either way.
+#[tokio::test(start_paused = true)]
+async fn hooks_that_were_made_elsewhere_are_found() {
+    let world = World::new();
+    let elsewhere = world.hub().await;
+    elsewhere.stop.send_replace(true);
+    elsewhere.ended.await.unwrap();
+    let elsewhere = elsewhere.datasets;
+    let _hub = world.hub().await;
+    world.pass(1).await;
+    move_to(&elsewhere, "d:v1", "1").await;
+    elsewhere.add_hook(&target("d").dataset, URL, "*", "ada").await.unwrap();
+    let second = move_to(&elsewhere, "d:v1", "2").await;
+    world.pass(60).await;
+    assert!(world.receiver.told().is_empty(), "a hub that knows no hook looks every 5 minutes");
+    world.pass(300).await;
+    let mut told = vec![format!("v1 {}", second.root)];
+    assert_eq!(world.receiver.told(), told);
+    move_to(&elsewhere, "e:v1", "1").await;
+    elsewhere.add_hook(&target("e").dataset, URL, "*", "ada").await.unwrap();
+    let third = move_to(&elsewhere, "e:v1", "3").await;
+    world.pass(40).await;
+    told.push(format!("v1 {}", third.root));
+    assert_eq!(world.receiver.told(), told);
+}

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "this whole crate is tests")]
 
 mod keys;
+mod large;
 mod transfer;
 
 use std::sync::Arc;
 
+use cairn_bucket::Bucket;
+use cairn_datasets::Datasets;
 use cairn_env::Env;
 use cairn_kv::{Kv, Namespace, Settings};
 use cairn_partition::MemoryStore;
@@ -17,9 +20,17 @@ pub(crate) fn simulate<T>(seed: u64, test: impl AsyncFnOnce(Env, Kv) -> T) -> T 
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let env = Env::simulated(seed);
-        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &env);
+        let (kv, _) = opened(&env).await;
         test(env, kv).await
     })
+}
+
+/// Namespaces in memory, and the datasets beside them.
+pub(crate) async fn opened(env: &Env) -> (Kv, Datasets) {
+    let options = cairn_blocks::Options::default();
+    let bucket = Bucket::memory(env);
+    let datasets = Datasets::open_or_init(bucket, None, options, env).await.unwrap();
+    (Kv::new(Arc::new(MemoryStore::new(env)), &datasets), datasets)
 }
 
 pub(crate) fn namespace(text: &str) -> Namespace {

@@ -34,6 +34,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     (key, value, expires_ms).prop_map(|(key, value, expires_ms)| Entry {
         key: key.into(),
         value: value.into(),
+        reference: None,
         seq: Seq(1),
         expires_ms,
     })

@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Subject, all, fresh, make, pairs, put, texts, value};
-use crate::limits::KEY_BYTES_MAX;
-use crate::{At, Commit, Durable, Entry, KeyRange, Name, Seq, Settings};
+use crate::limits::{KEY_BYTES_MAX, REFERENCE_BYTES_MAX};
+use crate::{At, Commit, Durable, Entry, Error, KeyRange, Name, Op, Scan, Seq, Settings, What};
 
 pub(super) async fn put_get_delete(subject: &dyn Subject) {
     let partition = fresh(subject, "basic").await;
@@ -12,7 +14,11 @@ pub(super) async fn put_get_delete(subject: &dyn Subject) {
     for at in [At::Durable, At::Newest, At::Seq(seq)] {
         let found = partition.get(b"a", at).await.unwrap();
         let (key, value) = ("a".into(), "1".into());
-        assert_eq!(found, Some(Entry { key, value, seq, expires_ms: None }), "{at:?}");
+        assert_eq!(
+            found,
+            Some(Entry { key, value, reference: None, seq, expires_ms: None }),
+            "{at:?}"
+        );
         assert_eq!(partition.get(b"aa", at).await.unwrap(), None);
         assert_eq!(partition.get(b"\0", at).await.unwrap(), None);
     }
@@ -24,6 +30,47 @@ pub(super) async fn put_get_delete(subject: &dyn Subject) {
     make(&partition, Commit::new().delete("a")).await;
     put(&partition, "a", "3").await;
     assert_eq!(value(&partition, b"a", At::Durable).await, Some("3".into()));
+}
+
+/// A reference is told from a value wherever a key is seen, and read as it was given.
+pub(super) async fn references(subject: &dyn Subject) {
+    let partition = fresh(subject, "references").await;
+    let put = |reference: &'static [u8], expires_ms| {
+        let (key, reference) = (Bytes::from_static(b"k"), Bytes::from_static(reference));
+        Commit::new().op(Op::Refer { key, reference, expires_ms })
+    };
+    let first = make(&partition, Commit::new().put("k", "inline")).await;
+    let second = make(&partition, put(b"one", None)).await;
+    let found = partition.get(b"k", At::Durable).await.unwrap().unwrap();
+    let expected = Entry {
+        key: "k".into(),
+        value: Bytes::new(),
+        reference: Some("one".into()),
+        seq: second,
+        expires_ms: None,
+    };
+    assert_eq!(found, expected);
+    for keys_only in [false, true] {
+        let scan = Scan { keys_only, ..Scan::of(KeyRange::all()) };
+        let page = partition.scan(&scan).await.unwrap();
+        assert_eq!(page.entries.as_slice(), std::slice::from_ref(&expected));
+    }
+    let told = partition.changes(first, Duration::ZERO).await.unwrap();
+    let puts: Vec<&What> = told.changes.iter().map(|change| &change.what).collect();
+    assert_eq!(puts, [&What::Put(expected)]);
+    let third = make(&partition, put(b"two", Some(u64::MAX))).await;
+    let partition = match subject.reopen().await {
+        true => subject.store().open(partition.name()).await.unwrap(),
+        false => partition,
+    };
+    let found = partition.get(b"k", At::Seq(third)).await.unwrap().unwrap();
+    assert_eq!((found.reference, found.expires_ms), (Some("two".into()), Some(u64::MAX)));
+    let before = partition.get(b"k", At::Seq(first)).await.unwrap().unwrap();
+    assert_eq!((before.value, before.reference), ("inline".into(), None));
+    let long = Bytes::from(vec![0; REFERENCE_BYTES_MAX + 1]);
+    let op = Op::Refer { key: "k".into(), reference: long, expires_ms: None };
+    let refused = partition.commit(Commit::new().op(op)).await;
+    assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
 }
 
 pub(super) async fn values_of_every_size(subject: &dyn Subject) {

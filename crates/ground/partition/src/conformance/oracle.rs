@@ -229,7 +229,13 @@ fn after(before: &Entries, seq: Seq, ops: &[Op]) -> Entries {
     for op in ops {
         match op.clone() {
             Op::Put { key, value, expires_ms } => {
-                entries.insert(key.clone(), Entry { key, value, seq, expires_ms });
+                let entry = Entry { key: key.clone(), value, reference: None, seq, expires_ms };
+                entries.insert(key, entry);
+            }
+            Op::Refer { key, reference, expires_ms } => {
+                let (value, reference) = (Bytes::new(), Some(reference));
+                let entry = Entry { key: key.clone(), value, reference, seq, expires_ms };
+                entries.insert(key, entry);
             }
             Op::Delete { key } => drop(entries.remove(&key)),
             Op::DeleteRange(range) => entries.retain(|key, _| !range.contains(key)),

@@ -121,7 +121,12 @@ impl Make {
         match self {
             Self::Put(number, value, end) => {
                 let expires_ms = end.map(|end| now_ms.saturating_add_signed(end.into()));
-                Op::Put { key: key(*number), value: vec![*value; 3].into(), expires_ms }
+                let (key, bytes) = (key(*number), Bytes::from(vec![*value; 3]));
+                // Some are references, which are read as they were given like values.
+                if value % 5 == 4 {
+                    return Op::Refer { key, reference: bytes, expires_ms };
+                }
+                Op::Put { key, value: bytes, expires_ms }
             }
             Self::Delete(number) => Op::Delete { key: key(*number) },
             Self::DeleteRange(from, to) => Op::DeleteRange(range(*from, *to)),

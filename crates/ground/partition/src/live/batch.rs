@@ -160,18 +160,25 @@ impl Batch {
     fn apply(&mut self, seq: Seq, op: Op) {
         match op {
             Op::Put { key, value, expires_ms } => {
-                if let Some(ms) = expires_ms {
-                    self.rows.put_bytes(rows::end_key(ms, seq, &key), Bytes::new());
-                    self.next_end_ms = self.next_end_ms.min(ms);
-                }
-                let version = Version::Value { value: value.clone(), expires_ms };
-                let entry = Entry { key: key.clone(), value, seq, expires_ms };
-                self.version(&key, seq, &version, Some(seq));
-                self.did(seq, Did::Put(key), What::Put(entry));
+                self.put(seq, key, Version::Value { value, expires_ms });
+            }
+            Op::Refer { key, reference, expires_ms } => {
+                self.put(seq, key, Version::Reference { reference, expires_ms });
             }
             Op::Delete { key } => self.delete(seq, key, false),
             Op::DeleteRange(range) => self.delete_range(seq, range),
         }
+    }
+
+    fn put(&mut self, seq: Seq, key: Bytes, version: Version) {
+        self.version(&key, seq, &version, Some(seq));
+        let Some((value, reference, expires_ms)) = version.parts() else { return };
+        if let Some(ms) = expires_ms {
+            self.rows.put_bytes(rows::end_key(ms, seq, &key), Bytes::new());
+            self.next_end_ms = self.next_end_ms.min(ms);
+        }
+        let entry = Entry { key: key.clone(), value, reference, seq, expires_ms };
+        self.did(seq, Did::Put(key), What::Put(entry));
     }
 
     pub(super) fn delete(&mut self, seq: Seq, key: Bytes, expired: bool) {

@@ -95,12 +95,12 @@ impl Shared {
     }
 
     fn shown(&self, key: Bytes, seq: Seq, version: Version, state: State) -> Option<Entry> {
-        let Version::Value { value, expires_ms } = version else { return None };
+        let (value, reference, expires_ms) = version.parts()?;
         let over = state.over_ms.zip(expires_ms).is_some_and(|(now, end)| end <= now);
         if over || self.ranges.hide(&key, seq, state.at) {
             return None;
         }
-        Some(Entry { key, value, seq, expires_ms })
+        Some(Entry { key, value, reference, seq, expires_ms })
     }
 
     pub(super) async fn state(&self, at: At) -> Result<State, Error> {

@@ -77,10 +77,9 @@ impl Shared {
                 let row = rows::version_key(&key, seq);
                 let value = self.view.row(&row).await?;
                 let version = value.and_then(rows::decode_version);
-                let Some(Version::Value { value, expires_ms }) = version else {
-                    return Err(damaged(&row));
-                };
-                What::Put(Entry { key, value, seq, expires_ms })
+                let parts = version.and_then(Version::parts);
+                let (value, reference, expires_ms) = parts.ok_or_else(|| damaged(&row))?;
+                What::Put(Entry { key, value, reference, seq, expires_ms })
             }
         })
     }

@@ -12,7 +12,7 @@
 //! order of keys; versions of one key follow each other, the newest first.
 //!
 //! *Version*: kind 0 = gone, 1 = a value, 2 = a value with its end of life (8 bytes little-endian)
-//! before it.
+//! before it, 3 and 4 = likewise a reference to a value that is kept elsewhere.
 //!
 //! *Group*: version 1; time in ms (8 bytes little-endian); then for each change: how many commits it
 //! is behind the one before (varint; the first is counted from `last seq - commits + 1`, which stands
@@ -44,6 +44,20 @@ const GROUP_FORMAT: u8 = 1;
 pub(crate) enum Version {
     Gone,
     Value { value: Bytes, expires_ms: Option<u64> },
+    Reference { reference: Bytes, expires_ms: Option<u64> },
+}
+
+impl Version {
+    /// The value, the reference in place of one, and when it is over; `None` when it is gone.
+    pub(crate) fn parts(self) -> Option<(Bytes, Option<Bytes>, Option<u64>)> {
+        match self {
+            Self::Gone => None,
+            Self::Value { value, expires_ms } => Some((value, None, expires_ms)),
+            Self::Reference { reference, expires_ms } => {
+                Some((Bytes::new(), Some(reference), expires_ms))
+            }
+        }
+    }
 }
 
 /// The start of all rows of versions of `key`.
@@ -115,16 +129,22 @@ pub(crate) fn encode_version(version: &Version) -> Bytes {
     let mut row = BytesMut::new();
     match version {
         Version::Gone => row.put_u8(0),
-        Version::Value { value, expires_ms } => {
-            row.reserve(value.len() + 1 + SEQ_BYTES);
-            row.put_u8(1 + u8::from(expires_ms.is_some()));
-            if let Some(ms) = expires_ms {
-                row.put_u64_le(*ms);
-            }
-            row.put_slice(value);
+        Version::Value { value, expires_ms } => put_version(&mut row, 1, *expires_ms, value),
+        Version::Reference { reference, expires_ms } => {
+            put_version(&mut row, 3, *expires_ms, reference);
         }
     }
     row.freeze()
+}
+
+/// A version of a kind, or of the next one when it has an end.
+fn put_version(row: &mut BytesMut, kind: u8, expires_ms: Option<u64>, bytes: &[u8]) {
+    row.reserve(bytes.len() + 1 + SEQ_BYTES);
+    row.put_u8(kind + u8::from(expires_ms.is_some()));
+    if let Some(ms) = expires_ms {
+        row.put_u64_le(ms);
+    }
+    row.put_slice(bytes);
 }
 
 pub(crate) fn decode_version(mut row: Bytes) -> Option<Version> {
@@ -135,6 +155,11 @@ pub(crate) fn decode_version(mut row: Bytes) -> Option<Version> {
         2 => {
             let expires_ms = Some(row.try_get_u64_le().ok()?);
             Some(Version::Value { value: row, expires_ms })
+        }
+        3 => Some(Version::Reference { reference: row, expires_ms: None }),
+        4 => {
+            let expires_ms = Some(row.try_get_u64_le().ok()?);
+            Some(Version::Reference { reference: row, expires_ms })
         }
         _ => None,
     }

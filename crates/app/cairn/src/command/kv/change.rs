@@ -1,14 +1,13 @@
 //! What changes keys.
 
 use std::ffi::OsStr;
-use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use cairn_kv::{At, Commit, Error, KeyRange, Only, Op, Pieces, Put, Seq, Touched, limits};
+use cairn_kv::{At, Commit, Error, KeyRange, Only, Op, Pieces, Put, Seq, Touched};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
@@ -23,12 +22,9 @@ const PIECE_BYTES: usize = 1 << 20;
 
 pub(super) async fn put(context: &Context, args: &KvPut) -> anyhow::Result<()> {
     let Place { store, namespace } = Place::of(context, &args.namespace)?;
-    let value = match (&args.file, &args.value) {
-        (Some(file), _) => {
-            let named = || format!("reading {}", file.display());
-            value_of(std::fs::File::open(file).with_context(named)?).with_context(named)?
-        }
-        (None, Some(value)) => typed(value)?,
+    let input = match (&args.file, &args.value) {
+        (Some(file), _) => Input::file(file).await?,
+        (None, Some(value)) => Input::typed(value)?,
         (None, None) => return Err(Usage("give a value, or --file".to_owned()).into()),
     };
     let ttl = args.ttl.as_deref().map(age).transpose()?.map(Duration::from_secs);
@@ -38,8 +34,9 @@ pub(super) async fn put(context: &Context, args: &KvPut) -> anyhow::Result<()> {
         (false, None) => Only::Always,
     };
     let durable = args.durable.map(level);
-    let put = Put { key: bytes(&args.key), value, ttl, only, durable };
-    committed(context, store.put(&namespace, put).await?.seq)
+    let put = Put { key: bytes(&args.key), value: Bytes::new(), ttl, only, durable };
+    let done = store.write(&namespace, put, input.size, input.pieces).await?;
+    committed(context, done.seq)
 }
 
 pub(super) async fn cas(
@@ -51,19 +48,41 @@ pub(super) async fn cas(
 ) -> anyhow::Result<()> {
     let Place { store, namespace } = Place::of(context, namespace)?;
     let only = if expect == 0 { Only::Absent } else { Only::Seq(Seq(expect)) };
-    let put = Put { key: bytes(key), value: typed(value)?, only, ..Put::default() };
-    committed(context, store.put(&namespace, put).await?.seq)
+    let (put, input) = (Put { key: bytes(key), only, ..Put::default() }, Input::typed(value)?);
+    let done = store.write(&namespace, put, input.size, input.pieces).await?;
+    committed(context, done.seq)
 }
 
-fn typed(value: &OsStr) -> anyhow::Result<Bytes> {
-    if value == "-" { value_of(std::io::stdin().lock()) } else { Ok(bytes(value)) }
+/// Bytes that a command takes.
+struct Input {
+    /// How many, where that is known.
+    size: Option<u64>,
+    pieces: Pieces,
 }
 
-/// All that there is to read, or one byte more than a value may have: then the store refuses it.
-fn value_of(from: impl std::io::Read) -> anyhow::Result<Bytes> {
-    let mut value = Vec::new();
-    from.take(limits::VALUE_BYTES_MAX as u64 + 1).read_to_end(&mut value)?;
-    Ok(value.into())
+impl Input {
+    async fn file(path: &Path) -> anyhow::Result<Self> {
+        let named = || format!("reading {}", path.display());
+        let file = tokio::fs::File::open(path).await.with_context(named)?;
+        let about = file.metadata().await.with_context(named)?;
+        let size = about.is_file().then_some(about.len());
+        Ok(Self { size, pieces: pieces(file) })
+    }
+
+    fn stdin() -> anyhow::Result<Self> {
+        let input = std::io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Self { size: None, pieces: pieces(tokio::fs::File::from_std(input.into())) })
+    }
+
+    /// What was typed; `-` is standard input.
+    fn typed(value: &OsStr) -> anyhow::Result<Self> {
+        if value == "-" {
+            return Self::stdin();
+        }
+        let value = bytes(value);
+        let size = Some(value.len() as u64);
+        Ok(Self { size, pieces: Box::pin(futures::stream::iter([Ok(value)])) })
+    }
 }
 
 pub(super) async fn del(context: &Context, args: &KvDel) -> anyhow::Result<()> {
@@ -115,17 +134,11 @@ pub(super) async fn import(
     file: Option<&Path>,
 ) -> anyhow::Result<()> {
     let Place { store, namespace } = Place::of(context, namespace)?;
-    let pieces = match file {
-        Some(file) => {
-            let opened = tokio::fs::File::open(file).await;
-            pieces(opened.with_context(|| format!("reading {}", file.display()))?)
-        }
-        None => {
-            let input = std::io::stdin().as_fd().try_clone_to_owned()?;
-            pieces(tokio::fs::File::from_std(input.into()))
-        }
+    let input = match file {
+        Some(file) => Input::file(file).await?,
+        None => Input::stdin()?,
     };
-    let done = store.import(&namespace, pieces).await?;
+    let done = store.import(&namespace, input.pieces).await?;
     if context.global.json {
         return output::json(&done);
     }
@@ -138,7 +151,7 @@ fn pieces(from: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Pieces {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let read = (&mut from).take(PIECE_BYTES as u64).read_to_end(&mut piece).await;
         let failed = |error: std::io::Error| Error::Invalid {
-            why: format!("what is to be imported cannot be read: {error}"),
+            why: format!("the input cannot be read: {error}"),
         };
         let read = read.map_err(failed)?;
         Ok((read > 0).then(|| (Bytes::from(piece), from)))

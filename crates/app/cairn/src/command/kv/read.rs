@@ -1,10 +1,11 @@
 //! What looks at keys.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 
 use anyhow::Context as _;
 use cairn_http::api::{KeyChange, KeyEntry};
-use cairn_kv::{Entry, KeyRange, Scan, Seq, What};
+use cairn_kv::{Entry, KeyRange, Scan, Seq, Value, What, large_size};
 use futures::TryStreamExt as _;
 
 use super::{Place, bytes, prefix_range, state, told};
@@ -20,19 +21,28 @@ const VALUE_CHARS: usize = 60;
 pub(super) async fn get(context: &Context, args: &KvGet) -> anyhow::Result<()> {
     let Place { store, namespace } = Place::of(context, &args.namespace)?;
     let at = state(context, args.at.as_deref())?;
-    let entry = store.get(&namespace, &bytes(&args.key), at).await?;
+    let Value { mut entry, mut pieces, .. } = store.read(&namespace, &bytes(&args.key), at).await?;
     if let Some(file) = &args.output {
-        let named = || format!("writing {}", file.display());
-        std::fs::write(file, &entry.value).with_context(named)?;
+        let named = || format!("writing {}, which is not whole", file.display());
+        let mut to = std::fs::File::create(file).with_context(named)?;
+        while let Some(piece) = pieces.try_next().await.with_context(named)? {
+            to.write_all(&piece).with_context(named)?;
+        }
         if !context.global.json {
             return Ok(());
         }
         return output::json(&KeyEntry::new(&entry, true));
     }
     if context.global.json {
+        if large_size(&entry).is_none() {
+            entry.value = pieces.try_collect::<Vec<_>>().await?.concat().into();
+        }
         return output::json(&KeyEntry::new(&entry, false));
     }
-    output::data(&entry.value)
+    while let Some(piece) = pieces.try_next().await? {
+        output::data(&piece)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn scan(context: &Context, args: &KvScan) -> anyhow::Result<()> {
@@ -69,7 +79,15 @@ fn show(context: &Context, entry: &Entry, keys_only: bool) -> anyhow::Result<()>
     if keys_only {
         return output::line(&told(&entry.key));
     }
-    output::line(&format!("{:>8}  {}  {}", entry.seq, told(&entry.key), beginning(&entry.value)))
+    output::line(&format!("{:>8}  {}  {}", entry.seq, told(&entry.key), value(entry)))
+}
+
+/// The beginning of a value, or how long a large one is.
+fn value(entry: &Entry) -> String {
+    match large_size(entry) {
+        Some(size) => format!("({})", output::bytes(size)),
+        None => beginning(&entry.value),
+    }
 }
 
 /// The beginning of a value, on one line.
@@ -107,7 +125,7 @@ pub(super) async fn watch(
 
 fn happened(what: &What) -> String {
     match what {
-        What::Put(entry) => format!("put     {}  {}", told(&entry.key), beginning(&entry.value)),
+        What::Put(entry) => format!("put     {}  {}", told(&entry.key), value(entry)),
         What::Deleted { key, expired: true } => format!("expired {}", told(key)),
         What::Deleted { key, expired: false } => format!("deleted {}", told(key)),
         What::RangeDeleted(range) => {

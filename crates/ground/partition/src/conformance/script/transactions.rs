@@ -151,7 +151,7 @@ impl Player<'_> {
 impl OpenTransaction {
     fn make(&mut self, make: &Make) -> Result<bool, String> {
         let op = match make.op(0) {
-            Op::Put { key, value, .. } => {
+            Op::Put { key, value, .. } | Op::Refer { key, reference: value, .. } => {
                 self.transaction.put(key.clone(), value.clone()).map_err(text)?;
                 self.own.insert(key.clone(), Some(value.clone()));
                 Op::Put { key, value, expires_ms: None }
