@@ -197,7 +197,13 @@ impl Shared {
     /// Nothing can be changed from now on.
     fn fail(&self, why: &Error) {
         if self.failed.set(why.clone()).is_ok() {
-            tracing::warn!(partition = %self.name, error = %why, "a partition stopped");
+            let (partition, error) = (&self.name, why);
+            match why {
+                Error::Closed { .. } => {
+                    tracing::info!(%partition, %error, "a partition was closed")
+                }
+                _ => tracing::warn!(%partition, %error, "a partition stopped"),
+            }
         }
         self.moved.notify_waiters();
     }
