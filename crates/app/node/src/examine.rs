@@ -11,7 +11,7 @@ use cairn_datasets::{Datasets, Verified};
 use cairn_env::Env;
 use cairn_partition::log::RealDisk;
 use cairn_partition::{
-    AnyPartition, At, KeyRange, Name, Node, NodeOptions, Partitions as _, Scan, Seq,
+    AnyPartition, At, Entry, KeyRange, Name, Node, NodeOptions, Partitions as _, Scan, Seq,
 };
 use serde::Serialize;
 
@@ -98,7 +98,7 @@ impl Examined {
         let options = NodeOptions { name: String::from("examination"), ..NodeOptions::default() };
         let node = Node::open(bucket, seal, disk, options, env).await?;
         for name in node.list("").await? {
-            match self.partition(&node, &name).await {
+            match self.partition(datasets, &node, &name).await {
                 Ok(()) => self.partitions += 1,
                 Err(error) => self.findings.push(format!("{name}: {error}")),
             }
@@ -106,21 +106,32 @@ impl Examined {
         Ok(node.close().await?)
     }
 
-    async fn partition(&mut self, node: &Node, name: &Name) -> Result<(), cairn_partition::Error> {
+    async fn partition(
+        &mut self,
+        datasets: &Datasets,
+        node: &Node,
+        name: &Name,
+    ) -> Result<(), Error> {
         let partition = node.open(name).await?;
-        self.scan(name, &partition).await?;
-        self.watch(name, &partition).await
+        for large in self.scan(name, &partition).await? {
+            // What a pin keeps was read with the datasets.
+            if !cairn_kv::is_kept(datasets, name, &large).await? {
+                let key = large.key.escape_ascii();
+                self.findings.push(format!("{name}: the large value of \"{key}\" is not kept"));
+            }
+        }
+        Ok(self.watch(name, &partition).await?)
     }
 
-    /// Every entry, in the order of keys, none from the future.
+    /// Every entry, in the order of keys, none from the future. Returns those with large values.
     async fn scan(
         &mut self,
         name: &Name,
         partition: &AnyPartition,
-    ) -> Result<(), cairn_partition::Error> {
+    ) -> Result<Vec<Entry>, cairn_partition::Error> {
         let newest = partition.status().durable;
         let mut scan = Scan { at: At::Durable, ..Scan::of(KeyRange::all()) };
-        let mut before = None;
+        let (mut before, mut large) = (None, Vec::new());
         loop {
             let page = partition.scan(&scan).await?;
             for entry in &page.entries {
@@ -132,9 +143,10 @@ impl Examined {
                 before = Some(entry.key.clone());
                 self.entries += 1;
             }
+            large.extend(page.entries.into_iter().filter(|entry| entry.reference.is_some()));
             match page.next {
                 Some(cursor) => scan.cursor = Some(cursor),
-                None => return Ok(()),
+                None => return Ok(large),
             }
         }
     }

@@ -79,6 +79,9 @@ pub enum Error {
     /// Partitions.
     #[error(transparent)]
     Partition(#[from] cairn_partition::Error),
+    /// Keys and values.
+    #[error(transparent)]
+    Keys(#[from] cairn_kv::Error),
     /// Certificates.
     #[error(transparent)]
     Mesh(#[from] cairn_mesh::Error),
@@ -114,6 +117,7 @@ impl Error {
             Self::Access(error) => error.kind(),
             Self::Audit(error) => error.kind(),
             Self::Partition(error) => error.kind(),
+            Self::Keys(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
             Self::Oidc { .. } => ErrorKind::Internal,
             Self::Door(error) => error.kind(),

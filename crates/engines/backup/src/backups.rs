@@ -7,7 +7,7 @@ use cairn_base::ErrorKind;
 use cairn_blocks::EnvelopeKind;
 use cairn_bucket::{Bucket, Seal};
 use cairn_datasets::{Datasets, Held};
-use cairn_partition::{PartitionId, Snapshots};
+use cairn_partition::{Name, PartitionId, Snapshot, Snapshots};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::Error;
@@ -35,6 +35,17 @@ pub enum Which {
     At(i64),
     /// The newest.
     Newest,
+}
+
+/// All backups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Those that are whole, the oldest first.
+    pub backups: Vec<Backup>,
+    /// Those that were begun and have not ended.
+    pub begun: Vec<BackupId>,
+    /// Those whose manifest is damaged, and how.
+    pub damaged: Vec<(BackupId, String)>,
 }
 
 /// What a check of a backup found.
@@ -96,17 +107,36 @@ impl Backups {
         // have is pinned.
         let held = self.datasets.hold(&name, Held::default()).await?;
         let mut records = Vec::new();
-        let mut partitions = Vec::new();
+        let mut snapshots = Vec::new();
         let names = self.snapshots.names().await?;
         let label = label(id);
-        for (number, name) in names.iter().enumerate() {
-            told(number as u64, names.len() as u64);
-            let Some(taken) = self.snapshots.take(name, &label).await? else { continue };
-            let (name, id, objects) = (taken.name, taken.id, taken.objects);
-            partitions.push(PartitionPoint { name, id, objects });
-            records.push(taken.record);
+        let takes = names.iter().map(|name| self.snapshots.take(name, &label));
+        let mut takes = std::pin::pin!(stream::iter(takes).buffered(AT_ONCE));
+        let (mut looked, mut failed) = (0, None);
+        // Also after one has failed: what is under way ends before it is released.
+        while let Some(taken) = takes.next().await {
+            looked += 1;
+            told(looked, names.len() as u64);
+            match taken {
+                Ok(Some(taken)) => snapshots.push(taken),
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
         }
         let held = self.datasets.hold(&name, held).await?;
+        let mut partitions = Vec::new();
+        for taken in snapshots {
+            // One that is gone may have taken its large values along before they were held.
+            if self.is_there(&taken).await? {
+                let (name, id, objects) = (taken.name, taken.id, taken.objects);
+                partitions.push(PartitionPoint { name, id, objects });
+                records.push(taken.record);
+            }
+        }
+        let still_held = held.clone();
         let (tags, versions) = (held.tags, held.versions);
         records.extend(held.refs);
         records.extend(held.pins);
@@ -135,14 +165,43 @@ impl Backups {
         };
         let plain = serde_json::to_vec(&backup).expect("a manifest is plain data");
         self.put(&manifest_key(id), &plain).await?;
+        // Whoever removes it while it is made takes the hold first.
+        if !self.datasets.is_held(&name, &still_held).await? {
+            return Err(Error::Removed { backup: backup.id });
+        }
         Ok(backup)
     }
 
-    /// All backups, the oldest first, and those that were begun and have not ended.
+    async fn is_there(&self, taken: &Snapshot) -> Result<bool, Error> {
+        let (Ok(name), Some(id)) = (Name::new(&taken.name), partition_id(&taken.id)) else {
+            return Ok(false);
+        };
+        Ok(self.snapshots.is_there(&name, id).await?)
+    }
+
+    /// All backups, the oldest first.
     ///
     /// # Errors
-    /// Of the bucket; for a damaged manifest.
-    pub async fn list(&self) -> Result<(Vec<Backup>, Vec<BackupId>), Error> {
+    /// Of the bucket.
+    pub async fn list(&self) -> Result<Listed, Error> {
+        let (whole, begun) = self.ids().await?;
+        let mut listed = Listed { begun: begun.into_iter().collect(), ..Listed::default() };
+        for id in whole {
+            match self.load(&id).await {
+                Ok(backup) => listed.backups.push(backup),
+                // It was removed meanwhile.
+                Err(Error::Missing { .. }) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    listed.damaged.push((id, error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The ids of backups that have a manifest, and of those that have not.
+    async fn ids(&self) -> Result<(BTreeSet<BackupId>, BTreeSet<BackupId>), Error> {
         let (mut whole, mut begun) = (BTreeSet::new(), BTreeSet::new());
         for name in self.datasets.hold_names().await? {
             begun.extend(BackupId::from_str(&name));
@@ -157,15 +216,7 @@ impl Backups {
             }
         }
         begun.retain(|id| !whole.contains(id));
-        let mut backups = Vec::new();
-        for id in &whole {
-            match self.load(id).await {
-                // It was removed meanwhile.
-                Err(Error::Missing { .. }) => {}
-                other => backups.push(other?),
-            }
-        }
-        Ok((backups, begun.into_iter().collect()))
+        Ok((whole, begun))
     }
 
     /// The backup that is meant.
@@ -178,7 +229,7 @@ impl Backups {
             Which::At(time) => *time,
             Which::Newest => i64::MAX,
         };
-        let (all, _) = self.list().await?;
+        let all = self.list().await?.backups;
         let found = all.into_iter().rev().find(|backup| backup.finished_ns <= before);
         let which = if before == i64::MAX { "yet" } else { "that was whole by then" };
         found.ok_or_else(|| Error::Missing { which: which.to_owned() })
@@ -259,16 +310,19 @@ impl Backups {
     /// # Errors
     /// Of the bucket. What is left is removed by removing it again.
     pub async fn remove(&self, id: &BackupId) -> Result<(), Error> {
-        let bucket = self.bucket();
+        let (bucket, label) = (self.bucket(), label(id));
         bucket.delete(&manifest_key(id)).await?;
-        for partition in self.snapshots.ids().await? {
-            self.snapshots.release(partition, &label(id)).await?;
-        }
+        self.datasets.let_go(&id.to_string()).await?;
+        let partitions = self.snapshots.ids().await?;
+        let releases =
+            partitions.into_iter().map(|partition| self.snapshots.release(partition, &label));
+        stream::iter(releases).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         self.snapshots.sweep().await?;
+        // The manifest too, when it was still being made.
         for key in self.keys(&format!("{BACKUPS}/{id}")).await? {
             bucket.delete(&key).await?;
         }
-        Ok(self.datasets.let_go(&id.to_string()).await?)
+        Ok(())
     }
 
     /// Whether there is anything of a backup.
@@ -276,8 +330,8 @@ impl Backups {
     /// # Errors
     /// Of the bucket.
     pub async fn is_known(&self, id: &BackupId) -> Result<bool, Error> {
-        let (backups, begun) = self.list().await?;
-        Ok(begun.contains(id) || backups.iter().any(|backup| backup.id == id.to_string()))
+        let (whole, begun) = self.ids().await?;
+        Ok(whole.contains(id) || begun.contains(id))
     }
 
     /// The keys below a prefix, sorted.

@@ -24,7 +24,7 @@ pub(crate) struct Copier<'a> {
     from: &'a Bucket,
     to: &'a Bucket,
     /// What is there already, with its size.
-    there: BTreeMap<String, u64>,
+    there: Mutex<BTreeMap<String, u64>>,
     /// How large objects are.
     sizes: Mutex<BTreeMap<String, u64>>,
     objects: AtomicU64,
@@ -35,7 +35,7 @@ pub(crate) struct Copier<'a> {
 
 impl<'a> Copier<'a> {
     pub(crate) async fn new(from: &'a Bucket, to: &'a Bucket, told: Told) -> Result<Self, Error> {
-        let there = sizes(to, "").await?;
+        let there = Mutex::new(sizes(to, "").await?);
         let (objects, bytes, total) = Default::default();
         Ok(Self { from, to, there, sizes: Mutex::default(), objects, bytes, total, told })
     }
@@ -70,13 +70,15 @@ impl<'a> Copier<'a> {
     }
 
     async fn one(&self, key: &str, size: u64) -> Result<(), Error> {
-        if self.there.get(key) != Some(&size) {
+        let there = self.there.lock().expect("no panic under it").get(key).copied();
+        if there != Some(size) {
             if size <= PART_BYTES {
                 let object = self.from.get(key).await?;
                 self.to.put(key, object.bytes).await?;
             } else {
                 self.in_parts(key, size).await?;
             }
+            self.there.lock().expect("no panic under it").insert(key.to_owned(), size);
         }
         self.objects.fetch_add(1, Ordering::Relaxed);
         let done = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
@@ -110,11 +112,10 @@ impl<'a> Copier<'a> {
     }
 }
 
-/// What is listed to learn how large an object is.
+/// What is listed to learn how large an object is: one list for all of a kind.
 fn folder(key: &str) -> Option<&str> {
     let (first, _) = key.split_once('/')?;
-    // Packs and segments of the audit log are in many small folders, and all of them are wanted.
-    if matches!(first, "packs" | "audit") { Some(first) } else { Some(key.rsplit_once('/')?.0) }
+    Some(if first == "partitions" { "partitions/views" } else { first })
 }
 
 pub(crate) async fn sizes(bucket: &Bucket, prefix: &str) -> Result<BTreeMap<String, u64>, Error> {

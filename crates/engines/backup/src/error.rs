@@ -30,6 +30,18 @@ pub enum Error {
         /// What was asked for.
         which: String,
     },
+    /// It was removed while it was made.
+    #[error("the backup {backup} was removed while it was made")]
+    Removed {
+        /// Its id.
+        backup: String,
+    },
+    /// A copy goes on elsewhere.
+    #[error("another process copies a backup into {url} since")]
+    Another {
+        /// The place.
+        url: String,
+    },
     /// No id of a backup.
     #[error("{text:?} is no id of a backup; `cairn backup list` lists them")]
     NoId {
@@ -80,7 +92,9 @@ impl Error {
             Self::Copy { .. } => ErrorKind::Retry,
             Self::Missing { .. } => ErrorKind::NotFound,
             Self::NoId { .. } | Self::Same { .. } => ErrorKind::Invalid,
-            Self::NotEmpty { .. } => ErrorKind::Conflict,
+            Self::NotEmpty { .. } | Self::Removed { .. } | Self::Another { .. } => {
+                ErrorKind::Conflict
+            }
             Self::Corrupt { .. } | Self::Gone { .. } => ErrorKind::Corrupt,
         }
     }

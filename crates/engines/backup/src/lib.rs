@@ -30,7 +30,7 @@ mod manifest;
 mod page;
 mod restore;
 
-pub use backups::{Backups, Checked, Told, Which};
+pub use backups::{Backups, Checked, Listed, Told, Which};
 pub use error::Error;
 pub use id::BackupId;
 pub use manifest::{Backup, PartitionPoint};

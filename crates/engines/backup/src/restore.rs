@@ -6,10 +6,11 @@ use bytes::Bytes;
 use cairn_base::ErrorKind;
 use cairn_blocks::config::{CONFIG_KEY, UNFINISHED_KEY};
 use cairn_bucket::Bucket;
-use cairn_partition::Snapshots;
+use cairn_env::Env;
+use cairn_partition::{Name, Snapshots};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::backups::{Backups, Told, partition_id};
+use crate::backups::{Backups, Told};
 use crate::copy::Copier;
 use crate::error::Error;
 use crate::manifest::Backup;
@@ -44,7 +45,7 @@ impl Backups {
             return Err(Error::Same { url: to.url().to_owned() });
         }
         let records = self.records(backup).await?;
-        claim(to, backup).await?;
+        let claim = Claim::take(to, backup, self.datasets.blocks().env()).await?;
         let copier = Copier::new(self.bucket(), to, told).await?;
         self.copy_blocks(&copier, backup, to).await?;
         let mut objects: Vec<String> =
@@ -55,17 +56,19 @@ impl Backups {
         if let Some(object) = copier.copy(&objects).await?.pop() {
             return Err(Error::Gone { object, backup: backup.id.clone() });
         }
+        claim.check().await?;
         let puts = records.iter().map(|(key, bytes)| to.put(key, bytes.clone()));
         stream::iter(puts).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         let (env, seal) = (self.datasets.blocks().env(), Arc::clone(&self.seal));
         let snapshots = Snapshots::new(to.clone(), seal, env);
-        for partition in &backup.partitions {
-            if let Some(id) = partition_id(&partition.id) {
-                snapshots.settle(id).await?;
-            }
-        }
+        let settled = backup.partitions.iter().map(|partition| {
+            let snapshots = &snapshots;
+            async move { snapshots.settle(&Name::new(&partition.name)?).await }
+        });
+        stream::iter(settled).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        claim.check().await?;
         let config = self.bucket().get(CONFIG_KEY).await?;
-        to.put(CONFIG_KEY, config.bytes).await?;
+        to.create(CONFIG_KEY, config.bytes).await?;
         to.delete(UNFINISHED_KEY).await?;
         let (copied, bytes) = copier.done();
         let (objects, kept) = (copied + records.len() as u64 + 2, backup.record_bytes);
@@ -94,22 +97,62 @@ impl Backups {
     }
 }
 
-/// Takes an empty place for the copy of a backup, or goes on in one.
-async fn claim(to: &Bucket, backup: &Backup) -> Result<(), Error> {
-    let mine = Bytes::from(backup.id.clone());
-    let full = || Error::NotEmpty { url: to.url().to_owned() };
-    match to.get(UNFINISHED_KEY).await {
-        Ok(found) if found.bytes == mine => return Ok(()),
-        Ok(_) => return Err(full()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
+/// An empty place that is taken for the copy of a backup.
+struct Claim<'a> {
+    to: &'a Bucket,
+    mark: Bytes,
+}
+
+impl<'a> Claim<'a> {
+    /// Takes an empty place, or goes on in one that was taken for the same backup. Whoever was at it
+    /// before goes no further.
+    async fn take(to: &'a Bucket, backup: &Backup, env: &Env) -> Result<Self, Error> {
+        let whose = format!("{} ", backup.id);
+        let mark = Bytes::from(format!("{whose}{:016x}", env.rng.next_u64()));
+        let full = || Error::NotEmpty { url: to.url().to_owned() };
+        let taken = match to.get(UNFINISHED_KEY).await {
+            Ok(found) => {
+                if exists(to, CONFIG_KEY).await? {
+                    // It was whole, but for this.
+                    to.delete(UNFINISHED_KEY).await?;
+                    return Err(full());
+                }
+                if !found.bytes.starts_with(whose.as_bytes()) {
+                    return Err(full());
+                }
+                to.replace(UNFINISHED_KEY, mark.clone(), &found.version).await
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if to.list("").next().await.transpose()?.is_some() {
+                    return Err(full());
+                }
+                to.create(UNFINISHED_KEY, mark.clone()).await
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match taken {
+            Ok(_) => Ok(Self { to, mark }),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                Err(Error::Another { url: to.url().to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
-    if to.list("").next().await.transpose()?.is_some() {
-        return Err(full());
+
+    /// Whether nobody else has taken it since.
+    async fn check(&self) -> Result<(), Error> {
+        match self.to.get(UNFINISHED_KEY).await {
+            Ok(found) if found.bytes == self.mark => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Err(Error::Another { url: self.to.url().to_owned() }),
+        }
     }
-    match to.create(UNFINISHED_KEY, mine).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::Conflict => Err(full()),
+}
+
+async fn exists(bucket: &Bucket, key: &str) -> Result<bool, Error> {
+    match bucket.head(key).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

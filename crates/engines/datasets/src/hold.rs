@@ -13,19 +13,22 @@ use std::str::FromStr as _;
 use bytes::Bytes;
 use cairn_base::{ErrorKind, ProjectName};
 use cairn_blocks::catalog::{SWAP_ATTEMPTS_MAX, pause};
-use cairn_blocks::{CollectOptions, EnvelopeKind, Standing};
+use cairn_blocks::{CollectOptions, Collection, EnvelopeKind, Session, Standing};
 use cairn_chunk::ChunkId;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::local::Datasets;
+use crate::maintain::Reached;
 use crate::pins;
 use crate::refs::{REFS, RefState, target_of};
 
 /// Where holds are.
 const HOLDS: &str = "holds";
 const READS_AT_ONCE: usize = 16;
+/// How often a check begins anew because a collection ran beside it.
+const CHECKS_MAX: u32 = 4;
 
 /// A root, and the project that it is in.
 type Root = (ProjectName, ChunkId);
@@ -59,6 +62,8 @@ pub struct Held {
     /// Versions that they have, each once.
     pub versions: u64,
     hold: Hold,
+    /// Of the hold in the bucket.
+    version: Option<cairn_bucket::Version>,
 }
 
 fn hold_key(name: &str) -> String {
@@ -70,23 +75,57 @@ impl Datasets {
     /// (DATASETS-8), with what was held `before`, and returns them. `name` is a part of a key.
     ///
     /// # Errors
-    /// [`Error::Blocks`]; of the kind conflict when collections went on all the time.
+    /// [`Error::Blocks`]: of the kind conflict when the hold of before was taken away, or collections
+    /// deleted what was about to be held again and again.
     pub async fn hold(&self, name: &str, before: Held) -> Result<Held, Error> {
         let key = hold_key(name);
+        let mut version = before.version.clone();
         for attempt in 0..SWAP_ATTEMPTS_MAX {
             let session = self.blocks.session().await?;
-            let held = self.read_all(before.clone()).await?;
+            let mut held = self.read_all(before.clone()).await?;
             let bytes = self.refs.wrap(EnvelopeKind::Backup, &key, &Stored::of(&held.hold));
-            self.blocks.bucket().put(&key, bytes).await?;
-            let standing = session.standing().await?;
+            let bucket = self.blocks.bucket();
+            version = Some(match &version {
+                Some(version) => bucket.replace(&key, bytes, version).await?,
+                None => bucket.create(&key, bytes).await?,
+            });
+            let whole = self.is_whole(&session, &held.hold).await?;
             session.end().await?;
-            if standing == Standing::Unswept {
+            if whole {
+                held.version = version;
                 return Ok(held);
             }
             pause(self.blocks.env(), attempt).await;
         }
         let (object, attempts) = (key, SWAP_ATTEMPTS_MAX);
         Err(cairn_blocks::Error::Contended { object, attempts }.into())
+    }
+
+    /// After the hold is in the bucket: whether nothing that it names is missing or about to go. Without
+    /// a sweep since the session began that needs no look.
+    async fn is_whole(&self, session: &Session, hold: &Hold) -> Result<bool, Error> {
+        if session.standing().await? == Standing::Unswept {
+            return Ok(true);
+        }
+        for (project, root) in hold.versions.iter().chain(&hold.values) {
+            match self.check_complete(project, *root, &[]).await {
+                Err(Error::Incomplete { .. }) => return Ok(false),
+                other => other?,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a hold stands as [`Datasets::hold`] left it.
+    ///
+    /// # Errors
+    /// Of the bucket.
+    pub async fn is_held(&self, name: &str, held: &Held) -> Result<bool, Error> {
+        match self.blocks.bucket().head(&hold_key(name)).await {
+            Ok(head) => Ok(held.version.as_ref().is_some_and(|version| *version == head.version)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes a hold away, if there is one.
@@ -112,26 +151,46 @@ impl Datasets {
     ///
     /// # Errors
     /// [`Error::Blocks`]: of the kind not found when there is no such hold, of the kind corrupt when
-    /// something of a version is missing or damaged.
+    /// something that it names is missing or damaged.
     pub async fn check_hold(&self, name: &str) -> Result<u64, Error> {
         let hold = self.load_hold(&hold_key(name)).await?;
         let options = CollectOptions { dry_run: true, ..CollectOptions::default() };
-        let mut collection = self.blocks.collect(options).await?;
-        self.mark_held(&mut collection, &hold).await?;
-        Ok(hold.versions.len() as u64)
+        for attempt in 1.. {
+            let mut collection = self.blocks.collect(options).await?;
+            match self.mark_held(&mut collection, &hold, Reached::Published).await {
+                // A collection replaced a run that this one was reading.
+                Err(error) if error.kind() == ErrorKind::NotFound && attempt < CHECKS_MAX => {}
+                other => return other.map(|()| hold.versions.len() as u64),
+            }
+        }
+        unreachable!("the loop ends by returning")
     }
 
-    /// All holds. One that is taken away meanwhile counts for nothing.
-    pub(crate) async fn holds(&self) -> Result<Vec<Hold>, Error> {
-        let mut holds = Vec::new();
+    /// Marks all that holds name (DATASETS-8). One that is taken away meanwhile counts for nothing.
+    pub(crate) async fn mark_holds(&self, collection: &mut Collection) -> Result<(), Error> {
         for name in self.hold_names().await? {
             match self.load_hold(&hold_key(&name)).await {
-                Ok(hold) => holds.push(hold),
+                // One whose content was being written may lack something.
+                Ok(hold) => self.mark_held(collection, &hold, Reached::Announced).await?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(holds)
+        Ok(())
+    }
+
+    async fn mark_held(
+        &self,
+        collection: &mut Collection,
+        hold: &Hold,
+        values: Reached,
+    ) -> Result<(), Error> {
+        let versions = hold.versions.iter().map(|held| (held, Reached::Published));
+        let values = hold.values.iter().map(|held| (held, values));
+        for ((project, root), from) in versions.chain(values) {
+            self.mark(collection, &self.key(project), *root, from).await?;
+        }
+        Ok(())
     }
 
     async fn load_hold(&self, key: &str) -> Result<Hold, Error> {

@@ -5,6 +5,7 @@ mod verify;
 mod walk;
 
 pub use collect::Collected;
+pub(crate) use collect::Reached;
 pub use verify::Verified;
 
 /// References marked or looked up with one call, and pages read with one.

@@ -18,9 +18,11 @@ use std::time::Duration;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use cairn_base::{ErrorKind, varint};
 use cairn_chunk::ChunkId;
-use cairn_datasets::{Dataset, PinId, PinWriter, Pinned};
+use cairn_datasets::{Dataset, Datasets, PinId, PinWriter, Pinned};
 use cairn_partition::limits::VALUE_BYTES_MAX;
-use cairn_partition::{AnyPartition, At, Commit, Committed, Condition, Entry, KeyRange, Op, Scan};
+use cairn_partition::{
+    AnyPartition, At, Commit, Committed, Condition, Entry, KeyRange, Name, Op, Scan,
+};
 use futures::StreamExt as _;
 
 use crate::text::{joined, split};
@@ -78,6 +80,16 @@ pub(crate) fn decode(reference: &Bytes) -> Option<Pinned> {
     rest.try_copy_to_slice(&mut root).ok()?;
     let len = varint::take(&mut rest)?;
     rest.is_empty().then_some(Pinned { id: PinId(id), root: ChunkId(root), len })
+}
+
+/// Whether the pin is there of the large value that an entry of a namespace's partition has.
+///
+/// # Errors
+/// Of the bucket; for a damaged pin.
+pub async fn is_kept(datasets: &Datasets, partition: &Name, entry: &Entry) -> Result<bool, Error> {
+    let pinned = entry.reference.as_ref().and_then(decode);
+    let Some((of, pinned)) = Namespace::of(partition).zip(pinned) else { return Ok(false) };
+    Ok(datasets.pin(&dataset(&of), pinned.id).await?.is_some())
 }
 
 /// Whose pins those of a namespace are.

@@ -26,7 +26,7 @@ pub(crate) async fn backup(context: &Context, args: &cli::Backup) -> anyhow::Res
     let backups = cairn_node::backups(&datasets);
     match args {
         cli::Backup::Create { note } => create(context, &backups, note).await?,
-        cli::Backup::List => list(context, &backups).await?,
+        cli::Backup::List => return list(context, &backups).await,
         cli::Backup::Verify(chosen) => return verify(context, &backups, chosen).await,
         cli::Backup::Restore { chosen, to } => restore(context, &backups, chosen, to).await?,
         cli::Backup::Drill { chosen, below } => {
@@ -47,9 +47,9 @@ async fn create(context: &Context, backups: &Backups, note: &str) -> anyhow::Res
     Ok(())
 }
 
-async fn list(context: &Context, backups: &Backups) -> anyhow::Result<()> {
-    let (whole, begun) = backups.list().await?;
-    for backup in &whole {
+async fn list(context: &Context, backups: &Backups) -> anyhow::Result<ExitCode> {
+    let listed = backups.list().await?;
+    for backup in &listed.backups {
         if context.global.json {
             output::json(&document(backup))?;
         } else {
@@ -57,12 +57,15 @@ async fn list(context: &Context, backups: &Backups) -> anyhow::Result<()> {
             output::line(format!("{}  {}  {note}", backup.id, told(backup)).trim_end())?;
         }
     }
-    for id in begun {
+    for id in &listed.begun {
         output::note(&format!(
             "{id} was begun and is not whole: it is being made, or `cairn backup rm {id}` removes it"
         ));
     }
-    Ok(())
+    for (id, why) in &listed.damaged {
+        output::note(&format!("{id} cannot be read: {}", shown(why)));
+    }
+    Ok(if listed.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
 
 async fn verify(context: &Context, backups: &Backups, chosen: &Chosen) -> anyhow::Result<ExitCode> {

@@ -90,7 +90,10 @@ fn one_log_over_two_nodes_as_people_and_programs_see_it() {
     until("the token on both nodes", || (alice.run("whoami").code == Some(0)).then_some(()));
     alice.fails("rm d:v1", 4);
     one.with("CAIRN_TOKEN", "nonsense").fails("whoami", 4);
-    until("the denial in the log", || lab.ok("audit").contains("denied").then_some(()));
+    until("the denial and the refusal in the log", || {
+        let log = lab.ok("audit");
+        (log.contains("denied") && log.contains("refused")).then_some(())
+    });
     let all = lab.json("audit");
     let hubs: BTreeSet<&str> = all.iter().map(|line| line["hub"].as_str().unwrap()).collect();
     assert_eq!(hubs.len(), 2, "one log of both nodes");

@@ -176,6 +176,52 @@ fn backup_2_a_killed_restoration_goes_on() {
     copy.assert_version("d:v1", &noise);
     let said = lab.fails("backup restore --to restored", 5);
     assert!(said.contains("not empty"), "{said}");
+    // Killed before its very last step: the cluster may be in use since, and stays as it is.
+    copy.ok("push file d:v3");
+    let id = lab.json("backup list").remove(0)["id"].as_str().unwrap().to_owned();
+    let mark = copy.bucket().join("restoring");
+    std::fs::write(&mark, format!("{id} 0123456789abcdef")).unwrap();
+    lab.fails("backup restore --to restored", 5);
+    assert!(!mark.exists());
+    assert_eq!(copy.tags("d").len(), 2);
+}
+
+/// BACKUP-1: a backup that is removed while it is made is whole or is none, and leaves nothing.
+#[test]
+fn backup_1_a_backup_that_is_removed_while_it_is_made() {
+    let lab = Lab::new();
+    let node = Node::start_with(&lab, "127.0.0.1:0", DATA);
+    let through = lab.through(&node);
+    for number in 0..12 {
+        through.ok(&format!("kv create n{number}"));
+        through.ok(&format!("kv put n{number} key value"));
+    }
+    let mut removed = 0;
+    for _ in 0..8 {
+        let making = lab.start("backup create");
+        let holds = lab.bucket().join("holds");
+        let id = until("a hold", || {
+            let file = files_below(&holds).into_iter().next()?;
+            Some(file.file_name().unwrap().to_str().unwrap().to_owned())
+        });
+        lab.run(&format!("backup rm {id}"));
+        let made = making.end();
+        if made.code == Some(0) {
+            // It was whole before, and was removed then; or somebody removed what was not there yet.
+            assert!(lab.ok("backup list").is_empty() || lab.run("backup verify").code == Some(0));
+            lab.run(&format!("backup rm {id}"));
+        } else {
+            assert_eq!(made.code, Some(5), "{}", made.stderr);
+            removed += 1;
+        }
+        assert_eq!(lab.ok("backup list"), "");
+        let left = ["backups", "holds"].iter().flat_map(|dir| files_below(&lab.bucket().join(dir)));
+        assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+    }
+    println!("removed {removed} of 8 while they were made");
+    lab.ok("backup create");
+    lab.ok("backup drill --below .");
+    assert_eq!(node.stop().code, Some(0));
 }
 
 /// BACKUP-3: nothing of the cluster is changed, and when the backup is removed all is as it was but for

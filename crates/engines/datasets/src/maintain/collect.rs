@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::WAVE;
 use crate::error::Error;
-use crate::hold::Hold;
 use crate::local::Datasets;
 use crate::model::{Dataset, Rules, Target, Version};
 use crate::refs::RefState;
@@ -36,7 +35,7 @@ pub struct Collected {
 
 /// How a collection came to a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reached {
+pub(crate) enum Reached {
     /// It is current or in a history: nothing that it reaches may be missing.
     Published,
     /// It may yet turn out incomplete; then it will not be published.
@@ -109,9 +108,7 @@ impl Datasets {
             }
         }
         self.mark_pins(&mut collection).await?;
-        for hold in self.holds().await? {
-            self.mark_held(&mut collection, &hold).await?;
-        }
+        self.mark_holds(&mut collection).await?;
         collected.blocks = collection.finish().await?;
         Ok(collected)
     }
@@ -125,23 +122,9 @@ impl Datasets {
         Ok(())
     }
 
-    /// Marks all that a hold names (DATASETS-8).
-    pub(crate) async fn mark_held(
-        &self,
-        collection: &mut Collection,
-        hold: &Hold,
-    ) -> Result<(), Error> {
-        let versions = hold.versions.iter().map(|held| (held, Reached::Published));
-        let values = hold.values.iter().map(|held| (held, Reached::Announced));
-        for ((project, root), from) in versions.chain(values) {
-            self.mark(collection, &self.key(project), *root, from).await?;
-        }
-        Ok(())
-    }
-
     /// Marks all that a root reaches. What was marked before is not walked again, so whatever this
     /// marks it also walks, even below a root that is not whole: another root may share it.
-    async fn mark(
+    pub(crate) async fn mark(
         &self,
         collection: &mut Collection,
         key: &ChunkKey,

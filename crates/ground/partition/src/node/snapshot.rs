@@ -10,16 +10,16 @@
 //! is removed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_bucket::{Bucket, Seal};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
-use slatedb::PathResolver;
 use slatedb::admin::Admin;
 use slatedb::config::CheckpointOptions;
 use slatedb::manifest::VersionedManifest;
+use slatedb::{Checkpoint, PathResolver};
 
 use super::inherit::{Chain, Part};
 use super::records::{OWNERS, Owned, Owner, Read, Records, State, VIEWS, in_bucket};
@@ -36,8 +36,8 @@ pub struct Snapshots {
     records: Records,
     seal: Arc<dyn Seal>,
     env: Env,
-    /// Shipped logs, as of when they were read first.
-    logs: Mutex<BTreeMap<String, Arc<Shipped>>>,
+    /// Shipped logs, as of when they were read first; each is read once.
+    logs: tokio::sync::Mutex<Logs>,
 }
 
 /// One partition at one point in time.
@@ -54,6 +54,9 @@ pub struct Snapshot {
     pub record: (String, Bytes),
 }
 
+/// Shipped logs by their lives.
+type Logs = BTreeMap<String, Arc<Shipped>>;
+
 /// A view, pinned.
 struct Point {
     manifest: VersionedManifest,
@@ -65,7 +68,7 @@ impl Snapshots {
     #[must_use]
     pub fn new(bucket: Bucket, seal: Arc<dyn Seal>, env: &Env) -> Self {
         let records = Records::new(bucket, &seal);
-        Self { records, seal, env: env.clone(), logs: Mutex::default() }
+        Self { records, seal, env: env.clone(), logs: Default::default() }
     }
 
     /// The names of all partitions that there are or were.
@@ -89,8 +92,10 @@ impl Snapshots {
         for _ in 0..TRIES_MAX {
             let Some(before) = self.owner(name).await? else { return Ok(None) };
             let id = before.record.id()?;
+            // In this order: what goes from the logs from now on is in the view by then.
+            let logs = self.logs_of(&before.record).await?;
             let point = self.point(id, label).await?;
-            match self.tail(&before.record, point.as_ref(), life_of(id, label)).await {
+            match self.tail(&before.record, point.as_ref(), &logs, life_of(id, label)).await {
                 Ok((trail, copied)) => {
                     let now = self.owner(name).await?.map(|now| now.version);
                     if now.as_ref() == Some(&before.version) {
@@ -102,7 +107,7 @@ impl Snapshots {
                 Err(error @ Error::Corrupt { .. }) => why = error,
                 Err(error) => return Err(error),
             }
-            self.forget_logs();
+            self.logs.lock().await.clear();
             self.release(id, label).await?;
         }
         Err(why)
@@ -143,15 +148,17 @@ impl Snapshots {
         Ok(())
     }
 
-    /// The ids of all partitions that there are, and of all that have a view yet.
+    /// The ids of all partitions whose records can be read, and of all that have a view yet.
     ///
     /// # Errors
     /// Of the bucket.
     pub async fn ids(&self) -> Result<Vec<PartitionId>, Error> {
         let mut ids = self.views().await?;
         for name in self.names().await? {
-            if let Some(owner) = self.owner(&name).await? {
-                ids.push(owner.record.id()?);
+            match self.owner(&name).await {
+                Ok(found) => ids.extend(found.and_then(|found| found.record.id().ok())),
+                Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         ids.sort();
@@ -180,32 +187,51 @@ impl Snapshots {
     /// Deletes the objects of a view that nobody will open again, unless a checkpoint pins it
     /// (SNAPSHOT-2). Whether it did.
     pub(super) async fn delete_view(&self, id: PartitionId) -> Result<bool, Error> {
-        let pinned = manifest(&self.admin(id), None).await?;
-        if pinned.is_some_and(|manifest| !manifest.checkpoints().is_empty()) {
+        // Compactions leave checkpoints of their own, which end by themselves.
+        let pins = |checkpoint: &Checkpoint| checkpoint.expire_time.is_none();
+        let manifest = manifest(&self.admin(id), None).await?;
+        if manifest.is_some_and(|manifest| manifest.checkpoints().iter().any(pins)) {
             return Ok(false);
         }
         self.delete(&self.list(&Owner::view(id)).await?).await?;
         Ok(true)
     }
 
-    /// Releases all that pins a view: for a copy, of which nobody knows checkpoints.
+    /// Prepares a copy of a partition, of which nobody knows checkpoints: nothing pins its view any more,
+    /// and its next owner's epoch is none that there was. A node that has a log of before the copy was
+    /// made would else take what is in there for its own.
     ///
     /// # Errors
-    /// Of the bucket and the view.
-    pub async fn settle(&self, id: PartitionId) -> Result<(), Error> {
-        let admin = self.admin(id);
-        let Some(manifest) = manifest(&admin, None).await? else { return Ok(()) };
-        for checkpoint in manifest.checkpoints() {
-            let deleted = admin.delete_checkpoint(checkpoint.id).await;
-            deleted.map_err(|error| failed("release a checkpoint", &error))?;
+    /// Of the bucket and the view; [`Error::Busy`] when somebody else is at it.
+    pub async fn settle(&self, name: &Name) -> Result<(), Error> {
+        let Some(Read { mut record, version }) = self.owner(name).await? else { return Ok(()) };
+        let admin = self.admin(record.id()?);
+        if let Some(manifest) = manifest(&admin, None).await? {
+            for checkpoint in manifest.checkpoints() {
+                let deleted = admin.delete_checkpoint(checkpoint.id).await;
+                deleted.map_err(|error| failed("release a checkpoint", &error))?;
+            }
         }
-        Ok(())
+        let now_ms = u64::try_from(self.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
+        record.epoch = Epoch(now_ms.max(record.epoch.0 + 1));
+        let swapped = self.records.swap(&Owner::key(name), Some(&version), &record).await?;
+        let raced = || Error::Busy { why: format!("{name} is in use already") };
+        swapped.map(drop).ok_or_else(raced)
+    }
+
+    /// Whether a partition of this name and id is there.
+    ///
+    /// # Errors
+    /// Of the bucket.
+    pub async fn is_there(&self, name: &Name, id: PartitionId) -> Result<bool, Error> {
+        let found = self.owner(name).await?;
+        Ok(found.is_some_and(|found| found.record.id().is_ok_and(|its| its == id)))
     }
 
     /// Deletes views that no partition has and nothing pins. Returns how many there were.
     ///
     /// # Errors
-    /// Of the bucket and the views.
+    /// Of the bucket and the views; when a partition's record cannot be read nothing is deleted.
     pub async fn sweep(&self) -> Result<u64, Error> {
         // A partition has its record before it has a view, and loses it first.
         let mut views = self.views().await?;
@@ -267,18 +293,18 @@ impl Snapshots {
         &self,
         owner: &Owner,
         point: Option<&Point>,
+        logs: &Logs,
         life: LifeId,
     ) -> Result<(Vec<Owned>, Vec<String>), Error> {
         let id = owner.id()?;
         let after = point.map_or(0, |point| point.manifest.replay_after_wal_id());
         let seq = Seq(point.map_or(0, |point| point.manifest.last_l0_seq()));
-        let (mut trail, mut logs, mut reached) = (Vec::new(), BTreeMap::new(), 0);
+        let (mut trail, mut reached) = (Vec::new(), 0);
         for owned in &owner.trail {
-            let shipped = self.shipped(&owned.life).await?;
+            let shipped = &logs[&owned.life];
             let last = shipped.last_id(id, owned.epoch).unwrap_or(reached).max(reached);
             reached = owned.through.map_or(last, |through| through.min(last).max(reached));
             trail.push(Owned { through: Some(reached), ..owned.clone() });
-            logs.insert(owned.life.clone(), shipped);
         }
         let part = |owned: &Owned, reached| {
             let epoch = owned.epoch;
@@ -300,10 +326,22 @@ impl Snapshots {
         Ok((trail, copied))
     }
 
-    async fn shipped(&self, life: &str) -> Result<Arc<Shipped>, Error> {
-        if let Some(known) = self.logs().get(life) {
-            return Ok(Arc::clone(known));
+    /// The logs that a partition's trail names.
+    async fn logs_of(&self, owner: &Owner) -> Result<Logs, Error> {
+        let mut known = self.logs.lock().await;
+        let mut logs = Logs::new();
+        for Owned { life, .. } in &owner.trail {
+            let log = match known.get(life) {
+                Some(log) => Arc::clone(log),
+                None => Arc::new(self.shipped(life).await?),
+            };
+            known.insert(life.clone(), Arc::clone(&log));
+            logs.insert(life.clone(), log);
         }
+        Ok(logs)
+    }
+
+    async fn shipped(&self, life: &str) -> Result<Shipped, Error> {
         let mut bytes = [0; 16];
         hex::decode_to_slice(life, &mut bytes).map_err(|_| Error::Corrupt {
             what: String::from(OWNERS),
@@ -311,17 +349,7 @@ impl Snapshots {
             why: format!("{life:?} is no life of a log"),
         })?;
         let (bucket, seal) = (self.records.bucket.clone(), Arc::clone(&self.seal));
-        let opened = Arc::new(Shipped::open(bucket, seal, LifeId(bytes)).await?);
-        self.logs().insert(life.to_owned(), Arc::clone(&opened));
-        Ok(opened)
-    }
-
-    fn logs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Shipped>>> {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn forget_logs(&self) {
-        self.logs().clear();
+        Shipped::open(bucket, seal, LifeId(bytes)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
