@@ -201,7 +201,7 @@ async fn snapshot_2_a_snapshot_outlives_its_partition() {
     }
     world.env.clock.sleep(Duration::from_secs(60)).await;
     let manifest = node.shared.opened()[0].view.db.manifest();
-    assert!(manifest.checkpoints().len() > 0, "it was compacted");
+    assert!(!manifest.checkpoints().is_empty(), "it was compacted");
     let snapshot = world.take().await;
     node.remove(&world.name).await.unwrap();
     node.create(&world.name, Settings::default()).await.unwrap();
@@ -233,7 +233,8 @@ async fn what_has_a_snapshot() {
     let (_, elsewhere) = world.restored(&snapshot).await;
     let restored = elsewhere.open(&world.name).await.unwrap();
     assert_eq!(value(&restored, "k1").await, None);
-    assert_eq!(world.snapshots().names().await.unwrap(), [world.name.clone()]);
+    let names = world.snapshots().names().await.unwrap();
+    assert!(names.len() == 1 && names[0] == world.name);
     node.remove(&world.name).await.unwrap();
     assert_eq!(world.snapshots().take(&world.name, LABEL).await.unwrap(), None);
 }
