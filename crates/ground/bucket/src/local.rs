@@ -183,8 +183,11 @@ impl Shared {
         if self.poisoned.load(Ordering::Acquire) { Err(Failure::Poisoned) } else { Ok(()) }
     }
 
-    /// The outcome of syncing a directory whose change is visible already.
+    /// The outcome of syncing a directory whose change is visible already. An XFS that has shut down
+    /// may say that a directory is synced of which it has just dropped what was to be written, but it
+    /// answers no question after that.
     fn synced(&self, outcome: std::io::Result<()>) -> std::result::Result<(), Failure> {
+        let outcome = outcome.and_then(|()| Ok(rustix::fs::fstat(&self.root_dir).map(drop)?));
         outcome.map_err(|error| {
             self.poisoned.store(true, Ordering::Release);
             tracing::error!(root = %self.root.display(), %error, "a directory could not be synced");

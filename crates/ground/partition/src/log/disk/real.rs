@@ -139,7 +139,9 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let dir = self.opened().as_ref().map(|open| Arc::clone(&open.dir)).ok_or_else(closed)?;
-        dir.sync_all()
+        dir.sync_all()?;
+        // A filesystem that has shut down may not say so before.
+        dir.metadata().map(drop)
     }
 
     fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
