@@ -8,7 +8,7 @@
 //! | key | what |
 //! |---|---|
 //! | `backups/ID/manifest` | [`Backup`], an envelope of kind 9 around JSON; it is written last |
-//! | `backups/ID/NUMBER` | pages of records ([`page`]), envelopes of kind 9 |
+//! | `backups/ID/NUMBER` | pages of records, envelopes of kind 9 |
 //! | `holds/ID` | the versions and large values that it keeps |
 //!
 //! Invariants:
