@@ -19,10 +19,11 @@
 //!
 //! Absent on purpose: real processes and real disks; what the network of a node does.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod actor;
 pub mod check;
+pub mod entropy;
 mod model;
 mod node;
 pub mod partition;

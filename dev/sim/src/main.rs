@@ -3,7 +3,8 @@
 
 use anyhow::Context as _;
 use cairn_sim::partition::history::{Broken, History};
-use cairn_sim::{Plan, STEPS, partition};
+use cairn_sim::partition::nodes::apart;
+use cairn_sim::{Plan, STEPS, entropy, partition};
 use clap::{Args, Parser, Subcommand};
 
 /// Runs the datasets engine on a faulty bucket, or a partition, seed by seed.
@@ -54,14 +55,18 @@ struct Partition {
     /// On real nodes that crash and take over from each other.
     #[arg(long)]
     nodes: bool,
+    /// Tell what became of a seed on nodes in JSON.
+    #[arg(long, requires = "nodes", conflicts_with_all = ["seeds", "verbose"])]
+    json: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.what {
         None => datasets(&arguments.datasets),
-        Some(What::Partition(Partition { seeds, nodes: false })) => partitions(&seeds),
-        Some(What::Partition(Partition { seeds, nodes: true })) => nodes(&seeds),
+        Some(What::Partition(Partition { seeds, nodes: false, .. })) => partitions(&seeds),
+        Some(What::Partition(Partition { seeds, json: true, .. })) => tell(seeds.seed),
+        Some(What::Partition(Partition { seeds, .. })) => nodes(&seeds),
     }
 }
 
@@ -96,18 +101,28 @@ fn partitions(seeds: &Seeds) -> anyhow::Result<()> {
 }
 
 fn nodes(seeds: &Seeds) -> anyhow::Result<()> {
+    if seeds.verbose {
+        let record = || partition::nodes::record(seeds.seed, true).map(|(history, _)| history);
+        print(entropy::seeded(seeds.seed, record))?;
+    }
     let (mut counts, mut happened) = Default::default();
-    let failed = seeds.run(|seed| {
-        if seeds.verbose {
-            print(partition::nodes::record(seed, true).map(|(history, _)| history))?;
-        }
-        let (report, here) = partition::nodes::run(seed)?;
+    let mut results = apart::run(&std::env::current_exe()?, seeds.range()).into_iter();
+    let failed = seeds.run(|_| {
+        let (report, here) = results.next().context("a seed was not run")??;
         partition::Counts::add(&mut counts, &report.counts);
         partition::nodes::Happened::add(&mut happened, &here);
         Ok(report.trace)
     })?;
     println!("{} seeds, {failed} failed, {counts:?}, {happened:?}", seeds.seeds);
     anyhow::ensure!(failed == 0, "{failed} seeds failed");
+    Ok(())
+}
+
+/// Runs a seed in this process, and says what came of it.
+fn tell(seed: u64) -> anyhow::Result<()> {
+    let ran = entropy::seeded(seed, || partition::nodes::run(seed));
+    let told: apart::Told = ran.map_err(|failure| failure.broken);
+    println!("{}", serde_json::to_string(&told)?);
     Ok(())
 }
 
@@ -122,10 +137,14 @@ fn print(history: Result<History, Broken>) -> anyhow::Result<()> {
 }
 
 impl Seeds {
+    fn range(&self) -> std::ops::Range<u64> {
+        self.seed..self.seed.saturating_add(self.seeds)
+    }
+
     /// Runs each seed; how many failed.
     fn run(&self, mut run: impl FnMut(u64) -> anyhow::Result<u64>) -> anyhow::Result<u64> {
         let mut failed = 0;
-        for seed in self.seed..self.seed.saturating_add(self.seeds) {
+        for seed in self.range() {
             match run(seed) {
                 Ok(trace) if self.seeds == 1 => println!("seed {seed}: trace {trace:016x}"),
                 Ok(_) => {}

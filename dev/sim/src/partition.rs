@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use cairn_env::Env;
 use cairn_partition::{MemoryStore, Name, Partitions as _, Settings};
+use serde::{Deserialize, Serialize};
 
 pub use driver::{ACCOUNTS, Alone, Cluster, KEYS, Load, Reached, START, drive};
 pub use faults::{Lie, Unsure};
@@ -40,7 +41,7 @@ use history::{Answer, Broken, History};
 use crate::block_on;
 
 /// What a run came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// A number that is the same for the same history.
     pub trace: u64,
@@ -49,7 +50,7 @@ pub struct Report {
 }
 
 /// What clients did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Operations.
     pub operations: u64,
@@ -145,7 +146,7 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
 /// # Errors
 /// When it cannot be taken down to its end, or something panicked.
 pub fn record(seed: u64, lie: Option<Lie>) -> Result<History, Broken> {
-    let broken = |detail| Broken { checker: THE_RUN, detail };
+    let broken = |detail| Broken { checker: THE_RUN.into(), detail };
     let ran = catch_unwind(AssertUnwindSafe(|| block_on(in_memory(seed, lie))));
     ran.map_err(|panic| panicked(&*panic))?.map_err(|error| broken(error.to_string()))
 }
@@ -154,7 +155,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Broken {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
     let detail = format!("a panic: {}", text.unwrap_or_default());
-    Broken { checker: THE_RUN, detail }
+    Broken { checker: THE_RUN.into(), detail }
 }
 
 async fn in_memory(seed: u64, lie: Option<Lie>) -> Result<History, cairn_partition::Error> {

@@ -49,6 +49,15 @@ pub(crate) fn age(text: &str) -> anyhow::Result<u64> {
     Ok(number.checked_mul(seconds).ok_or_else(wrong)?)
 }
 
+/// A time such as `2026-11-22T10:00:00Z`, or how long before `now_ns` (`36h`), in ns since 1970.
+pub(crate) fn moment(text: &str, now_ns: i64) -> Option<i64> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Some(i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX));
+    }
+    let ago = i64::try_from(age(text).ok()?).unwrap_or(i64::MAX);
+    Some(now_ns.saturating_sub(ago.saturating_mul(1_000_000_000)))
+}
+
 /// Who read our standard output went away, as `head` does. Only this is told from other errors:
 /// a connection or a pipe of ours that breaks is a failure.
 #[derive(Debug)]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use cairn_access::Access;
 use cairn_audit::Verify;
 use cairn_backup::Backups;
-use cairn_bucket::Seal;
 use cairn_datasets::{Datasets, Verified};
 use cairn_env::Env;
 use cairn_partition::log::RealDisk;
@@ -42,12 +41,7 @@ pub struct Examined {
 /// The backups of the cluster whose datasets these are.
 #[must_use]
 pub fn backups(datasets: &Datasets) -> Backups {
-    Backups::new(datasets.clone(), seal(datasets))
-}
-
-fn seal(datasets: &Datasets) -> Arc<dyn Seal> {
-    let blocks = datasets.blocks();
-    Arc::new(BucketSeal { sealer: blocks.sealer().clone(), env: blocks.env().clone() })
+    Backups::new(datasets.clone(), BucketSeal::of(datasets))
 }
 
 /// Reads all of a cluster that nobody else uses, and that is thrown away: its partitions are taken
@@ -61,7 +55,7 @@ pub async fn examine(datasets: &Datasets, scratch: &Path) -> Result<Examined, Er
     examined.datasets(&verified);
     let (bucket, env) = (datasets.blocks().bucket().clone(), datasets.blocks().env());
     examined.partitions(datasets, scratch, env).await?;
-    match Access::open(bucket, env.clone(), seal(datasets)).await {
+    match Access::open(bucket, env.clone(), BucketSeal::of(datasets)).await {
         Ok(access) => {
             let state = access.snapshot().await?;
             examined.principals = state.principals().count() as u64;
@@ -93,7 +87,7 @@ impl Examined {
         scratch: &Path,
         env: &Env,
     ) -> Result<(), Error> {
-        let (bucket, seal) = (datasets.blocks().bucket().clone(), seal(datasets));
+        let (bucket, seal) = (datasets.blocks().bucket().clone(), BucketSeal::of(datasets));
         let disk = Arc::new(RealDisk::open(scratch)?);
         let options = NodeOptions { name: String::from("examination"), ..NodeOptions::default() };
         let node = Node::open(bucket, seal, disk, options, env).await?;

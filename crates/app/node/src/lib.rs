@@ -32,6 +32,7 @@ use tokio::sync::watch;
 pub use crate::examine::{Examined, backups, examine};
 use crate::partitions::Lazy;
 pub use crate::partitions::LogPlace;
+use crate::seal::BucketSeal;
 pub use crate::tls::Tls;
 
 /// How often a node collects. Several nodes on a bucket do not disturb each other.
@@ -164,8 +165,7 @@ impl Node {
             env,
         )
         .await?;
-        let sealer = datasets.blocks().sealer().clone();
-        let seal = Arc::new(seal::BucketSeal { sealer, env: env.clone() });
+        let seal = BucketSeal::of(&datasets);
         let mut listeners = Vec::new();
         for address in &options.listen {
             let bound = TcpListener::bind(address).await;
@@ -304,8 +304,7 @@ fn doors(
 /// # Errors
 /// [`Error::Access`]: no node was ever started on the bucket, or the access state cannot be changed.
 pub async fn recover(datasets: &Datasets, env: &Env) -> Result<NewToken, Error> {
-    let sealer = datasets.blocks().sealer().clone();
-    let seal = Arc::new(seal::BucketSeal { sealer, env: env.clone() });
+    let seal = BucketSeal::of(datasets);
     let bucket = datasets.blocks().bucket().clone();
     Ok(Access::open(bucket, env.clone(), seal).await?.recover().await?)
 }
@@ -313,8 +312,7 @@ pub async fn recover(datasets: &Datasets, env: &Env) -> Result<NewToken, Error> 
 /// The audit log of an open bucket, to read. Asks for no credential, as [`recover`].
 #[must_use]
 pub fn audit_log(datasets: &Datasets, env: &Env) -> Log {
-    let sealer = datasets.blocks().sealer().clone();
-    let seal = Arc::new(seal::BucketSeal { sealer, env: env.clone() });
+    let seal = BucketSeal::of(datasets);
     Log::new(datasets.blocks().bucket().clone(), env.clone(), seal)
 }
 

@@ -11,7 +11,9 @@ use cairn_access::Seal;
 use cairn_bucket::Bucket;
 use cairn_env::Env;
 use cairn_partition::log::RealDisk;
-use cairn_partition::{AnyPartition, Error, Name, Node, NodeOptions, Partitions, Settings, Usage};
+use cairn_partition::{
+    AnyPartition, Error, Here, Name, Node, NodeOptions, Partitions, Settings, Usage,
+};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 
@@ -184,8 +186,16 @@ impl Partitions for Lazy {
         self.ready().await?.create(name, settings).await
     }
 
+    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error> {
+        self.ready().await?.clone_to(name, to).await
+    }
+
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
         self.ready().await?.open(name).await
+    }
+
+    async fn here(&self, name: &Name) -> Result<Here, Error> {
+        self.ready().await?.here(name).await
     }
 
     async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {

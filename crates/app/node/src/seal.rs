@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use cairn_access::{Seal, SealError};
 use cairn_blocks::{EnvelopeKind, Sealer};
+use cairn_datasets::Datasets;
 use cairn_env::Env;
 
 /// The access state, the audit log and all of partitions in envelopes of the bucket: sealed where the
@@ -7,6 +10,14 @@ use cairn_env::Env;
 pub(crate) struct BucketSeal {
     pub(crate) sealer: Sealer,
     pub(crate) env: Env,
+}
+
+impl BucketSeal {
+    /// Of the bucket that datasets are in.
+    pub(crate) fn of(datasets: &Datasets) -> Arc<Self> {
+        let blocks = datasets.blocks();
+        Arc::new(Self { sealer: blocks.sealer().clone(), env: blocks.env().clone() })
+    }
 }
 
 impl Seal for BucketSeal {
@@ -32,8 +43,6 @@ fn kind(name: &str) -> EnvelopeKind {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use cairn_access::{Access, Action, Origin, Resource, Shown};
     use cairn_audit::{Filter, Log};
     use cairn_blocks::{Blocks, Options, Secret};

@@ -7,7 +7,7 @@ use cairn_base::ErrorKind;
 use cairn_blocks::EnvelopeKind;
 use cairn_bucket::{Bucket, Seal};
 use cairn_datasets::{Datasets, Held};
-use cairn_partition::{Name, PartitionId, Snapshot, Snapshots};
+use cairn_partition::Snapshots;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::manifest::{Backup, FORMAT, PartitionPoint};
 use crate::page::{self, Record};
 
 const BACKUPS: &str = "backups";
-const AUDIT: &str = "audit";
+pub(crate) const AUDIT: &str = "audit";
 /// Where objects are that change, beside refs and partitions: they are kept as they were.
 const CHANGING: [&str; 4] = ["settings", "hooks", "access", "mesh"];
 const AT_ONCE: usize = 16;
@@ -126,20 +126,18 @@ impl Backups {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let held = self.datasets.hold(&name, held).await?;
+        let mut held = self.datasets.hold(&name, held).await?;
         let mut partitions = Vec::new();
         for taken in snapshots {
             // One that is gone may have taken its large values along before they were held.
-            if self.is_there(&taken).await? {
-                let (name, id, objects) = (taken.name, taken.id, taken.objects);
-                partitions.push(PartitionPoint { name, id, objects });
+            if self.snapshots.is_there(&taken.name, taken.id).await? {
+                let (name, id) = (taken.name.to_string(), hex::encode(taken.id.0));
+                partitions.push(PartitionPoint { name, id, objects: taken.objects });
                 records.push(taken.record);
             }
         }
-        let still_held = held.clone();
-        let (tags, versions) = (held.tags, held.versions);
-        records.extend(held.refs);
-        records.extend(held.pins);
+        records.extend(std::mem::take(&mut held.refs));
+        records.extend(std::mem::take(&mut held.pins));
         for prefix in CHANGING {
             records.extend(self.read_all(prefix).await?);
         }
@@ -155,8 +153,8 @@ impl Backups {
             note: note.to_owned(),
             started_ns,
             finished_ns: self.now(),
-            tags,
-            versions,
+            tags: held.tags,
+            versions: held.versions,
             pages: u32::try_from(pages.len()).unwrap_or(u32::MAX),
             records: records.len() as u64,
             record_bytes: records.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
@@ -166,17 +164,10 @@ impl Backups {
         let plain = serde_json::to_vec(&backup).expect("a manifest is plain data");
         self.put(&manifest_key(id), &plain).await?;
         // Whoever removes it while it is made takes the hold first.
-        if !self.datasets.is_held(&name, &still_held).await? {
+        if !self.datasets.is_held(&name, &held).await? {
             return Err(Error::Removed { backup: backup.id });
         }
         Ok(backup)
-    }
-
-    async fn is_there(&self, taken: &Snapshot) -> Result<bool, Error> {
-        let (Ok(name), Some(id)) = (Name::new(&taken.name), partition_id(&taken.id)) else {
-            return Ok(false);
-        };
-        Ok(self.snapshots.is_there(&name, id).await?)
     }
 
     /// All backups, the oldest first.
@@ -197,6 +188,8 @@ impl Backups {
                 Err(error) => return Err(error),
             }
         }
+        // Ids are in the order of time to the second.
+        listed.backups.sort_by_key(|backup| backup.finished_ns);
         Ok(listed)
     }
 
@@ -394,11 +387,4 @@ fn manifest_key(id: &BackupId) -> String {
 
 fn page_key(id: &BackupId, number: usize) -> String {
     format!("{BACKUPS}/{id}/{number:05}")
-}
-
-/// The id of a partition, as a manifest has it.
-pub(crate) fn partition_id(text: &str) -> Option<PartitionId> {
-    let mut id = [0; 16];
-    hex::decode_to_slice(text, &mut id).ok()?;
-    Some(PartitionId(id))
 }

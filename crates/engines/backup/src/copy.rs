@@ -1,8 +1,8 @@
 //! Copying objects from one bucket to another, byte for byte.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cairn_base::ErrorKind;
 use cairn_bucket::Bucket;
@@ -24,25 +24,23 @@ pub(crate) struct Copier<'a> {
     from: &'a Bucket,
     to: &'a Bucket,
     /// What is there already, with its size.
-    there: Mutex<BTreeMap<String, u64>>,
-    /// How large objects are.
-    sizes: Mutex<BTreeMap<String, u64>>,
-    objects: AtomicU64,
+    there: BTreeMap<String, u64>,
+    /// What is there now of what was asked for.
+    copied: Mutex<BTreeSet<String>>,
+    /// Bytes of that.
     bytes: AtomicU64,
-    total: AtomicU64,
     told: Told,
 }
 
 impl<'a> Copier<'a> {
     pub(crate) async fn new(from: &'a Bucket, to: &'a Bucket, told: Told) -> Result<Self, Error> {
-        let there = Mutex::new(sizes(to, "").await?);
-        let (objects, bytes, total) = Default::default();
-        Ok(Self { from, to, there, sizes: Mutex::default(), objects, bytes, total, told })
+        let there = sizes(to, "").await?;
+        Ok(Self { from, to, there, copied: Mutex::default(), bytes: AtomicU64::new(0), told })
     }
 
     /// Objects and bytes that are there now.
     pub(crate) fn done(&self) -> (u64, u64) {
-        (self.objects.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+        (self.copied().len() as u64, self.bytes.load(Ordering::Relaxed))
     }
 
     /// Copies objects that never change, but those that are there. Returns those that are missing.
@@ -50,16 +48,20 @@ impl<'a> Copier<'a> {
         let mut prefixes: Vec<&str> = keys.iter().filter_map(|key| folder(key)).collect();
         prefixes.sort_unstable();
         prefixes.dedup();
+        let mut found = BTreeMap::new();
         for prefix in prefixes {
-            let found = sizes(self.from, prefix).await?;
-            self.sizes.lock().expect("no panic under it").extend(found);
+            found.extend(sizes(self.from, prefix).await?);
         }
-        let size = |key: &String| self.sizes.lock().expect("no panic under it").get(key).copied();
-        let total: u64 = keys.iter().filter_map(size).sum();
-        self.total.fetch_add(total, Ordering::Relaxed);
-        let copies = stream::iter(keys.iter().map(|key| async move {
+        let left: Vec<&String> = {
+            let copied = self.copied();
+            keys.iter().filter(|key| !copied.contains(*key)).collect()
+        };
+        let size = |key: &String| found.get(key).copied();
+        let bytes: u64 = left.iter().filter_map(|key| size(key)).sum();
+        let all = self.bytes.load(Ordering::Relaxed) + bytes;
+        let copies = stream::iter(left.into_iter().map(|key| async move {
             let Some(size) = size(key) else { return Ok(Some(key.clone())) };
-            match self.one(key, size).await {
+            match self.one(key, size, all).await {
                 Ok(()) => Ok(None),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(key.clone())),
                 Err(error) => Err(error),
@@ -69,21 +71,24 @@ impl<'a> Copier<'a> {
         missing.try_filter_map(|missing| async move { Ok(missing) }).try_collect().await
     }
 
-    async fn one(&self, key: &str, size: u64) -> Result<(), Error> {
-        let there = self.there.lock().expect("no panic under it").get(key).copied();
-        if there != Some(size) {
+    /// Copies one object, and tells how many bytes of `all` are there.
+    async fn one(&self, key: &str, size: u64, all: u64) -> Result<(), Error> {
+        if self.there.get(key) != Some(&size) {
             if size <= PART_BYTES {
                 let object = self.from.get(key).await?;
                 self.to.put(key, object.bytes).await?;
             } else {
                 self.in_parts(key, size).await?;
             }
-            self.there.lock().expect("no panic under it").insert(key.to_owned(), size);
         }
-        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.copied().insert(key.to_owned());
         let done = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
-        (self.told)(done, self.total.load(Ordering::Relaxed));
+        (self.told)(done, all);
         Ok(())
+    }
+
+    fn copied(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn in_parts(&self, key: &str, size: u64) -> Result<(), Error> {
@@ -118,7 +123,7 @@ fn folder(key: &str) -> Option<&str> {
     Some(if first == "partitions" { "partitions/views" } else { first })
 }
 
-pub(crate) async fn sizes(bucket: &Bucket, prefix: &str) -> Result<BTreeMap<String, u64>, Error> {
+async fn sizes(bucket: &Bucket, prefix: &str) -> Result<BTreeMap<String, u64>, Error> {
     let heads = bucket.list(prefix).map_ok(|head| (head.key, head.size));
     Ok(heads.try_collect().await?)
 }

@@ -10,7 +10,7 @@ use cairn_env::Env;
 use cairn_partition::{Name, Snapshots};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::backups::{Backups, Told};
+use crate::backups::{AUDIT, Backups, Told};
 use crate::copy::Copier;
 use crate::error::Error;
 use crate::manifest::Backup;
@@ -51,7 +51,7 @@ impl Backups {
         let mut objects: Vec<String> =
             backup.partitions.iter().flat_map(|partition| partition.objects.clone()).collect();
         if let Some(last) = &backup.audit_last {
-            objects.extend(self.keys("audit").await?.into_iter().filter(|key| key <= last));
+            objects.extend(self.keys(AUDIT).await?.into_iter().filter(|key| key <= last));
         }
         if let Some(object) = copier.copy(&objects).await?.pop() {
             return Err(Error::Gone { object, backup: backup.id.clone() });

@@ -27,7 +27,7 @@ const TOUCH_ATTEMPTS_MAX: u32 = 16;
 /// The namespaces of a node. Cheap to clone.
 #[derive(Clone)]
 pub struct Kv {
-    partitions: AnyPartitions,
+    pub(crate) partitions: AnyPartitions,
     /// Where large values are.
     pub(crate) datasets: Datasets,
     pub(crate) env: Env,

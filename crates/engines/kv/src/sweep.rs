@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cairn_datasets::{Condemned, Dataset, PinId};
-use cairn_partition::{AnyPartition, At, Entry, Error as PartitionError, Seq};
+use cairn_partition::{AnyPartition, At, Entry, Error as PartitionError, Here, Seq};
 
 use futures::StreamExt as _;
 
@@ -35,20 +35,24 @@ enum Fate {
 }
 
 impl Kv {
-    /// Looks at the pins of all namespaces that this node has, or can have, and removes what no state shows
-    /// any more. What fails is logged, and tried again by the next sweep.
+    /// Looks at the pins of all namespaces that are this node's, or nobody's, and removes what no state shows
+    /// any more. No node loses a namespace to a sweep. What fails is logged, and tried again by the next sweep.
     ///
     /// # Errors
     /// [`Error::Values`] when the pins cannot be listed.
     pub async fn sweep(&self) -> Result<Swept, Error> {
         let mut swept = Swept::default();
-        let mut open: Option<(Dataset, Option<Option<AnyPartition>>)> = None;
+        let mut last: Option<(Dataset, Here)> = None;
         for (of, id) in self.datasets.pins().await? {
-            if open.as_ref().is_none_or(|(before, _)| *before != of) {
-                open = Some((of.clone(), self.own(&of).await));
+            if last.as_ref().is_none_or(|(before, _)| *before != of) {
+                last = Some((of.clone(), self.here(&of).await));
             }
-            let Some((_, Some(partition))) = &open else { continue };
-            match self.sweep_one(&of, id, partition.as_ref()).await {
+            let partition = match &last {
+                Some((_, Here::Open(partition))) => Some(partition),
+                Some((_, Here::Removed)) => None,
+                _ => continue,
+            };
+            match self.sweep_one(&of, id, partition).await {
                 Ok(Fate::Kept) => swept.kept += 1,
                 Ok(Fate::Condemned) => swept.condemned += 1,
                 Ok(Fate::Removed) => swept.removed += 1,
@@ -72,16 +76,23 @@ impl Kv {
         }
     }
 
-    /// The partition of a namespace that has pins; none inside when there is no such namespace, none at
-    /// all when it is another node's, or cannot be opened.
-    async fn own(&self, of: &Dataset) -> Option<Option<AnyPartition>> {
+    /// Where the partition of a namespace is that has pins.
+    async fn here(&self, of: &Dataset) -> Here {
         let namespace = Namespace { project: of.project.clone(), name: of.name.clone() };
-        match self.open(&namespace).await {
-            Ok(partition) => Some(Some(partition)),
-            Err(Error::NoNamespace { .. }) => Some(None),
+        let found = match namespace.partition() {
+            Ok(name) => self.partitions.here(&name).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(Here::Unknown) => {
+                // A record may be missing because it was damaged or not restored: that takes nothing along.
+                tracing::warn!("{namespace} has large values, and nothing says that it ever was");
+                Here::Unknown
+            }
+            Ok(here) => here,
             Err(error) => {
                 tracing::debug!(%error, "the large values of {namespace} are not looked at");
-                None
+                Here::Elsewhere
             }
         }
     }

@@ -10,6 +10,7 @@
 )]
 
 mod basic;
+mod clones;
 mod concurrent;
 mod conditions;
 mod edges;
@@ -69,6 +70,7 @@ const CASES: &[(&str, Case)] = cases! {
     basic: put_get_delete references values_of_every_size order_of_keys batches_are_atomic_and_later_wins
         puts_deletes_and_ranges_in_every_order positions_count_commits settings_are_kept
         what_was_acknowledged_is_there_after_a_crash;
+    clones: it_begins_as_its_source_is each_goes_its_own_way names_of_clones;
     conditions: absent_and_present a_failed_condition_changes_nothing all_or_none
         conditions_see_the_state_before;
     concurrent: counters_lose_no_update transactions_lose_no_update durable_reads_are_durable

@@ -284,6 +284,18 @@ pub struct Usage {
     pub log: LogStats,
 }
 
+/// Where a partition is.
+pub enum Here {
+    /// Here: this node has it, or nobody had it and this node has taken it.
+    Open(AnyPartition),
+    /// Another node has it, or had it when it died.
+    Elsewhere,
+    /// It was removed, and none of its name was made since.
+    Removed,
+    /// Nothing says that there ever was one.
+    Unknown,
+}
+
 /// The partitions of a node: those that it owns, and how it comes to own one.
 #[async_trait]
 pub trait Partitions: Send + Sync + 'static {
@@ -293,12 +305,27 @@ pub trait Partitions: Send + Sync + 'static {
     /// [`Error::Exists`].
     async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error>;
 
+    /// Makes a partition `to` that begins as `name` is: with every commit that was acknowledged before,
+    /// and perhaps with some that came after, with its history and settings. From then on each goes its
+    /// own way. What it takes does not depend on how much there is.
+    ///
+    /// # Errors
+    /// As [`Partitions::open`] for `name`; [`Error::Exists`] for `to`.
+    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error>;
+
     /// Opens a partition, or gives the handle of one that is open. Takes it over when its owner is
     /// gone, which may take as long as that owner's lease.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Elsewhere`].
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error>;
+
+    /// Looks for a partition without taking it over from anybody: for chores, which every node does for
+    /// what is its own.
+    ///
+    /// # Errors
+    /// As [`Partitions::open`].
+    async fn here(&self, name: &Name) -> Result<Here, Error>;
 
     /// Changes the settings of a partition. When they say [`Durable::Bucket`], all that was acknowledged
     /// before is in the bucket too once this returns.

@@ -40,6 +40,7 @@ mod scan;
 mod ship;
 mod shipped;
 mod slot;
+mod store;
 mod writer;
 
 #[cfg(test)]

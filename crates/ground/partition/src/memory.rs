@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use crate::commit::check_key;
 use crate::limits::{CHANGES_MAX, PAGE_BYTES_MAX, SCAN_ENTRIES_MAX, WATCH_WAIT_MAX};
 use crate::{
-    AnyPartition, At, Change, Changes, Commit, Committed, Cursor, Entry, Error, Name, Op, Page,
-    Partition, PartitionId, Partitions, Reads, Scan, Seq, Settings, Status, Usage, What,
+    AnyPartition, At, Change, Changes, Commit, Committed, Cursor, Entry, Error, Here, Name, Op,
+    Page, Partition, PartitionId, Partitions, Reads, Scan, Seq, Settings, Status, Usage, What,
 };
 
 /// A partition in memory.
@@ -31,7 +31,7 @@ type Kept = (Bytes, Option<Bytes>, Option<u64>);
 /// What a commit made of a key: a value, or nothing.
 type Version = (Seq, Option<Kept>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     settings: Settings,
     newest: Seq,
@@ -49,9 +49,13 @@ impl Memory {
     /// An empty one.
     #[must_use]
     pub fn new(name: Name, settings: Settings, env: &Env) -> Self {
+        Self::with(name, State { settings, ..State::default() }, env)
+    }
+
+    fn with(name: Name, state: State, env: &Env) -> Self {
         let mut id = [0; 16];
         env.rng.fill(&mut id);
-        let state = Mutex::new(State { settings, ..State::default() });
+        let state = Mutex::new(state);
         Self { name, id: PartitionId(id), env: env.clone(), state, moved: Notify::new() }
     }
 
@@ -336,7 +340,8 @@ impl Partition for Memory {
 /// Partitions in memory.
 pub struct MemoryStore {
     env: Env,
-    partitions: Mutex<BTreeMap<Name, Arc<Memory>>>,
+    /// By their names; none for those that were removed.
+    partitions: Mutex<BTreeMap<Name, Option<Arc<Memory>>>>,
 }
 
 impl MemoryStore {
@@ -346,8 +351,22 @@ impl MemoryStore {
         Self { env: env.clone(), partitions: Mutex::default() }
     }
 
-    fn partitions(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Memory>>> {
+    fn partitions(&self) -> MutexGuard<'_, BTreeMap<Name, Option<Arc<Memory>>>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, made: Memory) -> Result<AnyPartition, Error> {
+        let mut partitions = self.partitions();
+        if partitions.get(&made.name).is_some_and(Option::is_some) {
+            return Err(Error::Exists { name: made.name.to_string() });
+        }
+        let made = Arc::new(made);
+        partitions.insert(made.name.clone(), Some(Arc::clone(&made)));
+        Ok(made)
+    }
+
+    fn find(&self, name: &Name) -> Result<Arc<Memory>, Error> {
+        self.partitions().get(name).cloned().flatten().ok_or_else(|| name.missing())
     }
 }
 
@@ -359,34 +378,42 @@ impl Partitions for MemoryStore {
 
     async fn create(&self, name: &Name, settings: Settings) -> Result<AnyPartition, Error> {
         settings.check()?;
-        let mut partitions = self.partitions();
-        if partitions.contains_key(name) {
-            return Err(Error::Exists { name: name.to_string() });
-        }
-        let made = Arc::new(Memory::new(name.clone(), settings, &self.env));
-        partitions.insert(name.clone(), Arc::clone(&made));
-        Ok(made)
+        self.add(Memory::new(name.clone(), settings, &self.env))
+    }
+
+    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error> {
+        let state = self.find(name)?.open()?.clone();
+        self.add(Memory::with(to.clone(), state, &self.env))
     }
 
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
-        let found = self.partitions().get(name).cloned();
-        found.map(|found| found as AnyPartition).ok_or_else(|| name.missing())
+        Ok(self.find(name)?)
+    }
+
+    async fn here(&self, name: &Name) -> Result<Here, Error> {
+        let known = self.partitions().get(name).cloned();
+        Ok(match known {
+            Some(Some(found)) => Here::Open(found),
+            Some(None) => Here::Removed,
+            None => Here::Unknown,
+        })
     }
 
     async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {
         settings.check()?;
-        let found = self.partitions().get(name).cloned().ok_or_else(|| name.missing())?;
-        found.state().settings = settings;
+        self.find(name)?.state().settings = settings;
         Ok(())
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error> {
         let partitions = self.partitions();
-        Ok(partitions.keys().filter(|name| name.is_below(prefix)).cloned().collect())
+        let there = partitions.iter().filter(|(_, found)| found.is_some()).map(|(name, _)| name);
+        Ok(there.filter(|name| name.is_below(prefix)).cloned().collect())
     }
 
     async fn remove(&self, name: &Name) -> Result<(), Error> {
-        let found = self.partitions().remove(name).ok_or_else(|| name.missing())?;
+        let found = self.partitions().get_mut(name).and_then(Option::take);
+        let found = found.ok_or_else(|| name.missing())?;
         found.state().removed = true;
         found.moved.notify_waiters();
         Ok(())

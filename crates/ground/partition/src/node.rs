@@ -6,6 +6,7 @@
 //! shipped to the bucket ([`inherit`]).
 
 mod acquire;
+mod clones;
 mod compact;
 mod housekeeping;
 mod inherit;
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use cairn_bucket::{Bucket, Seal};
+use cairn_bucket::{Bucket, Seal, Version};
 use cairn_env::Env;
 use futures::TryStreamExt as _;
 use futures::channel::oneshot;
@@ -35,7 +36,9 @@ pub use snapshot::{Snapshot, Snapshots};
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
 use crate::view::{BlockCache, Clock, View, sealed};
-use crate::{AnyPartition, Durable, Epoch, Error, Name, PartitionId, Partitions, Settings, Usage};
+use crate::{
+    AnyPartition, Durable, Epoch, Error, Here, Name, PartitionId, Partitions, Settings, Usage,
+};
 use lease::{SharedKeeper, Watched};
 use records::{OWNERS, Owner, Read, Records, State, in_bucket};
 
@@ -288,6 +291,23 @@ impl Shared {
         Ok(found)
     }
 
+    fn new_id(&self) -> PartitionId {
+        let mut id = [0; 16];
+        self.env.rng.fill(&mut id);
+        PartitionId(id)
+    }
+
+    /// Writes the first record of a partition, unless there is one of its name.
+    async fn found(&self, name: &Name, owner: &Owner) -> Result<Version, Error> {
+        let exists = || Error::Exists { name: name.to_string() };
+        let before = self.owner(name).await?;
+        if before.as_ref().is_some_and(|before| before.record.is_there()) {
+            return Err(exists());
+        }
+        let before = before.as_ref().map(|before| &before.version);
+        self.records.swap(&Owner::key(name), before, owner).await?.ok_or_else(exists)
+    }
+
     /// The partition, opened when it must be. The opening goes on when the caller does not wait for it.
     async fn open_soon(self: &Arc<Self>, name: &Name) -> Result<Arc<Opened>, Error> {
         let place = self.place(name);
@@ -389,22 +409,35 @@ impl Partitions for Node {
         settings.check()?;
         let shared = &self.shared;
         shared.check_open()?;
-        let found = shared.owner(name).await?;
-        if found.as_ref().is_some_and(|found| found.record.state != State::Removed) {
-            return Err(Error::Exists { name: name.to_string() });
-        }
-        let mut id = [0; 16];
-        shared.env.rng.fill(&mut id);
-        let owner = Owner::new(PartitionId(id), settings);
-        let before = found.as_ref().map(|found| &found.version);
-        let made = shared.records.swap(&Owner::key(name), before, &owner).await?;
-        made.ok_or_else(|| Error::Exists { name: name.to_string() })?;
+        shared.found(name, &Owner::new(shared.new_id(), settings)).await?;
         self.open(name).await
+    }
+
+    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error> {
+        clones::clone_to(&self.shared, name, to).await?;
+        self.open(to).await
     }
 
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
         let opened = self.shared.open_soon(name).await?;
         Ok(Arc::clone(&opened.live) as AnyPartition)
+    }
+
+    async fn here(&self, name: &Name) -> Result<Here, Error> {
+        let Some(Read { record, .. }) = self.shared.owner(name).await? else {
+            return Ok(Here::Unknown);
+        };
+        match record.state {
+            State::Removed => return Ok(Here::Removed),
+            State::Making => return Ok(Here::Elsewhere),
+            State::Open if record.life != self.shared.life() => return Ok(Here::Elsewhere),
+            State::Open | State::Closed => {}
+        }
+        match self.open(name).await {
+            Ok(open) => Ok(Here::Open(open)),
+            Err(Error::Elsewhere { .. }) => Ok(Here::Elsewhere),
+            Err(error) => Err(error),
+        }
     }
 
     async fn change(&self, name: &Name, settings: Settings) -> Result<(), Error> {
@@ -439,11 +472,7 @@ impl Partitions for Node {
         let mut found = Vec::new();
         for name in names.filter_map(|name| Name::new(name).ok()) {
             if name.is_below(prefix)
-                && self
-                    .shared
-                    .owner(&name)
-                    .await?
-                    .is_some_and(|owner| owner.record.state != State::Removed)
+                && self.shared.owner(&name).await?.is_some_and(|owner| owner.record.is_there())
             {
                 found.push(name);
             }
@@ -469,6 +498,6 @@ impl Partitions for Node {
         *place = None;
         opened.let_go("it was removed").await;
         opened.writer.release(u64::MAX);
-        shared.snapshots().delete_view(opened.id).await.map(drop)
+        shared.snapshots().drop_view(opened.id).await
     }
 }

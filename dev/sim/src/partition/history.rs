@@ -1,9 +1,11 @@
 //! What clients of a partition did and were told, in the order of one clock.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use cairn_partition::{Change, Changes, Durable, Entry, KeyRange, Seq};
+use serde::{Deserialize, Serialize};
 
 /// A number that grows with every beginning and every end of an operation.
 pub type Moment = u64;
@@ -140,17 +142,17 @@ impl History {
 }
 
 /// Something that must not be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
     /// The checker that found it.
-    pub checker: &'static str,
+    pub checker: Cow<'static, str>,
     /// What is wrong.
     pub detail: String,
 }
 
 impl Broken {
     pub(crate) fn err<T>(checker: &'static str, detail: impl fmt::Display) -> Result<T, Self> {
-        Err(Self { checker, detail: detail.to_string() })
+        Err(Self { checker: checker.into(), detail: detail.to_string() })
     }
 }
 

@@ -8,6 +8,7 @@
 //! jump. A process that was killed does nothing more: its tasks are dropped, its clock never ends a
 //! wait, its disk and its way to the bucket take nothing.
 
+pub mod apart;
 mod fate;
 mod machine;
 mod process;
@@ -24,6 +25,7 @@ use cairn_env::{Env, Rng as _, SeededRng};
 use cairn_partition::limits::HISTORY_MAX;
 use cairn_partition::{Durable, Error, Name, Partitions as _, Settings};
 use futures::future::{join, join_all};
+use serde::{Deserialize, Serialize};
 
 use super::driver::{Cluster, Load, Reached, drive};
 use super::history::{Broken, History, Moment, Owner};
@@ -70,7 +72,8 @@ impl Kind {
     }
 }
 
-/// Runs one seed on real nodes, and checks everything.
+/// Runs one seed on real nodes, and checks everything. What it comes to follows from the seed inside of
+/// [`crate::entropy::seeded`].
 ///
 /// # Errors
 /// [`Failure`]: a promise is broken, or something panicked.
@@ -93,7 +96,7 @@ fn check(kind: Kind, history: &History) -> Result<(), Broken> {
 }
 
 /// What happened to the nodes of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Happened {
     /// A number that is the same when the nodes asked the same of the bucket.
     pub trace: u64,
@@ -123,7 +126,7 @@ impl Happened {
 /// When it cannot be taken down to its end, or something panicked.
 pub fn record(seed: u64, verbose: bool) -> Result<(History, Happened), Broken> {
     let ran = catch_unwind(AssertUnwindSafe(|| block_on(on_nodes(seed, verbose))));
-    let broken = |detail| Broken { checker: super::THE_RUN, detail };
+    let broken = |detail| Broken { checker: super::THE_RUN.into(), detail };
     ran.map_err(|panic| panicked(&*panic))?.map_err(broken)
 }
 

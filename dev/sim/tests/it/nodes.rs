@@ -1,10 +1,13 @@
 //! Real nodes that crash and take over from each other.
 
-use cairn_sim::partition::nodes::{Happened, run};
+use std::path::Path;
+
+use cairn_sim::partition::nodes::{Happened, apart};
 use cairn_sim::partition::{Counts, THE_RUN};
 
 /// Seeds run on every change. `cargo run -p cairn-sim -- partition --nodes --seeds 10000` runs more.
-const SEEDS: u64 = 36;
+const SEEDS: u64 = 72;
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cairn-sim");
 
 /// Of so many runs one may have no end that could be checked: a partition that is refused by name (late
 /// writes of a process that was killed can leave an object of its log behind a hole) is no promise broken,
@@ -16,8 +19,8 @@ const NO_END_OF: u64 = 12;
 fn no_seed_breaks_a_promise() {
     let mut no_end = 0;
     let (mut counts, mut happened) = (Counts::default(), Happened::default());
-    for seed in 0..SEEDS {
-        match run(seed) {
+    for ran in apart::run(Path::new(PROGRAM), 0..SEEDS) {
+        match ran {
             Ok((report, here)) => {
                 counts.add(&report.counts);
                 happened.add(&here);
@@ -30,4 +33,21 @@ fn no_seed_breaks_a_promise() {
     assert!(counts.committed > SEEDS * 50 && counts.read > SEEDS * 50, "{counts:?}");
     assert!(happened.takeovers > SEEDS && happened.kills > SEEDS * 3, "{happened:?}");
     assert!(happened.standstills > SEEDS, "{happened:?}");
+}
+
+/// A seed decides everything: what the clients were told, and what the nodes asked of the bucket.
+#[test]
+fn a_seed_is_the_same_twice() {
+    let traces = || {
+        let ran = apart::run(Path::new(PROGRAM), 0..8).into_iter();
+        ran.map(|ran| {
+            ran.map_or_else(
+                |failure| (0, failure.to_string()),
+                |(report, _)| (report.trace, String::new()),
+            )
+        })
+    };
+    let first: Vec<(u64, String)> = traces().collect();
+    assert!(first.iter().any(|(trace, _)| *trace != 0), "{first:?}");
+    assert_eq!(first, traces().collect::<Vec<_>>());
 }

@@ -195,17 +195,10 @@ fn which(context: &Context, chosen: &Chosen) -> anyhow::Result<Which> {
         return Ok(Which::Id(id.parse()?));
     }
     let Some(text) = &chosen.at else { return Ok(Which::Newest) };
-    let moment = match text.parse::<jiff::Timestamp>() {
-        Ok(moment) => i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX),
-        Err(_) => {
-            let wrong = |_| {
-                let how = "write a time (2026-11-22T10:00:00Z) or how long ago (36h)";
-                Usage(format!("{text:?} is no time; {how}"))
-            };
-            let ago = i64::try_from(output::age(text).map_err(wrong)?).unwrap_or(i64::MAX);
-            context.env.clock.wall_ns().saturating_sub(ago.saturating_mul(1_000_000_000))
-        }
-    };
+    let moment = output::moment(text, context.env.clock.wall_ns()).ok_or_else(|| {
+        let how = "write a time (2026-11-22T10:00:00Z) or how long ago (36h)";
+        Usage(format!("{text:?} is no time; {how}"))
+    })?;
     Ok(Which::At(moment))
 }
 

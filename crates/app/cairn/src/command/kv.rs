@@ -160,20 +160,13 @@ fn state(context: &Context, text: Option<&str>) -> anyhow::Result<At> {
     if let Ok(seq) = text.parse() {
         return Ok(At::Seq(Seq(seq)));
     }
-    let ms = match text.parse::<jiff::Timestamp>() {
-        Ok(moment) => moment.as_millisecond(),
-        Err(_) => {
-            let wrong = |_| {
-                Usage(format!(
-                    "{text:?} is no state; write a commit (17), a time (2026-11-22T10:00:00Z) or how \
-                     long ago (15m)"
-                ))
-            };
-            let ago = i64::try_from(age(text).map_err(wrong)?).unwrap_or(i64::MAX);
-            context.env.clock.wall_ns() / 1_000_000 - ago.saturating_mul(1000)
-        }
-    };
-    Ok(At::TimeMs(u64::try_from(ms).unwrap_or(0)))
+    let moment = output::moment(text, context.env.clock.wall_ns()).ok_or_else(|| {
+        Usage(format!(
+            "{text:?} is no state; write a commit (17), a time (2026-11-22T10:00:00Z) or how long ago \
+             (15m)"
+        ))
+    })?;
+    Ok(At::TimeMs(u64::try_from(moment.div_euclid(1_000_000)).unwrap_or(0)))
 }
 
 /// Bytes for people: text as it is, without what acts on a terminal, and other bytes as escapes.

@@ -7,7 +7,7 @@ use cairn_testkit::store::{Kind, Server};
 use serde_json::Value;
 
 use crate::lab::Lab;
-use crate::process::{files_below, until};
+use crate::process::{files_below, pause, until};
 use crate::running_node::Node;
 use crate::tree::{Rng, Tree};
 
@@ -15,11 +15,6 @@ const MIB: usize = 1 << 20;
 const DATA: &str = "--data-dir data";
 /// Whatever was acknowledged is shipped by then.
 const SHIPPED: Duration = Duration::from_millis(1500);
-
-fn pause() {
-    // tidy: foreign process
-    std::thread::sleep(SHIPPED);
-}
 
 /// What people keep in a cluster: a version, small keys and a large one.
 struct Kept {
@@ -39,7 +34,7 @@ impl Kept {
         let big = Rng(12).noise(6 * MIB);
         lab.write("big", &big);
         through.ok("kv put s big --file big");
-        pause();
+        pause(SHIPPED);
         Self { tree, big }
     }
 

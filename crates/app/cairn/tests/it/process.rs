@@ -158,10 +158,15 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        // tidy: foreign process
-        std::thread::sleep(Duration::from_millis(2));
+        pause(Duration::from_millis(2));
     }
     panic!("{what} did not happen");
+}
+
+/// Gives another process time.
+pub(crate) fn pause(time: Duration) {
+    // tidy: foreign process
+    std::thread::sleep(time);
 }
 
 /// Files below a directory that may change meanwhile.

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
+use super::trust::Trust;
 use crate::place::ErrorBody;
 
 /// Requests under way at a time.
@@ -62,42 +63,6 @@ impl Wire {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
-    }
-}
-
-/// Whom a client trusts, and what it shows of itself.
-#[derive(Clone, Default)]
-pub struct Trust {
-    /// Certificates of authorities, PEM, trusted instead of the system's.
-    pub authority: Option<Vec<u8>>,
-    /// A client certificate and its private key, PEM.
-    pub identity: Option<Vec<u8>>,
-    /// Whether everybody is believed: only to fetch a certificate that is compared.
-    pub(super) blind: bool,
-}
-
-impl Trust {
-    /// Trust in these authorities (PEM) instead of the system's, and a client certificate with its key
-    /// (PEM) to show.
-    #[must_use]
-    pub fn new(authority: Option<Vec<u8>>, identity: Option<Vec<u8>>) -> Self {
-        Self { authority, identity, blind: false }
-    }
-
-    fn apply(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, String> {
-        let mut builder = builder.tls_danger_accept_invalid_certs(self.blind);
-        if let Some(pem) = &self.authority {
-            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| reasons(&e))?;
-            if roots.is_empty() {
-                return Err("the file of authorities holds no certificate".to_owned());
-            }
-            builder = builder.tls_certs_only(roots);
-        }
-        if let Some(pem) = &self.identity {
-            let refused = |_| "the client certificate's file needs a certificate and a key, PEM";
-            builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(refused)?);
-        }
-        Ok(builder)
     }
 }
 

@@ -17,9 +17,11 @@ mod kv;
 mod kv_watch;
 mod people;
 mod store;
+mod trust;
 mod upload;
 
 pub use edits::{FilePart, NodeEdit};
 pub(crate) use http::reasons;
-pub use http::{Node, Trust, Wire};
+pub use http::{Node, Wire};
 pub use people::DevicePolled;
+pub use trust::Trust;

@@ -3,7 +3,8 @@
 use cairn_datasets::Error;
 use reqwest::Method;
 
-use super::http::{Again, Node, Trust, strange};
+use super::http::{Again, Node, strange};
+use super::trust::Trust;
 use crate::api::{
     AddCertificate, CertificateBody, Certificates, ChangePassword, ClusterNodes, DeviceAsked,
     DeviceBegun, DeviceWaits, Join, JoinToken, JoinedNode, LoginWays, MakeJoinToken, Opened,

@@ -9,14 +9,13 @@ use super::LifeId;
 use super::codec::FrameHead;
 use super::object::{self, ObjectHead, key};
 use super::replay::Frame;
-use super::ship::{ShipOptions, bucket_failed};
+use super::ship::ShipOptions;
+use super::store::{Store, bucket_failed};
 use crate::{Error, PartitionId};
 
 /// Writes the log `life`, an object at a time.
 pub(crate) struct Copy {
-    bucket: Bucket,
-    seal: Arc<dyn Seal>,
-    life: LifeId,
+    store: Store,
     partition: PartitionId,
     wall_ns: i64,
     frames: Vec<(FrameHead, Vec<u8>)>,
@@ -34,7 +33,8 @@ impl Copy {
         wall_ns: i64,
     ) -> Self {
         let (frames, written) = (Vec::new(), Vec::new());
-        Self { bucket, seal, life, partition, wall_ns, frames, bytes: 0, written }
+        let store = Store { bucket, seal, life };
+        Self { store, partition, wall_ns, frames, bytes: 0, written }
     }
 
     /// The frame that is next.
@@ -59,14 +59,14 @@ impl Copy {
     async fn write(&mut self) -> Result<(), Error> {
         let number = self.written.len() as u64 + 1;
         // Each object is a group of its own.
-        let (life, first_group, last_group) = (self.life, number, number);
+        let (life, first_group, last_group) = (self.store.life, number, number);
         let (wall_ns, mark, floor) = (self.wall_ns, 0, 1);
         let head = ObjectHead { life, number, first_group, last_group, wall_ns, mark, floor };
         let plain = object::encode(&head, std::mem::take(&mut self.frames));
         self.bytes = 0;
         let key = key(life, number);
-        let sealed = Bytes::from(self.seal.seal(&key, &plain));
-        self.bucket.put(&key, sealed).await.map_err(|error| bucket_failed(&error))?;
+        let sealed = Bytes::from(self.store.seal.seal(&key, &plain));
+        self.store.bucket.put(&key, sealed).await.map_err(|error| bucket_failed(&error))?;
         self.written.push(key);
         Ok(())
     }

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::object::{ObjectHead, key};
 use super::replay::{Epochs, Frame};
-use super::ship::Store;
+use super::store::Store;
 use super::{Held, LifeId};
 use crate::{Epoch, Error, PartitionId};
 

@@ -25,7 +25,7 @@ const L0_TABLES_MAX: usize = 64;
 pub(super) async fn acquire(shared: &Arc<Shared>, name: &Name) -> Result<Opened, Error> {
     for _ in 0..TRIES_MAX {
         let found = shared.owner(name).await?;
-        let found = found.filter(|found| found.record.state != State::Removed);
+        let found = found.filter(|found| found.record.is_there());
         let Read { record, version } = found.ok_or_else(|| name.missing())?;
         if let Some(left) = owned_for(shared, &record).await? {
             let (name, node, address) = (name.to_string(), record.node, record.address);

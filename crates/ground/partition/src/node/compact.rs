@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slatedb::config::{
     CompactionWorkerOptions, CompactorOptions, GarbageCollectorDirectoryOptions,
-    GarbageCollectorOptions,
+    GarbageCollectorOptions, GarbageCollectorScheduleOptions,
 };
 use slatedb::{CompactorBuilder, GarbageCollectorBuilder};
 
@@ -46,8 +46,7 @@ pub(super) async fn compact(shared: &Shared, opened: &Opened) -> Result<(), Erro
     if let Ok(Err(error)) = ended.1.await {
         return Err(failed("compact the view", &error));
     }
-    collect(shared, opened).await;
-    Ok(())
+    collect(shared, opened).await
 }
 
 /// What compaction changes: tables without order, and runs with their tables.
@@ -78,7 +77,7 @@ fn compactor(shared: &Shared, opened: &Opened) -> Arc<slatedb::compactor::Compac
     Arc::new(built)
 }
 
-async fn collect(shared: &Shared, opened: &Opened) {
+async fn collect(shared: &Shared, opened: &Opened) -> Result<(), Error> {
     let after = |min_age| Some(GarbageCollectorDirectoryOptions { min_age, ..Default::default() });
     let min_age = shared.options.collect_after;
     let options = GarbageCollectorOptions {
@@ -87,7 +86,7 @@ async fn collect(shared: &Shared, opened: &Opened) {
         compactions_options: after(min_age),
         wal_options: None,
         wal_fence_options: None,
-        detach_options: None,
+        detach_options: Some(GarbageCollectorScheduleOptions::default()),
         ..GarbageCollectorOptions::default()
     };
     let built = GarbageCollectorBuilder::new(Owner::view(opened.id), shared.view_store())
@@ -95,5 +94,16 @@ async fn collect(shared: &Shared, opened: &Opened) {
         .with_system_clock(Arc::new(opened.clock.clone()))
         .with_seed(shared.env.rng.next_u64())
         .build();
+    let clone = |opened: &Opened| !opened.view.db.manifest().external_dbs().is_empty();
+    let was_clone = clone(opened);
     built.run_gc_once().await;
+    if was_clone {
+        let refreshed = opened.view.db.refresh_manifest().await;
+        refreshed.map_err(|error| failed("look at the view", &error))?;
+        if !clone(opened) {
+            // Its source may have been removed since.
+            shared.snapshots().sweep().await?;
+        }
+    }
+    Ok(())
 }

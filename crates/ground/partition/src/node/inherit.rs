@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use cairn_bucket::Version;
 
 use super::Shared;
-use super::records::{Lease, Owned, Owner, Read};
-use crate::log::{Frame, LifeId, Log, Replay, Shipped, ShippedReplay, Writer};
+use super::records::{Lease, Owned, Owner, Read, life_id};
+use crate::log::{Frame, Log, Replay, Shipped, ShippedReplay, Writer};
 use crate::view::wal::{Frames, Source};
 use crate::{Durable, Epoch, Error, Loss, Name, PartitionId, Seq};
 
@@ -98,15 +98,8 @@ impl Shared {
         {
             return Ok(Arc::clone(found));
         }
-        let mut bytes = [0; 16];
-        let why = |_| Error::Corrupt {
-            what: String::from("the record of a partition"),
-            offset: 0,
-            why: format!("{life:?} is no life of a log"),
-        };
-        hex::decode_to_slice(life, &mut bytes).map_err(why)?;
         let (bucket, seal) = (self.records.bucket.clone(), Arc::clone(&self.seal));
-        let opened = Arc::new(Shipped::open(bucket, seal, LifeId(bytes)).await?);
+        let opened = Arc::new(Shipped::open(bucket, seal, life_id(life)?).await?);
         let mut logs = self.logs();
         if logs.len() >= SHIPPED_MAX {
             logs.pop_first();

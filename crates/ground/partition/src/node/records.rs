@@ -14,6 +14,7 @@ use cairn_bucket::{Bucket, Seal, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::log::LifeId;
 use crate::view::Checked;
 use crate::{Epoch, Error, Loss, Name, PartitionId, Settings};
 
@@ -55,6 +56,8 @@ pub(super) enum State {
     Closed,
     /// It is gone. Its name may be used again.
     Removed,
+    /// Its view is being made; if that ends half way, its name may be used again.
+    Making,
 }
 
 /// One ownership.
@@ -82,6 +85,11 @@ impl Owner {
             trail: Vec::new(),
             loss: None,
         }
+    }
+
+    /// Whether there is a partition of its name.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.state, State::Open | State::Closed)
     }
 
     pub(super) fn id(&self) -> Result<PartitionId, Error> {
@@ -209,6 +217,18 @@ impl Records {
             Err(error) => Err(in_bucket("write a partition's record", &error)),
         }
     }
+}
+
+/// The life of a log as records have it.
+pub(super) fn life_id(text: &str) -> Result<LifeId, Error> {
+    let mut bytes = [0; 16];
+    let why = |_| Error::Corrupt {
+        what: String::from("the record of a partition"),
+        offset: 0,
+        why: format!("{text:?} is no life of a log"),
+    };
+    hex::decode_to_slice(text, &mut bytes).map_err(why)?;
+    Ok(LifeId(bytes))
 }
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@
 //! SNAPSHOT-2 What a checkpoint reaches stays until the checkpoint is released, also when the partition
 //! is removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use slatedb::manifest::VersionedManifest;
 use slatedb::{Checkpoint, PathResolver};
 
 use super::inherit::{Chain, Part};
-use super::records::{OWNERS, Owned, Owner, Read, Records, State, VIEWS, in_bucket};
+use super::records::{OWNERS, Owned, Owner, Read, Records, State, VIEWS, in_bucket, life_id};
 use crate::log::{Copy, LifeId, Shipped};
 use crate::view::wal::Frames as _;
 use crate::view::{Clock, failed, sealed};
@@ -35,7 +35,7 @@ const TRIES_MAX: usize = 8;
 pub struct Snapshots {
     records: Records,
     seal: Arc<dyn Seal>,
-    env: Env,
+    pub(super) env: Env,
     /// Shipped logs, as of when they were read first; each is read once.
     logs: tokio::sync::Mutex<Logs>,
 }
@@ -44,9 +44,9 @@ pub struct Snapshots {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// What the partition was called.
-    pub name: String,
-    /// Its id, in hexadecimal.
-    pub id: String,
+    pub name: Name,
+    /// Its id.
+    pub id: PartitionId,
     /// Objects that never change: the view's, which the partition shares, and the copy of its log's.
     /// Where they are copied under the same keys, with `record`, the partition is again, owned by nobody.
     pub objects: Vec<String>,
@@ -126,7 +126,7 @@ impl Snapshots {
         let record = (key.clone(), self.records.encode(&key, &record));
         let mut objects = point.map_or_else(Vec::new, |point| point.objects);
         objects.extend(copied);
-        Snapshot { name: name.to_string(), id: hex::encode(id.0), objects, record }
+        Snapshot { name: name.clone(), id, objects, record }
     }
 
     /// Releases what `label` pins of a partition's view, and deletes its copy of the log.
@@ -167,10 +167,7 @@ impl Snapshots {
     }
 
     /// The ids of all views, also of partitions that were removed.
-    ///
-    /// # Errors
-    /// Of the bucket.
-    pub async fn views(&self) -> Result<Vec<PartitionId>, Error> {
+    pub(super) async fn views(&self) -> Result<Vec<PartitionId>, Error> {
         let mut ids = Vec::new();
         for key in self.list(VIEWS).await? {
             let mut id = [0; 16];
@@ -185,19 +182,27 @@ impl Snapshots {
     }
 
     /// Deletes the objects of a view that nobody will open again, unless a checkpoint pins it
-    /// (SNAPSHOT-2). Whether it did.
+    /// (SNAPSHOT-2, CLONE-2). Whether it did.
     pub(super) async fn delete_view(&self, id: PartitionId) -> Result<bool, Error> {
-        // Compactions leave checkpoints of their own, which end by themselves.
-        let pins = |checkpoint: &Checkpoint| checkpoint.expire_time.is_none();
-        let manifest = manifest(&self.admin(id), None).await?;
-        if manifest.is_some_and(|manifest| manifest.checkpoints().iter().any(pins)) {
-            return Ok(false);
+        if let Some(manifest) = self.manifest(id).await? {
+            if manifest.checkpoints().iter().any(pins) {
+                return Ok(false);
+            }
+            self.let_go(&manifest).await?;
         }
         self.delete(&self.list(&Owner::view(id)).await?).await?;
         Ok(true)
     }
 
-    /// Prepares a copy of a partition, of which nobody knows checkpoints: nothing pins its view any more,
+    /// The newest manifest of a view, if it has one.
+    pub(super) async fn manifest(
+        &self,
+        id: PartitionId,
+    ) -> Result<Option<VersionedManifest>, Error> {
+        manifest(&self.admin(id), None).await
+    }
+
+    /// Prepares a copy of a partition, of which nobody knows checkpoints: no label pins its view any more,
     /// and its next owner's epoch is none that there was. A node that has a log of before the copy was
     /// made would else take what is in there for its own.
     ///
@@ -207,7 +212,9 @@ impl Snapshots {
         let Some(Read { mut record, version }) = self.owner(name).await? else { return Ok(()) };
         let admin = self.admin(record.id()?);
         if let Some(manifest) = manifest(&admin, None).await? {
-            for checkpoint in manifest.checkpoints() {
+            // Those without a label are of clones, which are copied with it.
+            let labelled = manifest.checkpoints().iter().filter(|made| made.name.is_some());
+            for checkpoint in labelled {
                 let deleted = admin.delete_checkpoint(checkpoint.id).await;
                 deleted.map_err(|error| failed("release a checkpoint", &error))?;
             }
@@ -233,30 +240,54 @@ impl Snapshots {
     /// # Errors
     /// Of the bucket and the views; when a partition's record cannot be read nothing is deleted.
     pub async fn sweep(&self) -> Result<u64, Error> {
-        // A partition has its record before it has a view, and loses it first.
-        let mut views = self.views().await?;
-        for name in self.names().await? {
-            if let Some(owner) = self.owner(&name).await? {
-                let id = owner.record.id()?;
-                views.retain(|view| *view != id);
+        let mut swept = 0;
+        // A view that goes may have been the last that needed another.
+        loop {
+            let before = swept;
+            for id in self.orphans().await? {
+                swept += u64::from(self.delete_view(id).await?);
+            }
+            if swept == before {
+                return Ok(swept);
             }
         }
-        let mut swept = 0;
-        for id in views {
-            swept += u64::from(self.delete_view(id).await?);
+    }
+
+    /// The views that no partition has, and no view has tables of.
+    async fn orphans(&self) -> Result<Vec<PartitionId>, Error> {
+        // A partition has its record before it has a view, and loses it first.
+        let views = self.views().await?;
+        let mut owned = BTreeSet::new();
+        for name in self.names().await? {
+            let found = self.records.read::<Owner>(&Owner::key(&name)).await?;
+            match found.map(|found| found.record) {
+                Some(owner) if owner.state != State::Removed => drop(owned.insert(owner.id()?)),
+                _ => {}
+            }
         }
-        Ok(swept)
+        let mut orphans = views.clone();
+        orphans.retain(|id| !owned.contains(id));
+        if !orphans.is_empty() {
+            let shared = self.shared_views(&views).await?;
+            orphans.retain(|id| !shared.contains(&Owner::view(*id)));
+        }
+        Ok(orphans)
     }
 
     async fn owner(&self, name: &Name) -> Result<Option<Read<Owner>>, Error> {
         let found = self.records.read::<Owner>(&Owner::key(name)).await?;
-        Ok(found.filter(|found| found.record.state != State::Removed))
+        Ok(found.filter(|found| found.record.is_there()))
     }
 
-    fn admin(&self, id: PartitionId) -> Admin {
+    pub(super) fn admin(&self, id: PartitionId) -> Admin {
+        self.admin_at(&Owner::view(id))
+    }
+
+    /// For the view that is somewhere.
+    pub(super) fn admin_at(&self, path: &str) -> Admin {
         let (store, seal) = (self.records.bucket.store(), Arc::clone(&self.seal));
         let store = sealed(store, seal, Arc::clone(&self.env.rng));
-        Admin::builder(Owner::view(id), store)
+        Admin::builder(path, store)
             .with_system_clock(Arc::new(Clock::new(&self.env)))
             .with_seed(self.env.rng.next_u64())
             .build()
@@ -282,7 +313,11 @@ impl Snapshots {
             .all_sst_views()
             .map(|table| paths.sst_path(&table.sst.id).to_string())
             .collect();
-        objects.push(format!("{root}/manifest/{:020}.manifest", made.manifest_id));
+        let object = |id: u64| format!("{root}/manifest/{id:020}.manifest");
+        objects.push(object(made.manifest_id));
+        // What clones pin is looked up when the view's garbage is collected.
+        let clones = manifest.checkpoints().iter().filter(|made| pins(made) && made.name.is_none());
+        objects.extend(clones.map(|clone| object(clone.manifest_id)));
         objects.sort();
         objects.dedup();
         Ok(Some(Point { manifest, objects }))
@@ -342,14 +377,8 @@ impl Snapshots {
     }
 
     async fn shipped(&self, life: &str) -> Result<Shipped, Error> {
-        let mut bytes = [0; 16];
-        hex::decode_to_slice(life, &mut bytes).map_err(|_| Error::Corrupt {
-            what: String::from(OWNERS),
-            offset: 0,
-            why: format!("{life:?} is no life of a log"),
-        })?;
         let (bucket, seal) = (self.records.bucket.clone(), Arc::clone(&self.seal));
-        Shipped::open(bucket, seal, LifeId(bytes)).await
+        Shipped::open(bucket, seal, life_id(life)?).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
@@ -375,6 +404,12 @@ fn life_of(id: PartitionId, label: &str) -> LifeId {
     let mut life = LifeId([0; 16]);
     hasher.finalize_xof().fill(&mut life.0);
     life
+}
+
+/// Whether a checkpoint stays until it is released: compactions leave some of their own, which end by
+/// themselves.
+fn pins(checkpoint: &Checkpoint) -> bool {
+    checkpoint.expire_time.is_none()
 }
 
 async fn manifest(admin: &Admin, id: Option<u64>) -> Result<Option<VersionedManifest>, Error> {

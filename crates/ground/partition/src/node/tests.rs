@@ -1,3 +1,4 @@
+mod clones;
 mod damage;
 mod snapshot;
 

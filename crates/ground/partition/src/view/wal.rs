@@ -11,14 +11,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes};
 use cairn_base::varint;
 use slatedb::manifest::{SsTableView, VersionedManifest};
+use slatedb::object_store::path::Path;
 use slatedb::wal::{
-    WalError, WalEvent, WalFlushResult, WalIterator, WalObserver, WalRows, WalStatus,
-    WalStatusListener, WalWriter, WriterInit, WriterInitResult, WriterManifest,
+    WalAdmin, WalError, WalEvent, WalFileRange, WalFlushResult, WalGc, WalIterator, WalObserver,
+    WalRows, WalStatus, WalStatusListener, WalWriter, WriterInit, WriterInitResult, WriterManifest,
 };
 use slatedb::{RowEntry, ValueDeletable};
 
@@ -88,6 +90,41 @@ fn pass(clock: &Clock, manifest: &VersionedManifest) {
     let made = |view: &SsTableView| view.id.timestamp_ms().max(view.sst.id.value().timestamp_ms());
     if let Some(ms) = manifest.all_sst_views().map(made).max() {
         clock.pass(i64::try_from(ms).unwrap_or(i64::MAX));
+    }
+}
+
+/// The log of a view of which all that counts has been written, as those see it who clone views.
+pub(crate) struct Written;
+
+#[async_trait]
+impl WalAdmin for Written {
+    fn garbage_collector(&self, _: &Path) -> Arc<dyn WalGc> {
+        Arc::new(Self)
+    }
+
+    async fn delete_wal(&self, _: &Path, _: bool) -> Result<Vec<String>, WalError> {
+        Ok(Vec::new())
+    }
+
+    async fn is_empty(&self, _: &Path, after: u64, last: u64) -> Result<bool, WalError> {
+        Ok(after >= last)
+    }
+
+    async fn clone_wal(
+        &self,
+        _: &Path,
+        from: VersionedManifest,
+        _: &Path,
+    ) -> Result<(u64, u64), WalError> {
+        Ok((from.replay_after_wal_id(), from.replay_after_wal_id()))
+    }
+}
+
+/// A node's log holds frames of all its partitions, and lets go of them by itself.
+#[async_trait]
+impl WalGc for Written {
+    async fn collect(&self, _: Vec<WalFileRange>, _: Duration, _: bool) -> Result<(), WalError> {
+        Ok(())
     }
 }
 

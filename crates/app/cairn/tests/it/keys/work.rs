@@ -21,10 +21,7 @@ const COUNTERS: usize = 2;
 /// What a refused client waits before it asks for something else.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-pub(super) fn pause(time: Duration) {
-    // tidy: foreign process
-    std::thread::sleep(time);
-}
+pub(super) use crate::process::pause;
 
 /// What all threads of a test see.
 pub(super) struct World {

@@ -77,7 +77,7 @@ async fn snapshot_1_a_snapshot_is_the_state_of_then() {
         world.env.clock.sleep(Duration::from_secs(2)).await;
         let shown = show(&partition).await.unwrap();
         let snapshot = world.take().await;
-        assert_eq!(snapshot.name, NAME);
+        assert_eq!(snapshot.name.as_str(), NAME);
         let copied = |key: &String| key.starts_with("log/");
         assert!(snapshot.objects.iter().any(copied), "the view lacks some");
         write(&partition, 200, 50).await;
@@ -210,14 +210,12 @@ async fn snapshot_2_a_snapshot_outlives_its_partition() {
     assert_eq!(value(&restored, "k1").await.as_deref(), Some("50"));
     let snapshots = world.snapshots();
     assert_eq!(snapshots.sweep().await.unwrap(), 0, "it is pinned");
-    let mut id = [0; 16];
-    hex::decode_to_slice(&snapshot.id, &mut id).unwrap();
-    snapshots.release(PartitionId(id), "another").await.unwrap();
+    snapshots.release(snapshot.id, "another").await.unwrap();
     assert_eq!(snapshots.sweep().await.unwrap(), 0, "another label pins nothing");
-    snapshots.release(PartitionId(id), LABEL).await.unwrap();
+    snapshots.release(snapshot.id, LABEL).await.unwrap();
     assert_eq!(snapshots.sweep().await.unwrap(), 1);
-    let left = world.keys().await;
-    assert!(!left.is_empty() && !left.iter().any(|key| key.contains(&snapshot.id)), "{left:?}");
+    let (left, id) = (world.keys().await, hex::encode(snapshot.id.0));
+    assert!(!left.is_empty() && !left.iter().any(|key| key.contains(&id)), "{left:?}");
     node.close().await.unwrap();
 }
 
