@@ -199,9 +199,35 @@ impl Api {
         asked: CreateNamespaceRequest,
     ) -> Result<Info, Error> {
         let (kv, named) = (self.kv()?.clone(), namespace(asked.namespace.as_ref())?);
+        if !asked.clone_of.is_empty() {
+            return self.clone_namespace(call, kv, &asked, named).await;
+        }
         let settings = messages::settings(asked.settings)?.of(Settings::default());
         let work = async move { kv.create(&named, settings).await };
         call.change(work, |info| chosen("made", info)).await
+    }
+
+    async fn clone_namespace(
+        &self,
+        call: &Call,
+        kv: Kv,
+        asked: &CreateNamespaceRequest,
+        to: cairn_kv::Namespace,
+    ) -> Result<Info, Error> {
+        if asked.settings.is_some() {
+            return Err(Error::invalid(
+                "a clone has the settings of its source; change them after",
+            ));
+        }
+        let name = asked.clone_of.parse()?;
+        let of = cairn_kv::Namespace { project: to.project.clone(), name };
+        // The call's permission is for the one that is made.
+        if !call.visit().may_read(&of.project, &of.name) {
+            return Err(Error::Kv(cairn_kv::Error::NoNamespace { namespace: of }));
+        }
+        let what = format!("made a namespace of keys: a clone of {of}");
+        let work = async move { kv.clone_to(&of, &to).await };
+        call.change(work, move |_| what).await
     }
 
     async fn set_namespace(

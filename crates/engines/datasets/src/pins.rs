@@ -94,6 +94,17 @@ pub struct Pinned {
     pub len: u64,
 }
 
+/// What came of [`Datasets::pin_too`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinnedToo {
+    /// There is a new pin.
+    Made,
+    /// There was one already.
+    There,
+    /// There is nothing to keep any more.
+    Gone,
+}
+
 fn key(of: &Dataset, id: PinId) -> String {
     format!("{PREFIX}/{}/{}/{id}", of.project, of.name)
 }
@@ -182,6 +193,29 @@ impl Datasets {
     /// [`Error::Bucket`].
     pub async fn unpin(&self, of: &Dataset, id: PinId) -> Result<(), Error> {
         Ok(self.blocks.bucket().delete(&key(of, id)).await?)
+    }
+
+    /// Keeps what a pin of `of` keeps by one of `to` too, of the same name: of a dataset in the same
+    /// project, whose chunks it shares.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`]; [`Error::Blocks`] with a corrupt kind.
+    pub async fn pin_too(&self, of: &Dataset, id: PinId, to: &Dataset) -> Result<PinnedToo, Error> {
+        debug_assert_eq!(of.project, to.project, "chunks are shared in a project");
+        let Some((pin, _)) = self.pin(of, id).await? else { return Ok(PinnedToo::Gone) };
+        let pin = Pin { made_ms: self.now_ms(), condemned: None, ..pin };
+        let key = key(to, id);
+        let bytes = self.refs.wrap(EnvelopeKind::Pin, &key, &pin);
+        match self.blocks.bucket().create(&key, bytes).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(PinnedToo::There),
+            made => drop(made?),
+        }
+        // Whoever has marked before this one was there has seen the other (DATASETS-1): it is there yet.
+        if self.pin(of, id).await?.is_none() {
+            self.unpin(to, id).await?;
+            return Ok(PinnedToo::Gone);
+        }
+        Ok(PinnedToo::Made)
     }
 
     /// The bytes `range` of a content that a pin of `of` keeps. The range must lie inside it.

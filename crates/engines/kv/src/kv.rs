@@ -233,7 +233,7 @@ impl Kv {
 }
 
 /// Says it of the namespace, which is what a caller knows.
-fn named(namespace: &Namespace, error: PartitionError) -> Error {
+pub(crate) fn named(namespace: &Namespace, error: PartitionError) -> Error {
     let namespace = namespace.clone();
     match error {
         PartitionError::Missing { .. } => Error::NoNamespace { namespace },
@@ -246,6 +246,10 @@ fn named(namespace: &Namespace, error: PartitionError) -> Error {
 impl Store for Kv {
     async fn create(&self, of: &Namespace, settings: SettingsChange) -> Result<Info, Error> {
         Self::create(self, of, settings.of(Settings::default())).await
+    }
+
+    async fn clone_to(&self, of: &Namespace, to: &Namespace) -> Result<Info, Error> {
+        Self::clone_to(self, of, to).await
     }
 
     async fn change(&self, of: &Namespace, settings: SettingsChange) -> Result<Info, Error> {

@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clones;
 mod error;
 mod follow;
 mod kv;

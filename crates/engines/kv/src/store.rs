@@ -81,6 +81,8 @@ pub struct Touched {
 pub trait Store: Send + Sync + 'static {
     /// As [`crate::Kv::create`].
     async fn create(&self, of: &Namespace, settings: SettingsChange) -> Result<Info, Error>;
+    /// As [`crate::Kv::clone_to`].
+    async fn clone_to(&self, of: &Namespace, to: &Namespace) -> Result<Info, Error>;
     /// As [`crate::Kv::change`].
     async fn change(&self, of: &Namespace, settings: SettingsChange) -> Result<Info, Error>;
     /// As [`crate::Kv::list`]; from a node, those that the caller may read.

@@ -15,7 +15,7 @@ mod process;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -144,14 +144,17 @@ async fn on_nodes(seed: u64, verbose: bool) -> Result<(History, Happened), Strin
     let made = first.node.create(&nodes.name, kind.settings()).await;
     made.map_err(|error| format!("the partition was not made: {error}"))?;
     let seeds: Vec<u64> = nodes.machines.iter().map(|_| rng.next_u64()).collect();
-    let over = AtomicBool::new(false);
+    let progress = fate::Run::default();
     let fates = nodes.machines.iter().zip(seeds);
-    let fates = join_all(fates.map(|(machine, seed)| fate::suffer(&nodes, machine, seed, &over)));
+    let fates =
+        join_all(fates.map(|(machine, seed)| fate::suffer(&nodes, machine, seed, &progress)));
     let rest_ms = [60, 300, 1000][below(&rng, 3)];
     let load = Load { steps: 100, rest_ms, ..Load::of(seed) };
     let driven = async {
-        let history = drive(&nodes, &world, load, || over.store(true, Ordering::Relaxed)).await;
-        over.store(true, Ordering::Relaxed);
+        let over = || progress.over.store(true, Ordering::Relaxed);
+        let history = drive(&nodes, &world, load, over).await;
+        over();
+        progress.done.store(true, Ordering::Relaxed);
         history
     };
     let limit = world.clock.sleep(RUN_MAX);

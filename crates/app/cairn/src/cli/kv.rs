@@ -29,6 +29,20 @@ pub(crate) enum Level {
 pub(crate) enum Kv {
     /// Make a namespace
     Create(KvSettings),
+    /// Make a namespace that begins as another one is
+    #[command(
+        after_help = "The clone has every change that was acknowledged before, with the history and the settings of its \
+        source, and is of the same\nproject. They share what is stored until one of them changes it, so a clone of \
+        much is made as fast as one of little. From then\non each goes its own way: either can be removed."
+    )]
+    Clone {
+        /// What it begins as
+        #[arg(value_name = "SOURCE")]
+        source: String,
+        /// The namespace to make
+        #[arg(value_name = "NAMESPACE")]
+        namespace: String,
+    },
     /// List the namespaces of a project
     Ls {
         /// The project, of `main` when not given

@@ -23,6 +23,14 @@ pub(crate) async fn kv(context: &Context, args: &cli::Kv) -> anyhow::Result<()> 
             let place = Place::of(context, &args.namespace)?;
             status(context, &place.store.create(&place.namespace, settings(args)?).await?)
         }
+        cli::Kv::Clone { source, namespace } => {
+            let (from, to) = (Place::of(context, source)?, Place::of(context, namespace)?);
+            if version_reference(source)?.host != version_reference(namespace)?.host {
+                let what = format!("{source} and {namespace} are not on the same node");
+                return Err(Usage(what).into());
+            }
+            status(context, &from.store.clone_to(&from.namespace, &to.namespace).await?)
+        }
         cli::Kv::Ls { project } => ls(context, project.as_deref()).await,
         cli::Kv::Status { namespace } => {
             let place = Place::of(context, namespace)?;

@@ -74,7 +74,15 @@ fn keys_are_put_read_swapped_and_removed() {
     assert!(
         lab.fails("kv put carts alice two --if-absent", 5).contains("is there (since commit 1)")
     );
+    let clone = lab.json("kv clone carts trial").remove(0);
+    documented::check("kv status", &clone);
+    assert_eq!((&clone["name"], &clone["history_ms"]), (&"trial".into(), &7_200_000.into()));
+    lab.fails("kv clone carts trial", 5);
+    lab.fails("kv clone nothing other", 3);
+    lab.fails("kv clone carts @lab/other", 2);
+    lab.fails("kv clone carts elsewhere.test/other", 2);
     lab.ok("kv cas carts alice --expect 1 two");
+    assert_eq!(value(&lab, "kv get trial alice"), "one");
     lab.fails("kv cas carts alice --expect 1 three", 5);
     lab.ok("kv cas carts bob --expect 0 new");
     assert_eq!(value(&lab, "kv get carts alice --at 1"), "one");

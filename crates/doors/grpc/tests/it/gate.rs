@@ -168,7 +168,7 @@ async fn call_keys(server: &Server, rpc: &str, token: Option<&str>) -> Code {
         "GetNamespace" => code(client.get_namespace(kv::GetNamespaceRequest { namespace }).await),
         "CreateNamespace" => {
             server.kv.remove(&name).await.unwrap();
-            let asked = kv::CreateNamespaceRequest { namespace, settings: None };
+            let asked = kv::CreateNamespaceRequest { namespace, ..Default::default() };
             code(client.create_namespace(asked).await)
         }
         "ChangeNamespace" => {

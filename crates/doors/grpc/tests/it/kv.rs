@@ -58,8 +58,10 @@ async fn namespaces_are_made_listed_set_and_removed() {
     let named = |name: &str| Namespace { project: "main".to_owned(), name: name.to_owned() };
     let settings =
         |level: Durable, history_ms| Some(Settings { durable: level.into(), history_ms });
-    let make =
-        |name: &str, settings| CreateNamespaceRequest { namespace: Some(named(name)), settings };
+    let make = |name: &str, settings| {
+        let namespace = Some(named(name));
+        CreateNamespaceRequest { namespace, settings, clone_of: String::new() }
+    };
     let made = client.create_namespace(make("carts", settings(Durable::Bucket, None))).await;
     let made = made.unwrap().into_inner().info.unwrap();
     assert_eq!(made.namespace, Some(named("carts")));
@@ -103,6 +105,41 @@ async fn namespaces_are_made_listed_set_and_removed() {
     let mut reader = server.keys_as(Some(&reader)).await;
     let seen = reader.list_namespaces(ListNamespacesRequest::default()).await.unwrap();
     assert_eq!(seen.into_inner().namespaces, [named("b")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_begins_as_its_source_is() {
+    let server = Server::start().await;
+    let mut client = server.with_carts().await;
+    client.put(put_one("a", "one", None)).await.unwrap();
+    let named = |name: &str| Some(Namespace { project: "main".to_owned(), name: name.to_owned() });
+    let clone = |name: &str, of: &str| CreateNamespaceRequest {
+        namespace: named(name),
+        settings: None,
+        clone_of: of.to_owned(),
+    };
+    let made = client.create_namespace(clone("copy", "carts")).await.unwrap();
+    assert_eq!(made.into_inner().info.unwrap().seq, 1);
+    client.put(put_one("a", "two", None)).await.unwrap();
+    let copied = GetRequest { namespace: named("copy"), ..get_one("a") };
+    assert_eq!(client.get(copied).await.unwrap().into_inner().entry.unwrap().value, "one");
+    let settings = Some(Settings { durable: Durable::Log.into(), history_ms: None });
+    let chosen = CreateNamespaceRequest { settings, ..clone("other", "carts") };
+    for (asked, code) in [
+        (clone("copy", "carts"), Code::AlreadyExists),
+        (clone("carts", "carts"), Code::AlreadyExists),
+        (clone("other", "nothing"), Code::NotFound),
+        (clone("other", "no/name"), Code::InvalidArgument),
+        (chosen, Code::InvalidArgument),
+    ] {
+        let said = client.create_namespace(asked.clone()).await.unwrap_err();
+        assert_eq!(said.code(), code, "{asked:?}: {said}");
+    }
+    // KV-2: who may not read the source is told that there is none.
+    let (_, writer) = server.user("writer", &["writer mine"]).await;
+    let mut writer = server.keys_as(Some(&writer)).await;
+    let said = writer.create_namespace(clone("mine", "carts")).await.unwrap_err();
+    assert_eq!(said.code(), Code::NotFound, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

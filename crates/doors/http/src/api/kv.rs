@@ -29,9 +29,12 @@ pub struct NamespacePage {
 }
 
 /// What is chosen of a namespace. What is not given is the default of a new one, and stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceSettings {
+    /// A namespace of the same project that the new one begins as: with its keys, history and settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_of: Option<String>,
     /// When changes are acknowledged: `log`, when the node's log is synced, or `bucket`, when the bucket
     /// has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

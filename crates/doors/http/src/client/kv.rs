@@ -143,7 +143,17 @@ impl Node {
         condition: &'static str,
     ) -> Result<Info, Error> {
         let SettingsChange { durable, history_ms } = settings;
-        let body = json(&NamespaceSettings { durable, history_ms })?;
+        let asked = NamespaceSettings { clone_of: None, durable, history_ms };
+        self.put_namespace(of, &asked, condition).await
+    }
+
+    async fn put_namespace(
+        &self,
+        of: &Namespace,
+        asked: &NamespaceSettings,
+        condition: &'static str,
+    ) -> Result<Info, Error> {
+        let body = json(asked)?;
         let headers = [(condition, "*".to_owned())];
         self.kv_change(Method::PUT, &path(of, ""), "", &headers, Some((JSON, body))).await
     }
@@ -172,6 +182,12 @@ fn number(response: &Response, name: &str) -> Option<u64> {
 impl Store for Node {
     async fn create(&self, of: &Namespace, settings: SettingsChange) -> Result<Info, Error> {
         self.set_namespace(of, settings, "if-none-match").await
+    }
+
+    async fn clone_to(&self, of: &Namespace, to: &Namespace) -> Result<Info, Error> {
+        let clone_of = Some(of.name.to_string());
+        let asked = NamespaceSettings { clone_of, ..NamespaceSettings::default() };
+        self.put_namespace(to, &asked, "if-none-match").await
     }
 
     async fn change(&self, of: &Namespace, settings: SettingsChange) -> Result<Info, Error> {

@@ -66,7 +66,7 @@ fn namespace_routes() -> Vec<Route> {
         }),
         route!(PUT NAMESPACE, set).permission(route::SET_NAMESPACE).doc(Doc {
             summary: "Makes a namespace, or changes its settings. `If-None-Match: *` only makes one, \
-                      `If-Match: *` only changes one.",
+                      `If-Match: *` only changes one. With `clone_of` it makes one that begins as another.",
             takes: BodyDoc::Json(shape::<NamespaceSettings>),
             optional: true,
             answers: BodyDoc::Json(shape::<schema::NamespaceInfo>),
@@ -280,8 +280,16 @@ async fn status(call: Call) -> Result<Response, Error> {
 async fn set(mut call: Call) -> Result<Response, Error> {
     let (kv, namespace) = named(&call)?;
     let body = call.bytes().await?;
-    let NamespaceSettings { durable, history_ms } =
+    let NamespaceSettings { clone_of, durable, history_ms } =
         if body.is_empty() { NamespaceSettings::default() } else { parse_json(&body)? };
+    if let Some(source) = clone_of {
+        if durable.is_some() || history_ms.is_some() {
+            return Err(Error::invalid(
+                "a clone has the settings of its source; change them after",
+            ));
+        }
+        return clone(call, kv, source, namespace).await;
+    }
     let change = SettingsChange { durable, history_ms };
     let only_make = match tag(&call.headers, &header::IF_NONE_MATCH)? {
         None => false,
@@ -308,6 +316,18 @@ async fn set(mut call: Call) -> Result<Response, Error> {
     let level = if info.durable == Durable::Log { "log" } else { "bucket" };
     let what = format!("{verb}: durable {level}, history {} ms", info.history_ms);
     Ok(changed(json(status, &info)?, what))
+}
+
+async fn clone(call: Call, kv: Kv, name: String, to: Namespace) -> Result<Response, Error> {
+    let name: DatasetName = name.parse().map_err(|error| Error::invalid(format!("{error}")))?;
+    let source = Namespace { project: to.project.clone(), name };
+    // The route's permission is for the one that is made.
+    if !call.visit()?.may_read(&source.project, &source.name) {
+        return Err(Error::Kv(KvError::NoNamespace { namespace: source }));
+    }
+    let what = format!("made a namespace of keys: a clone of {source}");
+    let info = call.to_its_end(async move { kv.clone_to(&source, &to).await }).await??;
+    Ok(changed(json(StatusCode::CREATED, &info)?, what))
 }
 
 async fn remove(call: Call) -> Result<Response, Error> {

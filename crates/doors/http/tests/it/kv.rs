@@ -84,6 +84,36 @@ async fn namespaces_are_made_listed_set_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clone_begins_as_its_source_is() {
+    let server = with_namespace().await;
+    assert_eq!(ask(&server, Method::PUT, "main/carts/keys/k", "one").await.0, 200);
+    let clone_of = r#"{"clone_of":"carts"}"#;
+    let (status, made) = ask(&server, Method::PUT, "main/copy", clone_of).await;
+    assert_eq!((status, &made["name"], &made["seq"]), (201, &json!("copy"), &json!(1)));
+    assert_eq!(ask(&server, Method::PUT, "main/carts/keys/k", "two").await.0, 200);
+    let copied = call(&server, &server.root, Method::GET, "main/copy/keys/k", &[], "").await;
+    assert_eq!(copied.text().await.unwrap(), "one");
+    for (path, body, status) in [
+        ("main/copy", clone_of, 409),
+        ("main/other", r#"{"clone_of":"nothing"}"#, 404),
+        ("lab/copy", clone_of, 404),
+        ("main/other", r#"{"clone_of":"no/name"}"#, 400),
+        ("main/other", r#"{"clone_of":"carts","durable":"log"}"#, 400),
+    ] {
+        let (found, said) = ask(&server, Method::PUT, path, body).await;
+        assert_eq!(found, status, "{path} {body}: {said}");
+    }
+    // KV-2: who may not read the source is told that there is none.
+    let (_, writer) = server.user("writer", &["writer mine"]).await;
+    let put = async |headers: &[(&str, &str)], body: &'static str| {
+        call(&server, &writer, Method::PUT, "main/mine", headers, body).await.status().as_u16()
+    };
+    assert_eq!(put(&[], clone_of).await, 404);
+    assert_eq!(put(&[("if-none-match", "*")], "").await, 201);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn conditions_are_etags() {
     let server = with_namespace().await;
     let key = "main/carts/keys/alice";

@@ -316,3 +316,50 @@ fn kv_5_a_state_that_was_lost_condemns_nothing() {
         assert_eq!(kv.sweep().await.unwrap().removed, 1);
     });
 }
+
+/// KV-5: a clone keeps the large values that it shows, also those of the past, whatever becomes of its
+/// source, and lets them go by itself.
+#[test]
+fn kv_5_a_clone_keeps_its_values() {
+    simulate(async |env, kv, datasets| {
+        let of = made(&kv, 4 * HOUR).await;
+        let (old, new) = (content(12, 6 * MIB), content(13, 5 * MIB));
+        let first = write(&kv, &of, "k", &old).await;
+        write(&kv, &of, "k", &new).await;
+        let clone = Namespace { name: "clone".parse().unwrap(), ..of.clone() };
+        let info = kv.clone_to(&of, &clone).await.unwrap();
+        assert_eq!((info.name.as_str(), info.history_ms), ("clone", 4 * 3_600_000));
+        let again = kv.clone_to(&of, &clone).await.unwrap_err();
+        assert!(matches!(again, Error::Exists { .. }), "{again}");
+        let elsewhere = Namespace { project: "lab".parse().unwrap(), ..clone.clone() };
+        let foreign = kv.clone_to(&of, &elsewhere).await.unwrap_err();
+        assert_eq!(foreign.kind(), ErrorKind::Invalid, "{foreign}");
+        kv.remove(&of).await.unwrap();
+        env.clock.sleep(2 * HOUR).await;
+        assert_eq!(kv.sweep().await.unwrap(), Swept { kept: 1, condemned: 1, removed: 0 });
+        collected(&datasets).await;
+        assert_eq!(read(&kv, &clone, "k", At::Durable).await.unwrap(), new);
+        assert_eq!(read(&kv, &clone, "k", At::Seq(first.seq)).await.unwrap(), old);
+        verified(&datasets).await;
+        env.clock.sleep(5 * HOUR).await;
+        assert_eq!(kv.sweep().await.unwrap().removed, 1);
+        kv.remove(&clone).await.unwrap();
+        assert_eq!(datasets.pins().await.unwrap(), []);
+        assert_eq!(collected(&datasets).await, 0);
+    });
+}
+
+/// KV-5: a namespace of which nothing says that it ever was loses nothing.
+#[test]
+fn kv_5_a_missing_record_takes_nothing_along() {
+    simulate(async |env, kv, datasets| {
+        let of = namespace("main/unknown");
+        let dataset =
+            cairn_datasets::Dataset { project: of.project.clone(), name: of.name.clone() };
+        let writer = datasets.pin_begin(&dataset, 5 << 20).await.unwrap();
+        writer.write(&content(14, 5 * MIB)).await.unwrap().pin("key:k").await.unwrap();
+        env.clock.sleep(24 * HOUR).await;
+        assert_eq!(kv.sweep().await.unwrap(), Swept::default());
+        assert_eq!(datasets.pins().await.unwrap().len(), 1);
+    });
+}

@@ -17,25 +17,42 @@ const JUMP_SECONDS_MAX: u64 = 300;
 /// A node that closes in good order is waited for so long, and then killed.
 const CLOSE_MAX: Duration = Duration::from_secs(20);
 
+/// How often somebody looks after the process.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How far a run is.
+#[derive(Default)]
+pub(super) struct Run {
+    /// Clients ask for nothing more but how it ended.
+    pub(super) over: AtomicBool,
+    /// They were told.
+    pub(super) done: AtomicBool,
+}
+
 /// Lets things happen to a machine until all is over; then it runs, in good weather.
 pub(super) async fn suffer(
     nodes: &Nodes,
     machine: &Machine,
     seed: u64,
-    over: &AtomicBool,
+    run: &Run,
 ) -> Result<(), String> {
     let rng = SeededRng::new(seed);
-    let fate = Fate { nodes, machine, rng, over };
+    let fate = Fate { nodes, machine, rng, run };
     for _ in 0..EVENTS_MAX {
         fate.rest(200, 6000).await;
-        if over.load(Ordering::Relaxed) {
+        if run.over.load(Ordering::Relaxed) {
             break;
         }
+        fate.look_after().await?;
         fate.event().await?;
     }
     machine.weather(Faults::default());
     if machine.process().is_none() {
         machine.start().await?;
+    }
+    while !run.done.load(Ordering::Relaxed) {
+        fate.look_after().await?;
+        nodes.world.clock.sleep(LOOK).await;
     }
     Ok(())
 }
@@ -44,18 +61,30 @@ struct Fate<'a> {
     nodes: &'a Nodes,
     machine: &'a Machine,
     rng: SeededRng,
-    over: &'a AtomicBool,
+    run: &'a Run,
 }
 
 impl Fate<'_> {
     /// Waits from `from` to `to` milliseconds, less when all is over.
     async fn rest(&self, from: usize, to: usize) {
         let mut left = from + below(&self.rng, to - from);
-        while left > 0 && !self.over.load(Ordering::Relaxed) {
+        while left > 0 && !self.run.over.load(Ordering::Relaxed) {
             let step = left.min(500);
             self.nodes.world.clock.sleep(Duration::from_millis(step as u64)).await;
             left -= step;
         }
+    }
+
+    /// A node that another one has taken everything from is begun anew on its disk.
+    async fn look_after(&self) -> Result<(), String> {
+        let Some(process) = self.machine.process().filter(|process| process.node.is_deposed())
+        else {
+            return Ok(());
+        };
+        self.nodes.say(self.machine, "was deposed");
+        process.node.end().await;
+        self.machine.kill(Loss::Nothing, &self.rng);
+        self.machine.start().await
     }
 
     async fn event(&self) -> Result<(), String> {
