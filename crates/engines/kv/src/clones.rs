@@ -19,10 +19,7 @@ impl Kv {
     /// [`Error::NoNamespace`] for `of`; [`Error::Exists`], [`Error::Name`] for `to`; [`Error::Invalid`] when it
     /// is of another project; [`Error::Partition`], [`Error::Values`].
     pub async fn clone_to(&self, of: &Namespace, to: &Namespace) -> Result<Info, Error> {
-        if of.project != to.project {
-            let why = format!("a clone is in the project of its source: name it @{}/…", of.project);
-            return Err(Error::Invalid { why });
-        }
+        of.check_clone(to)?;
         let (source, target) = (of.partition()?, to.partition()?);
         self.open(of).await?;
         // KV-5: what the clone refers to is kept for it before it can be read, and also what came until it

@@ -28,6 +28,19 @@ impl Namespace {
         Name::new(&text).map_err(|_| Error::Name { namespace: self.clone() })
     }
 
+    /// Fails when `to` cannot be a clone of this one: large values are shared in a project.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn check_clone(&self, to: &Self) -> Result<(), Error> {
+        if self.project == to.project {
+            return Ok(());
+        }
+        let (project, name) = (&self.project, &to.name);
+        let why = format!("a clone is in the project of its source: name it @{project}/{name}");
+        Err(Error::Invalid { why })
+    }
+
     /// The namespace of a partition, when it is one.
     pub(crate) fn of(name: &Name) -> Option<Self> {
         let (project, name) =

@@ -31,9 +31,9 @@ pub(crate) enum Kv {
     Create(KvSettings),
     /// Make a namespace that begins as another one is
     #[command(
-        after_help = "The clone has every change that was acknowledged before, with the history and the settings of its \
-        source, and is of the same\nproject. They share what is stored until one of them changes it, so a clone of \
-        much is made as fast as one of little. From then\non each goes its own way: either can be removed."
+        after_help = "The clone has every change that was acknowledged before, with the history and the settings of \
+        its source, and is of the same project. They share what is stored until one of them changes it, so a clone of \
+        much is made as fast as one of little. From then on each goes its own way: either can be removed."
     )]
     Clone {
         /// What it begins as

@@ -185,6 +185,7 @@ impl Store for Node {
     }
 
     async fn clone_to(&self, of: &Namespace, to: &Namespace) -> Result<Info, Error> {
+        of.check_clone(to)?;
         let clone_of = Some(of.name.to_string());
         let asked = NamespaceSettings { clone_of, ..NamespaceSettings::default() };
         self.put_namespace(to, &asked, "if-none-match").await

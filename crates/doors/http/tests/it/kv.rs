@@ -104,7 +104,7 @@ async fn a_clone_begins_as_its_source_is() {
         assert_eq!(found, status, "{path} {body}: {said}");
     }
     // KV-2: who may not read the source is told that there is none.
-    let (_, writer) = server.user("writer", &["writer mine"]).await;
+    let writer = server.user("writer", &["writer mine"]).await;
     let put = async |headers: &[(&str, &str)], body: &'static str| {
         call(&server, &writer, Method::PUT, "main/mine", headers, body).await.status().as_u16()
     };
