@@ -168,7 +168,7 @@ pub struct Changes {
 }
 
 /// Where a partition stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The last commit.
     pub newest: Seq,

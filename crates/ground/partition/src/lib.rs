@@ -31,5 +31,5 @@ pub use error::Error;
 pub use ids::{Epoch, Name, PartitionId, Seq};
 pub use log::Log;
 pub use memory::{Memory, MemoryStore};
-pub use node::{LeaseTimes, Node, NodeOptions, Snapshot, Snapshots};
+pub use node::{LeaseTimes, Node, NodeOptions, Readers, Snapshot, Snapshots};
 pub use transaction::Transaction;

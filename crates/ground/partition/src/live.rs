@@ -104,33 +104,9 @@ impl Live {
     /// # Errors
     /// When the view cannot be read.
     pub(crate) async fn start(opening: Opening) -> Result<Self, Error> {
-        let Opening { name, id, settings, loss, view, horizon, warm, ownership, commit_wait, env } =
-            opening;
-        let found = read::Found::in_view(&view).await?;
-        horizon.pass(found.oldest);
+        let found = read::Found::in_view(&opening.view).await?;
         let (queue, messages) = mpsc::channel(QUEUE_COMMITS_MAX);
-        let shared = Shared {
-            name,
-            id,
-            env: env.clone(),
-            view,
-            horizon,
-            warm: WarmPart::new(warm.0, warm.1),
-            ownership,
-            commit_wait,
-            settings: Mutex::new(settings),
-            loss,
-            newest: AtomicU64::new(found.newest.0),
-            durable: AtomicU64::new(found.newest.0),
-            moved: Notify::new(),
-            now_ms: AtomicU64::new(found.time_ms),
-            next_end_ms: AtomicU64::new(found.next_end_ms),
-            tail: Mutex::new(Tail::starting_after(found.newest)),
-            ranges: Ranges::new(found.ranges),
-            failed: OnceLock::new(),
-            queue,
-        };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(opening, found, queue));
         sequencer::start(Arc::clone(&shared), messages);
         Ok(Self { shared })
     }
@@ -172,7 +148,79 @@ impl Live {
     }
 }
 
+/// A partition as its view shows it at one time: nothing changes in it.
+pub(crate) struct Still {
+    shared: Shared,
+}
+
+impl Still {
+    /// What a view shows now, of a partition that somebody else may own.
+    ///
+    /// # Errors
+    /// When the view cannot be read.
+    pub(crate) async fn of(opening: Opening) -> Result<Self, Error> {
+        let mut found = read::Found::in_view(&opening.view).await?;
+        // What is over is hidden here; its owner removes it.
+        found.next_end_ms = u64::MAX;
+        let (queue, _) = mpsc::channel(1);
+        Ok(Self { shared: Shared::new(opening, found, queue) })
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    pub(crate) async fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, Error> {
+        self.shared.get(key, at).await
+    }
+
+    pub(crate) async fn scan(&self, scan: &Scan) -> Result<Page, Error> {
+        self.shared.scan(scan).await
+    }
+
+    /// The changes after a commit, as far as they are here.
+    pub(crate) async fn changes(&self, after: Seq) -> Result<Changes, Error> {
+        self.shared.changes(after, Duration::ZERO).await
+    }
+
+    pub(crate) async fn seq_at(&self, time_ms: u64) -> Result<Seq, Error> {
+        self.shared.state_at(time_ms).await
+    }
+}
+
 impl Shared {
+    fn new(opening: Opening, found: read::Found, queue: mpsc::Sender<Message>) -> Self {
+        let Opening { name, id, settings, loss, view, horizon, warm, ownership, commit_wait, env } =
+            opening;
+        horizon.pass(found.oldest);
+        Self {
+            name,
+            id,
+            env,
+            view,
+            horizon,
+            warm: WarmPart::new(warm.0, warm.1),
+            ownership,
+            commit_wait,
+            settings: Mutex::new(settings),
+            loss,
+            newest: AtomicU64::new(found.newest.0),
+            durable: AtomicU64::new(found.newest.0),
+            moved: Notify::new(),
+            now_ms: AtomicU64::new(found.time_ms),
+            next_end_ms: AtomicU64::new(found.next_end_ms),
+            tail: Mutex::new(Tail::starting_after(found.newest)),
+            ranges: Ranges::new(found.ranges),
+            failed: OnceLock::new(),
+            queue,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (newest, durable) = (self.newest(), self.durable());
+        Status { newest, durable, oldest: self.horizon.get(), settings: self.settings() }
+    }
+
     fn newest(&self) -> Seq {
         Seq(self.newest.load(Ordering::Acquire))
     }
@@ -228,9 +276,7 @@ impl Partition for Live {
     }
 
     fn status(&self) -> Status {
-        let (newest, durable) = (self.shared.newest(), self.shared.durable());
-        let (oldest, settings) = (self.shared.horizon.get(), self.shared.settings());
-        Status { newest, durable, oldest, settings }
+        self.shared.status()
     }
 
     fn loss(&self) -> Option<Loss> {

@@ -12,6 +12,7 @@ mod housekeeping;
 mod inherit;
 mod lease;
 mod options;
+mod readers;
 mod records;
 mod snapshot;
 #[cfg(test)]
@@ -28,14 +29,16 @@ use futures::TryStreamExt as _;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use object_store::ObjectStore;
+use slatedb::Db;
 
 pub use lease::LeaseTimes;
 pub use options::NodeOptions;
+pub use readers::Readers;
 pub use snapshot::{Snapshot, Snapshots};
 
 use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
-use crate::view::{BlockCache, Clock, View, sealed};
+use crate::view::{BlockCache, Clock, sealed};
 use crate::{
     AnyPartition, Durable, Epoch, Error, Here, Name, PartitionId, Partitions, Settings, Usage,
 };
@@ -83,7 +86,8 @@ struct Opened {
     name: Name,
     id: PartitionId,
     live: Arc<Live>,
-    view: View,
+    /// Its view.
+    db: Db,
     clock: Clock,
     writer: Writer,
     horizon: crate::view::Horizon,
@@ -365,7 +369,7 @@ impl Shared {
     /// Stops a partition, with all it holds in the bucket.
     async fn give_back(&self, opened: &Opened) -> Result<(), Error> {
         opened.live.stop("its node stops").await;
-        let closed = opened.view.db.close().await;
+        let closed = opened.db.close().await;
         closed.map_err(|error| crate::view::failed("close the view", &error))?;
         let key = Owner::key(&opened.name);
         let Some(Read { mut record, version }) = self.records.read::<Owner>(&key).await? else {
@@ -391,7 +395,7 @@ impl Opened {
             tracing::debug!(partition = %self.name, %error, "a writer that failed was closed");
         }
         let options = slatedb::config::CloseOptions { flush_type: None };
-        if let Err(error) = self.view.db.close_with_options(options).await {
+        if let Err(error) = self.db.close_with_options(options).await {
             tracing::debug!(partition = %self.name, %error, "a view that failed was closed");
         }
     }

@@ -16,7 +16,8 @@ use bytes::Bytes;
 use cairn_base::ErrorKind;
 use slatedb::config::{ScanOptions, WriteOptions};
 use slatedb::{
-    BloomFilterPolicy, Db, DbIterator, IterationOrder, RowEntry, ValueDeletable, WriteBatch,
+    BloomFilterPolicy, Db, DbIterator, DbReader, IterationOrder, RowEntry, ValueDeletable,
+    WriteBatch,
 };
 
 pub(crate) use cache::BlockCache;
@@ -42,8 +43,11 @@ pub(crate) fn filters() -> Arc<BloomFilterPolicy> {
 
 /// The tree of one partition. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct View {
-    pub(crate) db: Db,
+pub(crate) enum View {
+    /// Of its owner.
+    Owned(Db),
+    /// Of somebody else.
+    Read(Arc<DbReader>),
 }
 
 impl View {
@@ -53,9 +57,13 @@ impl View {
         key: &[u8],
         at: Seq,
     ) -> Result<Option<(Seq, Version)>, Error> {
+        let db = match self {
+            Self::Owned(db) => db,
+            Self::Read(_) => return self.first_version(key, at).await,
+        };
         let options = ScanOptions::default().with_cache_blocks(true);
         let prefix = rows::key_prefix(key);
-        let found = self.db.scan_prefix_by_recency_with_options(&prefix, &options).await;
+        let found = db.scan_prefix_by_recency_with_options(&prefix, &options).await;
         let mut found = found.map_err(|error| failed("read", &error))?;
         // Rows that were removed for good in newer tables hide what older ones still have.
         let mut removed = BTreeSet::new();
@@ -72,9 +80,25 @@ impl View {
         Ok(None)
     }
 
+    /// [`View::version`] in the order of the rows.
+    async fn first_version(&self, key: &[u8], at: Seq) -> Result<Option<(Seq, Version)>, Error> {
+        let (from, to) = (rows::version_key(key, at), rows::version_key(key, Seq(0)));
+        let to = Bytes::from([&to[..], &[0]].concat());
+        let Some((row, value)) = self.rows(from, to, false).await?.next().await? else {
+            return Ok(None);
+        };
+        let (_, seq) = rows::parse_version_key(&row).ok_or_else(|| damaged(&row))?;
+        let version = rows::decode_version(value).ok_or_else(|| damaged(&row))?;
+        Ok(Some((seq, version)))
+    }
+
     /// One row.
     pub(crate) async fn row(&self, row: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.db.get(row).await.map_err(|error| failed("read", &error))
+        let found = match self {
+            Self::Owned(db) => db.get(row).await,
+            Self::Read(reader) => reader.get(row).await,
+        };
+        found.map_err(|error| failed("read", &error))
     }
 
     /// Rows from one to before another.
@@ -85,15 +109,26 @@ impl View {
         let order = if reverse { IterationOrder::Descending } else { IterationOrder::Ascending };
         let options =
             ScanOptions { order, read_ahead_bytes: READ_AHEAD_BYTES, ..ScanOptions::default() };
-        let found = self.db.scan_with_options(from..to, &options.with_cache_blocks(true)).await;
+        let options = options.with_cache_blocks(true);
+        let found = match self {
+            Self::Owned(db) => db.scan_with_options(from..to, &options).await,
+            Self::Read(reader) => reader.scan_with_options(from..to, &options).await,
+        };
         Ok(Rows(Some(found.map_err(|error| failed("read", &error))?)))
     }
 
     /// Writes rows together. They are in memory and on their way to the log when this returns.
     pub(crate) async fn write(&self, batch: WriteBatch) -> Result<u64, Error> {
-        let written = self.db.write_with_options(batch, &WriteOptions::default()).await;
+        let Self::Owned(db) = self else { return Err(read_only()) };
+        let written = db.write_with_options(batch, &WriteOptions::default()).await;
         written.map(|handle| handle.seqnum()).map_err(|error| failed("write", &error))
     }
+}
+
+/// What is read from the bucket is changed by its owner alone.
+pub(crate) fn read_only() -> Error {
+    let why = String::from("it is read from the bucket here: changes go to the node that owns it");
+    Error::Invalid { why }
 }
 
 /// Rows in order.

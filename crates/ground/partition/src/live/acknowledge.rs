@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::Shared;
 use super::batch::answer;
 use super::sequencer::Waiter;
+use crate::view::View;
 use crate::{Committed, Durable, Error, Seq};
 
 /// Batches that are acknowledged together at most.
@@ -42,7 +43,8 @@ impl Written {
 }
 
 pub(super) async fn run(shared: Arc<Shared>, mut written: mpsc::Receiver<Written>) {
-    let mut status = shared.view.db.subscribe();
+    let View::Owned(db) = &shared.view else { return };
+    let mut status = db.subscribe();
     let mut together = Vec::new();
     while written.recv_many(&mut together, TOGETHER_MAX).await > 0 {
         for batch in std::mem::take(&mut together) {

@@ -66,11 +66,23 @@ impl Shipped {
     /// # Errors
     /// [`Error::Corrupt`] names the object that is damaged or missing; [`Error::Storage`].
     pub async fn open(bucket: Bucket, seal: Arc<dyn Seal>, life: LifeId) -> Result<Self, Error> {
-        let store = Store { bucket, seal, life };
+        Self { store: Store { bucket, seal, life }, objects: Arc::default() }.again().await
+    }
+
+    /// The log as it is now. Objects never change: only those are read that are new.
+    ///
+    /// # Errors
+    /// As [`Shipped::open`].
+    pub async fn again(&self) -> Result<Self, Error> {
+        let (store, life) = (self.store.clone(), self.store.life);
         let numbers = store.list().await?;
         let read = stream::iter(numbers.into_iter().map(|number| {
             let store = store.clone();
+            let known = self.objects.iter().find(|(head, _)| head.number == number).cloned();
             async move {
+                if known.is_some() {
+                    return Ok(known);
+                }
                 let found = store.get(number).await?;
                 Ok::<_, Error>(found.map(|object| {
                     (object.head, object.entries.iter().map(|entry| entry.held).collect())

@@ -99,14 +99,13 @@ async fn open(
             return Err(failed("open the view", &error));
         }
     };
-    let view = View { db };
     let writer = source.made().ok_or_else(|| name.missing())?;
     if owner.settings.durable == Durable::Bucket {
         // What was synced before a crash is shown as acknowledged from now on.
         if let Err(error) = in_the_bucket(&writer).await {
             writer.close().await.ok();
             let options = slatedb::config::CloseOptions { flush_type: None };
-            view.db.close_with_options(options).await.ok();
+            db.close_with_options(options).await.ok();
             return Err(error);
         }
     }
@@ -117,7 +116,7 @@ async fn open(
         id,
         settings: owner.settings,
         loss: owner.loss.clone(),
-        view: view.clone(),
+        view: View::Owned(db.clone()),
         horizon: horizon.clone(),
         warm: (Arc::clone(&shared.warm), cache_id),
         ownership: Arc::new(ownership),
@@ -126,7 +125,7 @@ async fn open(
     };
     let live = Arc::new(Live::start(opening).await?);
     let chores = super::housekeeping::Chores::default();
-    Ok(Opened { name: name.clone(), id, live, view, clock, writer, horizon, chores })
+    Ok(Opened { name: name.clone(), id, live, db, clock, writer, horizon, chores })
 }
 
 /// Waits until all that the log has synced of a partition, by this ownership and those before, is there.

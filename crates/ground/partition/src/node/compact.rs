@@ -36,7 +36,7 @@ pub(super) async fn compact(shared: &Shared, opened: &Opened) -> Result<(), Erro
     while looks < QUIET_LOOKS && waited < RUN_MAX && !opened.live.has_failed() {
         shared.env.clock.sleep(POLL).await;
         waited = waited.saturating_add(POLL);
-        let refreshed = opened.view.db.refresh_manifest().await;
+        let refreshed = opened.db.refresh_manifest().await;
         refreshed.map_err(|error| failed("look at the view", &error))?;
         let now = shape(opened);
         looks = if now == before { looks + 1 } else { 0 };
@@ -51,7 +51,7 @@ pub(super) async fn compact(shared: &Shared, opened: &Opened) -> Result<(), Erro
 
 /// What compaction changes: tables without order, and runs with their tables.
 fn shape(opened: &Opened) -> (usize, Vec<u32>) {
-    let manifest = opened.view.db.manifest();
+    let manifest = opened.db.manifest();
     (manifest.l0().len(), manifest.compacted().iter().map(|run| run.id).collect())
 }
 
@@ -94,11 +94,11 @@ async fn collect(shared: &Shared, opened: &Opened) -> Result<(), Error> {
         .with_system_clock(Arc::new(opened.clock.clone()))
         .with_seed(shared.env.rng.next_u64())
         .build();
-    let clone = |opened: &Opened| !opened.view.db.manifest().external_dbs().is_empty();
+    let clone = |opened: &Opened| !opened.db.manifest().external_dbs().is_empty();
     let was_clone = clone(opened);
     built.run_gc_once().await;
     if was_clone {
-        let refreshed = opened.view.db.refresh_manifest().await;
+        let refreshed = opened.db.refresh_manifest().await;
         refreshed.map_err(|error| failed("look at the view", &error))?;
         if !clone(opened) {
             // Its source may have been removed since.

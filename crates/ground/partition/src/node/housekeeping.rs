@@ -64,7 +64,7 @@ async fn look(node: Weak<Shared>) {
 
 /// Looks at one partition, and sees to it in the background when there is something to do.
 fn visit(shared: &Arc<Shared>, opened: &Arc<Opened>) {
-    let manifest = opened.view.db.manifest();
+    let manifest = opened.db.manifest();
     let replay_after = manifest.replay_after_wal_id();
     release(shared, opened, replay_after);
     let now_ms = u64::try_from(shared.env.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
@@ -178,7 +178,7 @@ impl Opened {
     /// Writes what is in memory to the bucket.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let options = FlushOptions { flush_type: FlushType::MemTable };
-        let flushed = self.view.db.flush_with_options(options).await;
+        let flushed = self.db.flush_with_options(options).await;
         flushed.map_err(|error| failed("write the view", &error))
     }
 }

@@ -159,6 +159,20 @@ impl Source for Inherited {
     }
 }
 
+/// Shipped logs by their lives.
+pub(super) type Logs = BTreeMap<String, Arc<Shipped>>;
+
+/// A trail, with the last frame of each ownership that was shipped and counts.
+pub(super) fn as_shipped(trail: &[Owned], id: PartitionId, logs: &Logs) -> Vec<Owned> {
+    let mut reached = 0;
+    let shipped = trail.iter().map(|owned| {
+        let last = logs[&owned.life].last_id(id, owned.epoch).unwrap_or(reached).max(reached);
+        reached = owned.through.map_or(last, |through| through.min(last).max(reached));
+        Owned { through: Some(reached), ..owned.clone() }
+    });
+    shipped.collect()
+}
+
 /// Where one ownership's frames come from.
 pub(super) enum Part {
     Local(Replay),

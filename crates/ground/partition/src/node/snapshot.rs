@@ -9,7 +9,7 @@
 //! SNAPSHOT-2 What a checkpoint reaches stays until the checkpoint is released, also when the partition
 //! is removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use slatedb::config::CheckpointOptions;
 use slatedb::manifest::VersionedManifest;
 use slatedb::{Checkpoint, PathResolver};
 
-use super::inherit::{Chain, Part};
+use super::inherit::{Chain, Logs, Part, as_shipped};
 use super::records::{OWNERS, Owned, Owner, Read, Records, State, VIEWS, in_bucket, life_id};
 use crate::log::{Copy, LifeId, Shipped};
 use crate::view::wal::Frames as _;
@@ -53,9 +53,6 @@ pub struct Snapshot {
     /// The key and the bytes of the partition's record.
     pub record: (String, Bytes),
 }
-
-/// Shipped logs by their lives.
-type Logs = BTreeMap<String, Arc<Shipped>>;
 
 /// A view, pinned.
 struct Point {
@@ -334,13 +331,7 @@ impl Snapshots {
         let id = owner.id()?;
         let after = point.map_or(0, |point| point.manifest.replay_after_wal_id());
         let seq = Seq(point.map_or(0, |point| point.manifest.last_l0_seq()));
-        let (mut trail, mut reached) = (Vec::new(), 0);
-        for owned in &owner.trail {
-            let shipped = &logs[&owned.life];
-            let last = shipped.last_id(id, owned.epoch).unwrap_or(reached).max(reached);
-            reached = owned.through.map_or(last, |through| through.min(last).max(reached));
-            trail.push(Owned { through: Some(reached), ..owned.clone() });
-        }
+        let mut trail = as_shipped(&owner.trail, id, logs);
         let part = |owned: &Owned, reached| {
             let epoch = owned.epoch;
             Part::Shipped(logs[&owned.life].replay(id, reached, move |found: Epoch| found == epoch))

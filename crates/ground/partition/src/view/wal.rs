@@ -137,15 +137,19 @@ struct Replay {
 impl WalIterator for Replay {
     async fn next(&mut self) -> Result<Option<WalRows>, WalError> {
         let Some(frame) = self.frames.next().await.map_err(wal_error)? else { return Ok(None) };
-        let damaged = || {
-            let what = format!("frame {} of {:?}", frame.id, frame.epoch);
-            let why = String::from("its rows have no valid encoding");
-            wal_error(Error::Corrupt { what, offset: 0, why })
-        };
-        let rows = decode(frame.payload.clone()).ok_or_else(damaged)?;
+        let rows = rows_of(&frame)?;
         rows.iter().filter_map(|row| row.create_ts).for_each(|ms| self.clock.pass(ms));
         Ok(Some(WalRows { rows, last_consumed_wal_file_id: frame.id }))
     }
+}
+
+/// The rows of a frame.
+pub(crate) fn rows_of(frame: &Frame) -> Result<Vec<RowEntry>, WalError> {
+    decode(frame.payload.clone()).ok_or_else(|| {
+        let what = format!("frame {} of {:?}", frame.id, frame.epoch);
+        let why = String::from("its rows have no valid encoding");
+        wal_error(Error::Corrupt { what, offset: 0, why })
+    })
 }
 
 struct Wal {
@@ -217,7 +221,7 @@ fn wal_status(now: WriterStatus) -> WalStatus {
     }
 }
 
-fn wal_error(error: Error) -> WalError {
+pub(crate) fn wal_error(error: Error) -> WalError {
     match error {
         Error::Fenced { .. } => WalError::Fenced,
         Error::Closed { .. } => WalError::Closed,

@@ -99,7 +99,7 @@ async fn clone_2_tables_stay_as_long_as_they_are_needed() {
     }
     world.env.clock.sleep(Duration::from_secs(7200)).await;
     write(&source, 500, 1).await;
-    assert!(opened(&node, &first).view.db.manifest().l0().len() < 4, "nothing was compacted");
+    assert!(opened(&node, &first).db.manifest().l0().len() < 4, "nothing was compacted");
     assert_eq!(state(&clone).await, shown);
     node.remove(&first).await.unwrap();
     assert_eq!(world.views().await.len(), 3, "its clones need the view of what was removed");
@@ -122,7 +122,7 @@ async fn clone_2_tables_stay_as_long_as_they_are_needed() {
         opened(&node, &second).flush().await.unwrap();
     }
     world.env.clock.sleep(Duration::from_secs(7200)).await;
-    let manifest = opened(&node, &second).view.db.manifest();
+    let manifest = opened(&node, &second).db.manifest();
     assert!(manifest.external_dbs().is_empty(), "{:?}", manifest.external_dbs());
     assert_eq!(world.views().await, [opened(&node, &second).id]);
     let shown = state(&clone).await;

@@ -200,7 +200,7 @@ async fn snapshot_2_a_snapshot_outlives_its_partition() {
         node.shared.opened()[0].flush().await.unwrap();
     }
     world.env.clock.sleep(Duration::from_secs(60)).await;
-    let manifest = node.shared.opened()[0].view.db.manifest();
+    let manifest = node.shared.opened()[0].db.manifest();
     assert!(!manifest.checkpoints().is_empty(), "it was compacted");
     let snapshot = world.take().await;
     node.remove(&world.name).await.unwrap();
