@@ -174,6 +174,20 @@ impl Context {
         Ok(Arc::new(self.node()?))
     }
 
+    /// [`Context::keys`], or the keys in a bucket, to be read.
+    pub(crate) async fn keys_read(
+        &self,
+        reference: Option<&Reference>,
+    ) -> anyhow::Result<Arc<dyn cairn_kv::Store>> {
+        let on_node = reference.is_some_and(|reference| reference.host.is_some());
+        match self.place()? {
+            Place::Bucket(_) if !on_node => {
+                Ok(Arc::new(cairn_node::keys_in_bucket(&self.datasets(false).await?)))
+            }
+            _ => self.keys(reference),
+        }
+    }
+
     /// Where a version is edited: a node, or else the datasets of a bucket.
     pub(crate) async fn edited(
         &self,

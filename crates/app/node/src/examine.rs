@@ -8,9 +8,10 @@ use cairn_audit::Verify;
 use cairn_backup::Backups;
 use cairn_datasets::{Datasets, Verified};
 use cairn_env::Env;
+use cairn_kv::Kv;
 use cairn_partition::log::RealDisk;
 use cairn_partition::{
-    AnyPartition, At, Entry, KeyRange, Name, Node, NodeOptions, Partitions as _, Scan, Seq,
+    AnyPartition, At, Entry, KeyRange, Name, Node, NodeOptions, Partitions as _, Readers, Scan, Seq,
 };
 use serde::Serialize;
 
@@ -42,6 +43,15 @@ pub struct Examined {
 #[must_use]
 pub fn backups(datasets: &Datasets) -> Backups {
     Backups::new(datasets.clone(), BucketSeal::of(datasets))
+}
+
+/// The keys in the bucket of these datasets, to be read beside the nodes that own them.
+#[must_use]
+pub fn keys_in_bucket(datasets: &Datasets) -> Kv {
+    let blocks = datasets.blocks();
+    let bucket = blocks.bucket().clone();
+    let readers = Readers::new(bucket, BucketSeal::of(datasets), blocks.env());
+    Kv::new(Arc::new(readers), datasets)
 }
 
 /// Reads all of a cluster that nobody else uses, and that is thrown away: its partitions are taken

@@ -29,7 +29,7 @@ use cairn_oidc::Oidc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use crate::examine::{Examined, backups, examine};
+pub use crate::examine::{Examined, backups, examine, keys_in_bucket};
 use crate::partitions::Lazy;
 pub use crate::partitions::LogPlace;
 use crate::seal::BucketSeal;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_base::ProjectName;
+use cairn_base::{ProjectName, Reference};
 use cairn_kv::{At, Durable, Info, KeyRange, Namespace, Seq, SettingsChange, Store};
 use serde_json::json;
 
@@ -25,7 +25,7 @@ pub(crate) async fn kv(context: &Context, args: &cli::Kv) -> anyhow::Result<()> 
         }
         cli::Kv::Clone { source, namespace } => {
             let (from, to) = (Place::of(context, source)?, Place::of(context, namespace)?);
-            if version_reference(source)?.host != version_reference(namespace)?.host {
+            if namespace_reference(source)?.host != namespace_reference(namespace)?.host {
                 let what = format!("{source} and {namespace} are not on the same node");
                 return Err(Usage(what).into());
             }
@@ -33,7 +33,7 @@ pub(crate) async fn kv(context: &Context, args: &cli::Kv) -> anyhow::Result<()> 
         }
         cli::Kv::Ls { project } => ls(context, project.as_deref()).await,
         cli::Kv::Status { namespace } => {
-            let place = Place::of(context, namespace)?;
+            let place = Place::read(context, namespace).await?;
             status(context, &place.store.status(&place.namespace).await?)
         }
         cli::Kv::Set(args) => {
@@ -70,16 +70,32 @@ struct Place {
 }
 
 impl Place {
+    /// Where it can be changed.
     fn of(context: &Context, text: &str) -> anyhow::Result<Self> {
-        let reference = version_reference(text)?;
-        if reference.tag.is_some() {
-            let what = format!("{text:?} names a tag; a namespace is [HOST/][@PROJECT/]NAME");
-            return Err(Usage(what).into());
-        }
+        let reference = namespace_reference(text)?;
         let store = context.keys(Some(&reference))?;
-        let namespace = Namespace { project: reference.project, name: reference.name };
-        Ok(Self { store, namespace })
+        Ok(Self { store, namespace: named(reference) })
     }
+
+    /// Where it can be read: the bucket will do.
+    async fn read(context: &Context, text: &str) -> anyhow::Result<Self> {
+        let reference = namespace_reference(text)?;
+        let store = context.keys_read(Some(&reference)).await?;
+        Ok(Self { store, namespace: named(reference) })
+    }
+}
+
+fn namespace_reference(text: &str) -> anyhow::Result<Reference> {
+    let reference = version_reference(text)?;
+    if reference.tag.is_some() {
+        let what = format!("{text:?} names a tag; a namespace is [HOST/][@PROJECT/]NAME");
+        return Err(Usage(what).into());
+    }
+    Ok(reference)
+}
+
+fn named(reference: Reference) -> Namespace {
+    Namespace { project: reference.project, name: reference.name }
 }
 
 fn settings(args: &KvSettings) -> anyhow::Result<SettingsChange> {
@@ -130,7 +146,7 @@ async fn ls(context: &Context, project: Option<&str>) -> anyhow::Result<()> {
         None => ProjectName::default(),
         Some(text) => text.strip_prefix('@').unwrap_or(text).parse()?,
     };
-    for namespace in context.keys(None)?.list(&project).await? {
+    for namespace in context.keys_read(None).await?.list(&project).await? {
         if context.global.json {
             let (project, name) = (namespace.project.as_str(), namespace.name.as_str());
             output::json(&json!({ "project": project, "name": name }))?;

@@ -4,6 +4,7 @@
 //! Clients speak HTTP by hand and write down what they asked and heard. A watch tells all that
 //! happened. [`history`] compares the two.
 
+mod bucket;
 mod client;
 mod cut;
 mod fresh;

@@ -106,7 +106,11 @@ pub(super) async fn ttl(
     duration: Option<&str>,
     none: bool,
 ) -> anyhow::Result<()> {
-    let Place { store, namespace } = Place::of(context, namespace)?;
+    let shown = duration.is_none() && !none;
+    let Place { store, namespace } = match shown {
+        true => Place::read(context, namespace).await?,
+        false => Place::of(context, namespace)?,
+    };
     let key = bytes(key);
     let Touched { seq, expires_ms } = match (duration, none) {
         (None, false) => {

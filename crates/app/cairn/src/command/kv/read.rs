@@ -19,7 +19,7 @@ const PAGE: usize = 1000;
 const VALUE_CHARS: usize = 60;
 
 pub(super) async fn get(context: &Context, args: &KvGet) -> anyhow::Result<()> {
-    let Place { store, namespace } = Place::of(context, &args.namespace)?;
+    let Place { store, namespace } = Place::read(context, &args.namespace).await?;
     let at = state(context, args.at.as_deref())?;
     let Value { mut entry, mut pieces, .. } = store.read(&namespace, &bytes(&args.key), at).await?;
     if let Some(file) = &args.output {
@@ -46,7 +46,7 @@ pub(super) async fn get(context: &Context, args: &KvGet) -> anyhow::Result<()> {
 }
 
 pub(super) async fn scan(context: &Context, args: &KvScan) -> anyhow::Result<()> {
-    let Place { store, namespace } = Place::of(context, &args.namespace)?;
+    let Place { store, namespace } = Place::read(context, &args.namespace).await?;
     let range = match (&args.from, &args.to) {
         (None, None) => prefix_range(args.prefix.as_deref()),
         (from, to) => {
@@ -103,7 +103,7 @@ pub(super) async fn watch(
     prefix: Option<&OsStr>,
     after: Option<u64>,
 ) -> anyhow::Result<()> {
-    let Place { store, namespace } = Place::of(context, namespace)?;
+    let Place { store, namespace } = Place::read(context, namespace).await?;
     let mut watch = store.watch(&namespace, prefix_range(prefix), after.map(Seq)).await?;
     while let Some(told) = watch.try_next().await? {
         let count = told.changes.len();
@@ -141,7 +141,7 @@ pub(super) async fn export(
     prefix: Option<&OsStr>,
     at: Option<&str>,
 ) -> anyhow::Result<()> {
-    let Place { store, namespace } = Place::of(context, namespace)?;
+    let Place { store, namespace } = Place::read(context, namespace).await?;
     let at = state(context, at)?;
     let mut pieces = store.export(&namespace, prefix_range(prefix), at).await?;
     while let Some(piece) = pieces.try_next().await? {
