@@ -25,7 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use cairn_bucket::{Bucket, Seal, Version};
 use cairn_env::Env;
-use futures::TryStreamExt as _;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use object_store::ObjectStore;
@@ -43,7 +42,7 @@ use crate::{
     AnyPartition, Durable, Epoch, Error, Here, Name, PartitionId, Partitions, Settings, Usage,
 };
 use lease::{SharedKeeper, Watched};
-use records::{OWNERS, Owner, Read, Records, State, in_bucket};
+use records::{Owner, Read, Records, State};
 
 /// Openings that are waited for at a time.
 const OPENINGS_MAX: usize = 4096;
@@ -464,25 +463,7 @@ impl Partitions for Node {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error> {
-        let below =
-            if prefix.is_empty() { OWNERS.to_owned() } else { format!("{OWNERS}/{prefix}") };
-        let parent = below.rsplit_once('/').map_or(OWNERS, |(parent, _)| parent);
-        let heads =
-            self.shared.records.bucket.list(if prefix.is_empty() { OWNERS } else { parent });
-        let heads: Vec<_> =
-            heads.try_collect().await.map_err(|error| in_bucket("list partitions", &error))?;
-        let names =
-            heads.iter().filter_map(|head| head.key.strip_prefix(OWNERS)?.strip_prefix('/'));
-        let mut found = Vec::new();
-        for name in names.filter_map(|name| Name::new(name).ok()) {
-            if name.is_below(prefix)
-                && self.shared.owner(&name).await?.is_some_and(|owner| owner.record.is_there())
-            {
-                found.push(name);
-            }
-        }
-        found.sort();
-        Ok(found)
+        self.shared.records.there(prefix).await
     }
 
     async fn remove(&self, name: &Name) -> Result<(), Error> {

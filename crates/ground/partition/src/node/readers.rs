@@ -19,10 +19,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cairn_bucket::{Bucket, Seal};
 use cairn_env::Env;
-use futures::TryStreamExt as _;
 
 use self::reader::Reader;
-use super::records::{OWNERS, Owner, Records, in_bucket};
+use super::records::Records;
 use crate::contract::Here;
 use crate::view::{BlockCache, read_only};
 use crate::{AnyPartition, Error, Name, Partitions, Settings, Usage};
@@ -97,23 +96,7 @@ impl Partitions for Readers {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Name>, Error> {
-        let heads = self.place.records.bucket.list(OWNERS).map_ok(|head| head.key);
-        let keys: Vec<String> =
-            heads.try_collect().await.map_err(|error| in_bucket("list partitions", &error))?;
-        let names = keys.iter().filter_map(|key| key.strip_prefix(OWNERS)?.strip_prefix('/'));
-        let mut found = Vec::new();
-        for name in names.filter_map(|name| Name::new(name).ok()) {
-            let there = name.is_below(prefix)
-                && self
-                    .place
-                    .records
-                    .read::<Owner>(&Owner::key(&name))
-                    .await?
-                    .is_some_and(|owner| owner.record.is_there());
-            found.extend(there.then_some(name));
-        }
-        found.sort();
-        Ok(found)
+        self.place.records.there(prefix).await
     }
 
     async fn remove(&self, _: &Name) -> Result<(), Error> {

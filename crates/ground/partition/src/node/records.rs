@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_bucket::{Bucket, Seal, Version};
+use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ use crate::{Epoch, Error, Loss, Name, PartitionId, Settings};
 /// The format that this version writes.
 const FORMAT: u32 = 1;
 /// Where owners are.
-pub(super) const OWNERS: &str = "partitions/owners";
+const OWNERS: &str = "partitions/owners";
 const LEASES: &str = "partitions/leases";
 pub(super) const VIEWS: &str = "partitions/views";
 
@@ -194,6 +195,29 @@ impl Records {
         }
         let record = serde_json::from_slice(&plain).map_err(|why| corrupt(why.to_string()))?;
         Ok(Some(Read { record, version: object.version }))
+    }
+
+    /// The names of all partitions that there are or were, that are `prefix` or below it, in order.
+    pub(super) async fn names(&self, prefix: &str) -> Result<Vec<Name>, Error> {
+        let below = format!("{OWNERS}/{prefix}");
+        let parent = below.rsplit_once('/').map_or(OWNERS, |(parent, _)| parent);
+        let heads = self.bucket.list(parent).map_ok(|head| head.key).try_collect::<Vec<_>>().await;
+        let keys = heads.map_err(|error| in_bucket("list partitions", &error))?;
+        let names = keys.iter().filter_map(|key| key.strip_prefix(OWNERS)?.strip_prefix('/'));
+        let names = names.filter_map(|name| Name::new(name).ok());
+        let mut found: Vec<Name> = names.filter(|name| name.is_below(prefix)).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// Of those, the partitions that there are.
+    pub(super) async fn there(&self, prefix: &str) -> Result<Vec<Name>, Error> {
+        let mut found = Vec::new();
+        for name in self.names(prefix).await? {
+            let owner = self.read::<Owner>(&Owner::key(&name)).await?;
+            found.extend(owner.is_some_and(|owner| owner.record.is_there()).then_some(name));
+        }
+        Ok(found)
     }
 
     /// Writes over the state that was read, or, for `None`, a record that is not there. `None`:

@@ -22,7 +22,7 @@ use slatedb::manifest::VersionedManifest;
 use slatedb::{Checkpoint, PathResolver};
 
 use super::inherit::{Chain, Logs, Part, as_shipped};
-use super::records::{OWNERS, Owned, Owner, Read, Records, State, VIEWS, in_bucket, life_id};
+use super::records::{Owned, Owner, Read, Records, State, VIEWS, in_bucket, life_id};
 use crate::log::{Copy, LifeId, Shipped};
 use crate::view::wal::Frames as _;
 use crate::view::{Clock, failed, sealed};
@@ -73,9 +73,7 @@ impl Snapshots {
     /// # Errors
     /// Of the bucket.
     pub async fn names(&self) -> Result<Vec<Name>, Error> {
-        let keys = self.list(OWNERS).await?;
-        let names = keys.iter().filter_map(|key| key.strip_prefix(OWNERS)?.strip_prefix('/'));
-        Ok(names.filter_map(|name| Name::new(name).ok()).collect())
+        self.records.names("").await
     }
 
     /// Takes a snapshot of a partition under a label; `None` when there is no such partition.

@@ -6,6 +6,7 @@ mod snapshot;
 use std::time::Duration;
 
 use cairn_bucket::Plain;
+use futures::TryStreamExt as _;
 
 use super::*;
 use crate::conformance::Subject;

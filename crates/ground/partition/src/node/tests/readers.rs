@@ -147,7 +147,7 @@ async fn read_1_from_owner_to_owner() {
         };
         assert_eq!(same(&reader, &owner).await, owner.status().durable);
     }
-    assert_eq!(readers.list("kv").await.unwrap(), [world.name.clone()]);
+    assert_eq!(readers.list("kv").await.unwrap(), std::slice::from_ref(&world.name));
     node.remove(&world.name).await.unwrap();
     world.seconds(3).await;
     let gone = reader.get(b"k1", At::Durable).await.unwrap_err();
