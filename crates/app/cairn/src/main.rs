@@ -19,6 +19,10 @@ use std::process::ExitCode;
 
 use crate::cli::Cli;
 
+/// Much is allocated in one thread and freed in another: that costs the C library's locks and memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,

@@ -78,7 +78,12 @@ async fn open(
     let horizon = Horizon::default();
     let flush_when = FlushWhen { log_bytes: shared.options.replay_bytes_max };
     let clock = Clock::new(&shared.env);
-    let init = Init { source: Arc::clone(&source) as _, flush_when, clock: clock.clone() };
+    let init = Init {
+        source: Arc::clone(&source) as _,
+        flush_when,
+        clock: clock.clone(),
+        env: shared.env.clone(),
+    };
     let cache_id = shared.caches.fetch_add(1, Ordering::Relaxed);
     let built = Db::builder(Owner::view(id), shared.view_store())
         .with_settings(settings(shared))

@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes};
 use cairn_base::varint;
+use cairn_env::Env;
 use slatedb::manifest::{SsTableView, VersionedManifest};
 use slatedb::object_store::path::Path;
 use slatedb::wal::{
@@ -23,10 +24,14 @@ use slatedb::wal::{
     WalRows, WalStatus, WalStatusListener, WalWriter, WriterInit, WriterInitResult, WriterManifest,
 };
 use slatedb::{RowEntry, ValueDeletable};
+use tokio::sync::mpsc;
 
 use super::Clock;
 use crate::log::{Event, Frame, Writer, WriterStatus};
 use crate::{Error, Seq};
+
+/// Frames that are decoded before their turn.
+const FRAMES_AHEAD: usize = 4;
 
 const KIND: u8 = 3;
 const MADE: u8 = 4;
@@ -62,6 +67,7 @@ pub(crate) struct Init {
     pub(crate) flush_when: FlushWhen,
     /// The tree's clock, which is no earlier than what earlier owners wrote.
     pub(crate) clock: Clock,
+    pub(crate) env: Env,
 }
 
 #[async_trait]
@@ -79,7 +85,7 @@ impl WriterInit for Init {
         let heard_of = manifest.manifest().next_wal_sst_id().saturating_sub(1);
         let writer = self.source.writer(after.max(heard_of)).map_err(wal_error)?;
         let wal_writer = Box::new(Wal { writer, flush_when: self.flush_when });
-        let replay_iterator = Box::new(Replay { frames, clock: self.clock.clone() });
+        let replay_iterator = Box::new(Replay::start(frames, self.clock.clone(), &self.env));
         Ok(WriterInitResult { replay_iterator, wal_writer })
     }
 }
@@ -128,23 +134,48 @@ impl WalGc for Written {
     }
 }
 
+/// Frames are read and decoded while the rows of those before go into the tree.
 struct Replay {
-    frames: Box<dyn Frames>,
+    decoded: mpsc::Receiver<Result<Option<WalRows>, WalError>>,
     clock: Clock,
+}
+
+impl Replay {
+    fn start(mut frames: Box<dyn Frames>, clock: Clock, env: &Env) -> Self {
+        let (sender, decoded) = mpsc::channel(FRAMES_AHEAD);
+        env.spawn.task(Box::pin(async move {
+            let mut more = true;
+            while more {
+                let next = match frames.next().await {
+                    Ok(frame) => frame.as_ref().map(decoded_rows).transpose(),
+                    Err(error) => Err(wal_error(error)),
+                };
+                more = matches!(next, Ok(Some(_)));
+                // The replay may have been given up.
+                more &= sender.send(next).await.is_ok();
+            }
+        }));
+        Self { decoded, clock }
+    }
+}
+
+/// What the tree takes of a frame.
+pub(crate) fn decoded_rows(frame: &Frame) -> Result<WalRows, WalError> {
+    Ok(WalRows { rows: rows_of(frame)?, last_consumed_wal_file_id: frame.id })
 }
 
 #[async_trait]
 impl WalIterator for Replay {
     async fn next(&mut self) -> Result<Option<WalRows>, WalError> {
-        let Some(frame) = self.frames.next().await.map_err(wal_error)? else { return Ok(None) };
-        let rows = rows_of(&frame)?;
-        rows.iter().filter_map(|row| row.create_ts).for_each(|ms| self.clock.pass(ms));
-        Ok(Some(WalRows { rows, last_consumed_wal_file_id: frame.id }))
+        // Whoever ends without a word was cut off (LOG-3).
+        let next = self.decoded.recv().await.unwrap_or(Err(WalError::Closed))?;
+        let Some(decoded) = next else { return Ok(None) };
+        decoded.rows.iter().filter_map(|row| row.create_ts).for_each(|ms| self.clock.pass(ms));
+        Ok(Some(decoded))
     }
 }
 
-/// The rows of a frame.
-pub(crate) fn rows_of(frame: &Frame) -> Result<Vec<RowEntry>, WalError> {
+fn rows_of(frame: &Frame) -> Result<Vec<RowEntry>, WalError> {
     decode(frame.payload.clone()).ok_or_else(|| {
         let what = format!("frame {} of {:?}", frame.id, frame.epoch);
         let why = String::from("its rows have no valid encoding");

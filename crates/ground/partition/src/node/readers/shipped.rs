@@ -14,7 +14,7 @@ use crate::log::Shipped;
 use crate::node::inherit::{Chain, Logs, Part, as_shipped};
 use crate::node::records::{Owned, Owner, life_id};
 use crate::node::snapshot::Snapshots;
-use crate::view::wal::{Frames as _, rows_of, wal_error};
+use crate::view::wal::{Frames as _, decoded_rows, wal_error};
 use crate::{Epoch, Error, Name, PartitionId, Seq};
 
 /// The log of one ownership, and of those before it.
@@ -148,6 +148,6 @@ impl WalIterator for Replay {
             return Ok(None);
         }
         self.wal.known.lock().await.read.insert(frame.id, frame.last_seq);
-        Ok(Some(WalRows { rows: rows_of(&frame)?, last_consumed_wal_file_id: frame.id }))
+        decoded_rows(&frame).map(Some)
     }
 }
