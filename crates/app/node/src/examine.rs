@@ -117,12 +117,11 @@ impl Examined {
         name: &Name,
     ) -> Result<(), Error> {
         let partition = node.open(name).await?;
-        for large in self.scan(name, &partition).await? {
-            // What a pin keeps was read with the datasets.
-            if !cairn_kv::is_kept(datasets, name, &large).await? {
-                let key = large.key.escape_ascii();
-                self.findings.push(format!("{name}: the large value of \"{key}\" is not kept"));
-            }
+        let large = self.scan(name, &partition).await?;
+        // What a pin keeps was read with the datasets.
+        for lost in cairn_kv::not_kept(datasets, name, large).await? {
+            let key = lost.key.escape_ascii();
+            self.findings.push(format!("{name}: the large value of \"{key}\" is not kept"));
         }
         Ok(self.watch(name, &partition).await?)
     }

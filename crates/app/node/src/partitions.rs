@@ -12,7 +12,7 @@ use cairn_bucket::Bucket;
 use cairn_env::Env;
 use cairn_partition::log::RealDisk;
 use cairn_partition::{
-    AnyPartition, Error, Here, Name, Node, NodeOptions, Partitions, Settings, Usage,
+    AnyPartition, Error, Here, Name, Node, NodeOptions, Partitions, Settings, Step, Usage,
 };
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
@@ -186,8 +186,13 @@ impl Partitions for Lazy {
         self.ready().await?.create(name, settings).await
     }
 
-    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error> {
-        self.ready().await?.clone_to(name, to).await
+    async fn clone_to(
+        &self,
+        name: &Name,
+        to: &Name,
+        before: Step<'_>,
+    ) -> Result<AnyPartition, Error> {
+        self.ready().await?.clone_to(name, to, before).await
     }
 
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {

@@ -7,7 +7,7 @@ use cairn_base::ErrorKind;
 use cairn_blocks::EnvelopeKind;
 use cairn_bucket::{Bucket, Seal};
 use cairn_datasets::{Datasets, Held};
-use cairn_partition::Snapshots;
+use cairn_partition::{Snapshot, Snapshots};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::Error;
@@ -126,16 +126,10 @@ impl Backups {
         if let Some(error) = failed {
             return Err(error.into());
         }
+        let snapshots = self.snapshots.together(snapshots, &label).await?;
         let mut held = self.datasets.hold(&name, held).await?;
-        let mut partitions = Vec::new();
-        for taken in snapshots {
-            // One that is gone may have taken its large values along before they were held.
-            if self.snapshots.is_there(&taken.name, taken.id).await? {
-                let (name, id) = (taken.name.to_string(), hex::encode(taken.id.0));
-                partitions.push(PartitionPoint { name, id, objects: taken.objects });
-                records.push(taken.record);
-            }
-        }
+        let (partitions, owners) = self.points(snapshots).await?;
+        records.extend(owners);
         records.extend(std::mem::take(&mut held.refs));
         records.extend(std::mem::take(&mut held.pins));
         for prefix in CHANGING {
@@ -168,6 +162,28 @@ impl Backups {
             return Err(Error::Removed { backup: backup.id });
         }
         Ok(backup)
+    }
+
+    /// The partitions of a backup, and their records.
+    async fn points(
+        &self,
+        taken: Vec<Snapshot>,
+    ) -> Result<(Vec<PartitionPoint>, Vec<(String, Bytes)>), Error> {
+        let mut snapshots = Vec::new();
+        for taken in taken {
+            // One that is gone may have taken its large values along before they were held.
+            if self.snapshots.is_there(&taken.name, taken.id).await? {
+                snapshots.push(taken);
+            }
+        }
+        let mut shared = self.snapshots.removed_sources(&snapshots).await?;
+        let points = snapshots.into_iter().map(|taken| {
+            let (name, id) = (taken.name.to_string(), hex::encode(taken.id.0));
+            let mut objects = taken.objects;
+            objects.append(&mut shared);
+            (PartitionPoint { name, id, objects }, taken.record)
+        });
+        Ok(points.unzip())
     }
 
     /// All backups, the oldest first.

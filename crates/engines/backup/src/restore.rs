@@ -66,6 +66,7 @@ impl Backups {
             async move { snapshots.settle(&Name::new(&partition.name)?).await }
         });
         stream::iter(settled).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        snapshots.settle_views().await?;
         claim.check().await?;
         let config = self.bucket().get(CONFIG_KEY).await?;
         to.create(CONFIG_KEY, config.bytes).await?;

@@ -74,7 +74,7 @@ pub use maintain::{Collected, Verified};
 pub use meter::{Counter, Meter};
 pub use model::{Dataset, Project, Publication, Rules, Summary, Tag, Target, Version};
 pub use pages::{Browser, Entries};
-pub use pins::{Condemned, Pin, PinId, PinWriter, Pinned, PinnedToo};
+pub use pins::{Condemned, Pin, PinId, PinWriter, Pinned};
 pub use proof::Proof;
 pub use pull::{PullOptions, Pulled, pull, pull_switch};
 pub use push::{

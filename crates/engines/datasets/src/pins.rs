@@ -81,6 +81,17 @@ pub struct Pin {
     /// Whether the owner needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condemned: Option<Condemned>,
+    /// The pin that its owner's copy knows it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copy_of: Option<String>,
+}
+
+impl Pin {
+    /// What its owner knows it by, of the pin that is called `id`.
+    #[must_use]
+    pub fn id(&self, id: PinId) -> PinId {
+        self.copy_of.as_deref().and_then(PinId::from_hex).unwrap_or(id)
+    }
 }
 
 /// A content that a pin keeps.
@@ -92,17 +103,6 @@ pub struct Pinned {
     pub root: ChunkId,
     /// Its length, in bytes.
     pub len: u64,
-}
-
-/// What came of [`Datasets::pin_too`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PinnedToo {
-    /// There is a new pin.
-    Made,
-    /// There was one already.
-    There,
-    /// There is nothing to keep any more.
-    Gone,
 }
 
 fn key(of: &Dataset, id: PinId) -> String {
@@ -195,27 +195,28 @@ impl Datasets {
         Ok(self.blocks.bucket().delete(&key(of, id)).await?)
     }
 
-    /// Keeps what a pin of `of` keeps by one of `to` too, of the same name: of a dataset in the same
-    /// project, whose chunks it shares.
+    /// Keeps what a pin of `of` keeps by a new one of `to` too: of a dataset in the same project, whose chunks
+    /// it shares. None when there is nothing to keep any more.
     ///
     /// # Errors
     /// [`Error::Bucket`]; [`Error::Blocks`] with a corrupt kind.
-    pub async fn pin_too(&self, of: &Dataset, id: PinId, to: &Dataset) -> Result<PinnedToo, Error> {
+    pub async fn pin_too(
+        &self,
+        of: &Dataset,
+        id: PinId,
+        to: &Dataset,
+    ) -> Result<Option<PinId>, Error> {
         debug_assert_eq!(of.project, to.project, "chunks are shared in a project");
-        let Some((pin, _)) = self.pin(of, id).await? else { return Ok(PinnedToo::Gone) };
-        let pin = Pin { made_ms: self.now_ms(), condemned: None, ..pin };
-        let key = key(to, id);
-        let bytes = self.refs.wrap(EnvelopeKind::Pin, &key, &pin);
-        match self.blocks.bucket().create(&key, bytes).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(PinnedToo::There),
-            made => drop(made?),
-        }
+        let Some((pin, _)) = self.pin(of, id).await? else { return Ok(None) };
+        let copy_of = Some(pin.id(id).to_string());
+        let made = self.pin_as(to, Pin { made_ms: self.now_ms(), condemned: None, copy_of, ..pin });
+        let made = made.await?;
         // Whoever has marked before this one was there has seen the other (DATASETS-1): it is there yet.
         if self.pin(of, id).await?.is_none() {
-            self.unpin(to, id).await?;
-            return Ok(PinnedToo::Gone);
+            self.unpin(to, made).await?;
+            return Ok(None);
         }
-        Ok(PinnedToo::Made)
+        Ok(Some(made))
     }
 
     /// The bytes `range` of a content that a pin of `of` keeps. The range must lie inside it.
@@ -267,19 +268,24 @@ impl Datasets {
         len: u64,
         owner: &str,
     ) -> Result<Pinned, Error> {
-        let mut id = PinId([0; 16]);
-        self.blocks.env().rng.fill(&mut id.0);
         let pin = Pin {
             root: root.to_string(),
             len,
             made_ms: self.now_ms(),
             owner: owner.to_owned(),
             condemned: None,
+            copy_of: None,
         };
+        Ok(Pinned { id: self.pin_as(of, pin).await?, root, len })
+    }
+
+    async fn pin_as(&self, of: &Dataset, pin: Pin) -> Result<PinId, Error> {
+        let mut id = PinId([0; 16]);
+        self.blocks.env().rng.fill(&mut id.0);
         let key = key(of, id);
         let bytes: Bytes = self.refs.wrap(EnvelopeKind::Pin, &key, &pin);
         self.blocks.bucket().create(&key, bytes).await?;
-        Ok(Pinned { id, root, len })
+        Ok(id)
     }
 
     fn now_ms(&self) -> u64 {

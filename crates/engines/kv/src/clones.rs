@@ -1,8 +1,10 @@
 //! Namespaces that begin as others are.
 
-use cairn_datasets::{Dataset, PinId, PinnedToo};
-use cairn_partition::Error as Refused;
-use futures::{StreamExt as _, TryStreamExt as _};
+use std::sync::{Mutex, PoisonError};
+
+use cairn_datasets::{Dataset, PinId};
+use cairn_partition::{Error as Refused, Here};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use crate::kv::named;
 use crate::large::dataset;
@@ -21,46 +23,51 @@ impl Kv {
     pub async fn clone_to(&self, of: &Namespace, to: &Namespace) -> Result<Info, Error> {
         of.check_clone(to)?;
         let (source, target) = (of.partition()?, to.partition()?);
-        self.open(of).await?;
-        // KV-5: what the clone refers to is kept for it before it can be read, and also what came until it
-        // was made. No pin that is so young goes meanwhile.
-        let made = self.pin_too(of, to).await?;
-        let cloned = match self.partitions.clone_to(&source, &target).await {
-            Ok(cloned) => cloned,
-            Err(error) => {
-                if matches!(error, Refused::Exists { .. } | Refused::Missing { .. }) {
-                    self.forget(&made).await;
-                }
-                return Err(match error {
-                    Refused::Exists { .. } => Error::Exists { namespace: to.clone() },
-                    error => named(of, error),
-                });
-            }
+        let (pins, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
+        // KV-5: the name is taken and nobody sees the clone yet; its pins are its own from the beginning. Those
+        // of its source are all there, for the source is there after that.
+        let step = async {
+            let pinned = self.pin_too(of, to, &pins).await;
+            pinned.map_err(|error| {
+                let why = error.to_string();
+                let (what, kind) = ("keep large values", error.kind());
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Refused::Storage { what, why, kind }
+            })
         };
-        if let Err(error) = self.pin_too(of, to).await {
-            self.remove(to).await?;
-            return Err(error);
+        let error = match self.partitions.clone_to(&source, &target, step.boxed()).await {
+            Ok(cloned) => return Ok(Info::new(to, &cloned)),
+            Err(error) => error,
+        };
+        // Unless it is there for all that.
+        if matches!(self.partitions.here(&target).await, Ok(Here::Removed | Here::Unknown)) {
+            self.forget(&pins.into_inner().unwrap_or_else(PoisonError::into_inner)).await;
         }
-        Ok(Info::new(to, &cloned))
+        if let Some(failed) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(failed);
+        }
+        Err(match error {
+            Refused::Exists { .. } => Error::Exists { namespace: to.clone() },
+            error => named(of, error),
+        })
     }
 
-    /// Keeps the large values of a namespace for another one too. Returns the new pins.
+    /// Keeps the large values of a namespace for another one too, by new pins.
     async fn pin_too(
         &self,
         of: &Namespace,
         to: &Namespace,
-    ) -> Result<Vec<(Dataset, PinId)>, Error> {
-        let (from, into) = (dataset(of), dataset(to));
-        let there = self.datasets.pins_of(&into).await?;
-        let pins = self.datasets.pins_of(&from).await?.into_iter().map(|(_, id)| id);
-        let missing = pins.filter(|id| !there.iter().any(|(_, there)| there == id));
-        let (from, into) = (&from, &into);
-        let made = missing.map(|id| async move {
-            let shared = self.datasets.pin_too(from, id, into).await?;
-            Ok::<_, Error>((shared == PinnedToo::Made).then(|| (into.clone(), id)))
+        made: &Mutex<Vec<(Dataset, PinId)>>,
+    ) -> Result<(), Error> {
+        let (from, into) = (&dataset(of), &dataset(to));
+        let pins = self.datasets.pins_of(from).await?.into_iter();
+        let pinned = pins.map(|(_, id)| async move {
+            if let Some(id) = self.datasets.pin_too(from, id, into).await? {
+                made.lock().unwrap_or_else(PoisonError::into_inner).push((into.clone(), id));
+            }
+            Ok::<_, Error>(())
         });
-        let made = made.collect::<Vec<_>>();
-        let made = futures::stream::iter(made).buffer_unordered(PINS_AT_ONCE);
-        made.try_filter_map(async |made| Ok(made)).try_collect().await
+        let pinned: Vec<_> = pinned.collect();
+        futures::stream::iter(pinned).buffer_unordered(PINS_AT_ONCE).try_collect().await
     }
 }

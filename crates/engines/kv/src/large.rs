@@ -10,8 +10,9 @@
 //! state it sees in the pin, and removes the pin only when the partition refuses all states before that
 //! one. (3) A pin younger than [`YOUNG`] may still wait for its commit and is let be; a commit that comes
 //! later than [`COMMIT_WITHIN`] is not tried. A crash in between leaves a pin that nothing refers to, which
-//! goes the same way.
+//! goes the same way. (4) A clone has pins of its own for all that its source has, before anybody sees it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -82,14 +83,24 @@ pub(crate) fn decode(reference: &Bytes) -> Option<Pinned> {
     rest.is_empty().then_some(Pinned { id: PinId(id), root: ChunkId(root), len })
 }
 
-/// Whether the pin is there of the large value that an entry of a namespace's partition has.
+/// Those of `entries` of a namespace's partition whose large values no pin keeps.
 ///
 /// # Errors
 /// Of the bucket; for a damaged pin.
-pub async fn is_kept(datasets: &Datasets, partition: &Name, entry: &Entry) -> Result<bool, Error> {
-    let pinned = entry.reference.as_ref().and_then(decode);
-    let Some((of, pinned)) = Namespace::of(partition).zip(pinned) else { return Ok(false) };
-    Ok(datasets.pin(&dataset(&of), pinned.id).await?.is_some())
+pub async fn not_kept(
+    datasets: &Datasets,
+    partition: &Name,
+    entries: Vec<Entry>,
+) -> Result<Vec<Entry>, Error> {
+    let mut kept = BTreeSet::new();
+    if let Some(of) = Namespace::of(partition).filter(|_| !entries.is_empty()) {
+        for (of, id) in datasets.pins_of(&dataset(&of)).await? {
+            kept.extend(datasets.pin(&of, id).await?.map(|(pin, _)| pin.id(id)));
+        }
+    }
+    let pinned = |entry: &Entry| entry.reference.as_ref().and_then(decode);
+    let lost = |entry: &Entry| pinned(entry).is_none_or(|pinned| !kept.contains(&pinned.id));
+    Ok(entries.into_iter().filter(lost).collect())
 }
 
 /// Whose pins those of a namespace are.

@@ -47,7 +47,7 @@ pub use cairn_partition::{
 pub use error::Error;
 pub use follow::{Follow, concerns};
 pub use kv::{Kv, TTL_MAX};
-pub use large::{LARGE_BYTES_MAX, LARGE_WRITES_MAX, Value, is_kept, large_reference, large_size};
+pub use large::{LARGE_BYTES_MAX, LARGE_WRITES_MAX, Value, large_reference, large_size, not_kept};
 pub use lines::{LINE_BYTES_MAX, Lines, decode, encode};
 pub use namespace::{Info, Namespace};
 pub use store::{Only, Pieces, Put, SettingsChange, Store, Touched, Watch};

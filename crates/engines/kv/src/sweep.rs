@@ -106,7 +106,7 @@ impl Kv {
         let Some((pin, version)) = self.datasets.pin(of, id).await? else {
             return Ok(Fate::Removed);
         };
-        let now_ms = self.now_ms();
+        let (now_ms, known_as) = (self.now_ms(), pin.id(id));
         let young = u64::try_from(YOUNG.as_millis()).unwrap_or(u64::MAX);
         if now_ms.saturating_sub(pin.made_ms) < young {
             return Ok(Fate::Kept);
@@ -118,7 +118,7 @@ impl Kv {
         };
         let Some(key) = owned(&pin.owner) else { return Ok(Fate::Kept) };
         let found = present(partition, &key).await?;
-        if found.is_some_and(|entry| refers(&entry, id)) {
+        if found.is_some_and(|entry| refers(&entry, known_as)) {
             if pin.condemned.is_some() {
                 // A log was lost, and with it what had taken its place.
                 self.datasets.condemn(of, id, (pin, version), None).await?;
@@ -126,7 +126,7 @@ impl Kv {
             return Ok(Fate::Kept);
         }
         if let Some(condemned) = pin.condemned {
-            match over(partition, &key, id, condemned, now_ms).await? {
+            match over(partition, &key, known_as, condemned, now_ms).await? {
                 Some(true) => {
                     self.datasets.unpin(of, id).await?;
                     return Ok(Fate::Removed);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::HISTORY_MAX;
@@ -284,6 +285,9 @@ pub struct Usage {
     pub log: LogStats,
 }
 
+/// Something to be done, of which nothing comes but whether it could be.
+pub type Step<'a> = BoxFuture<'a, Result<(), Error>>;
+
 /// Where a partition is.
 pub enum Here {
     /// Here: this node has it, or nobody had it and this node has taken it.
@@ -307,11 +311,18 @@ pub trait Partitions: Send + Sync + 'static {
 
     /// Makes a partition `to` that begins as `name` is: with every commit that was acknowledged before,
     /// and perhaps with some that came after, with its history and settings. From then on each goes its
-    /// own way. What it takes does not depend on how much there is.
+    /// own way. What it takes does not depend on how much there is. `before` is done when what the clone
+    /// will have is decided, and before anybody sees it; when it fails there is no clone.
     ///
     /// # Errors
-    /// As [`Partitions::open`] for `name`; [`Error::Exists`] for `to`.
-    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error>;
+    /// As [`Partitions::open`] for `name`; [`Error::Exists`] for `to`; of `before`; [`Error::Busy`] when `name`
+    /// was removed or taken over meanwhile.
+    async fn clone_to(
+        &self,
+        name: &Name,
+        to: &Name,
+        before: Step<'_>,
+    ) -> Result<AnyPartition, Error>;
 
     /// Opens a partition, or gives the handle of one that is open. Takes it over when its owner is
     /// gone, which may take as long as that owner's lease.

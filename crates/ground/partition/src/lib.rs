@@ -24,7 +24,7 @@ mod view;
 pub use commit::{Commit, Condition, KeyRange, Op, Reads, check_key};
 pub use contract::{
     AnyPartition, AnyPartitions, At, Change, Changes, Committed, Durable, Entry, Here, Loss, Page,
-    Partition, Partitions, Scan, Settings, Status, Usage, What,
+    Partition, Partitions, Scan, Settings, Status, Step, Usage, What,
 };
 pub use cursor::Cursor;
 pub use error::Error;

@@ -14,7 +14,8 @@ use crate::commit::check_key;
 use crate::limits::{CHANGES_MAX, PAGE_BYTES_MAX, SCAN_ENTRIES_MAX, WATCH_WAIT_MAX};
 use crate::{
     AnyPartition, At, Change, Changes, Commit, Committed, Cursor, Entry, Error, Here, Name, Op,
-    Page, Partition, PartitionId, Partitions, Reads, Scan, Seq, Settings, Status, Usage, What,
+    Page, Partition, PartitionId, Partitions, Reads, Scan, Seq, Settings, Status, Step, Usage,
+    What,
 };
 
 /// A partition in memory.
@@ -381,8 +382,19 @@ impl Partitions for MemoryStore {
         self.add(Memory::new(name.clone(), settings, &self.env))
     }
 
-    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error> {
-        let state = self.find(name)?.open()?.clone();
+    async fn clone_to(
+        &self,
+        name: &Name,
+        to: &Name,
+        before: Step<'_>,
+    ) -> Result<AnyPartition, Error> {
+        let source = self.find(name)?;
+        if self.partitions().get(to).is_some_and(Option::is_some) {
+            return Err(Error::Exists { name: to.to_string() });
+        }
+        let state = source.open()?.clone();
+        before.await?;
+        drop(source.open()?);
         self.add(Memory::with(to.clone(), state, &self.env))
     }
 

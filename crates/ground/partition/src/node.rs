@@ -39,7 +39,7 @@ use crate::live::{Live, Ownership, Warm};
 use crate::log::{Disk, Log, Shipper, Writer};
 use crate::view::{BlockCache, Clock, sealed};
 use crate::{
-    AnyPartition, Durable, Epoch, Error, Here, Name, PartitionId, Partitions, Settings, Usage,
+    AnyPartition, Durable, Epoch, Error, Here, Name, PartitionId, Partitions, Settings, Step, Usage,
 };
 use lease::{SharedKeeper, Watched};
 use records::{Owner, Read, Records, State};
@@ -416,8 +416,13 @@ impl Partitions for Node {
         self.open(name).await
     }
 
-    async fn clone_to(&self, name: &Name, to: &Name) -> Result<AnyPartition, Error> {
-        clones::clone_to(&self.shared, name, to).await?;
+    async fn clone_to(
+        &self,
+        name: &Name,
+        to: &Name,
+        before: Step<'_>,
+    ) -> Result<AnyPartition, Error> {
+        clones::clone_to(&self.shared, name, to, before).await?;
         self.open(to).await
     }
 
@@ -427,13 +432,11 @@ impl Partitions for Node {
     }
 
     async fn here(&self, name: &Name) -> Result<Here, Error> {
-        let Some(Read { record, .. }) = self.shared.owner(name).await? else {
-            return Ok(Here::Unknown);
-        };
-        match record.state {
+        let Some(found) = self.shared.owner(name).await? else { return Ok(Here::Unknown) };
+        match self.shared.records.given_up(name, &found, &self.shared.env).await? {
             State::Removed => return Ok(Here::Removed),
             State::Making => return Ok(Here::Elsewhere),
-            State::Open if record.life != self.shared.life() => return Ok(Here::Elsewhere),
+            State::Open if found.record.life != self.shared.life() => return Ok(Here::Elsewhere),
             State::Open | State::Closed => {}
         }
         match self.open(name).await {

@@ -288,6 +288,10 @@ async fn set(mut call: Call) -> Result<Response, Error> {
                 "a clone has the settings of its source; change them after",
             ));
         }
+        if call.headers.contains_key(header::IF_MATCH) {
+            let why = "If-Match only changes a namespace, and a clone is a new one";
+            return Err(Error::invalid(why));
+        }
         return clone(call, kv, source, namespace).await;
     }
     let change = SettingsChange { durable, history_ms };

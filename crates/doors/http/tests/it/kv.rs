@@ -109,6 +109,9 @@ async fn a_clone_begins_as_its_source_is() {
         call(&server, &writer, Method::PUT, "main/mine", headers, body).await.status().as_u16()
     };
     assert_eq!(put(&[], clone_of).await, 404);
+    let only_change = [("if-match", "*")];
+    let changed = call(&server, &server.root, Method::PUT, "main/new", &only_change, clone_of);
+    assert_eq!(changed.await.status(), 400);
     assert_eq!(put(&[("if-none-match", "*")], "").await, 201);
     server.stop().await;
 }

@@ -1,5 +1,12 @@
 use super::{Subject, fresh, make, pairs, put, texts, told, value};
-use crate::{AnyPartition, At, Commit, Error, KeyRange, Name, Scan, Seq, Settings};
+use futures::FutureExt as _;
+
+use crate::{AnyPartition, At, Commit, Error, KeyRange, Name, Scan, Seq, Settings, Step};
+
+/// Nothing is to be done before a clone is seen.
+fn nothing() -> Step<'static> {
+    futures::future::ready(Ok(())).boxed()
+}
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -17,7 +24,7 @@ async fn source(subject: &dyn Subject, name: &str) -> AnyPartition {
 
 pub(super) async fn it_begins_as_its_source_is(subject: &dyn Subject) {
     let source = source(subject, "source").await;
-    let clone = subject.store().clone_to(&name("source"), &name("clone")).await.unwrap();
+    let clone = subject.store().clone_to(&name("source"), &name("clone"), nothing()).await.unwrap();
     assert_eq!(clone.name(), &name("clone"));
     assert_eq!(clone.status(), source.status());
     for at in [At::Durable, At::Seq(Seq(1)), At::Seq(Seq(2)), At::Seq(Seq(3))] {
@@ -26,7 +33,8 @@ pub(super) async fn it_begins_as_its_source_is(subject: &dyn Subject) {
     assert_eq!(texts(&clone, At::Durable).await, pairs(&[("a", "2"), ("d", "4")]));
     let upto = source.status().durable;
     assert_eq!(told(&clone, Seq(0), upto).await, told(&source, Seq(0), upto).await);
-    let again = subject.store().clone_to(&name("clone"), &name("clone/of")).await.unwrap();
+    let again =
+        subject.store().clone_to(&name("clone"), &name("clone/of"), nothing()).await.unwrap();
     assert_eq!(texts(&again, At::Seq(Seq(2))).await, texts(&source, At::Seq(Seq(2))).await);
 }
 
@@ -34,7 +42,7 @@ pub(super) async fn each_goes_its_own_way(subject: &dyn Subject) {
     let first = source(subject, "source").await;
     let scan = Scan { limit: 1, ..Scan::of(KeyRange::all()) };
     let next = first.scan(&scan).await.unwrap().next;
-    let clone = subject.store().clone_to(&name("source"), &name("clone")).await.unwrap();
+    let clone = subject.store().clone_to(&name("source"), &name("clone"), nothing()).await.unwrap();
     let foreign = clone.scan(&Scan { cursor: next, ..scan }).await;
     assert!(matches!(foreign, Err(Error::Cursor { .. })));
     make(&clone, Commit::new().put("a", "clone").put("e", "clone")).await;
@@ -61,18 +69,18 @@ pub(super) async fn names_of_clones(subject: &dyn Subject) {
     let store = subject.store();
     source(subject, "source").await;
     fresh(subject, "taken").await;
-    let missing = store.clone_to(&name("nothing"), &name("clone")).await;
+    let missing = store.clone_to(&name("nothing"), &name("clone"), nothing()).await;
     assert!(matches!(missing.err(), Some(Error::Missing { name }) if name == "nothing"));
     for there in ["taken", "source"] {
-        let exists = store.clone_to(&name("source"), &name(there)).await;
+        let exists = store.clone_to(&name("source"), &name(there), nothing()).await;
         assert!(matches!(exists.err(), Some(Error::Exists { name }) if name == there));
     }
     assert_eq!(store.list("").await.unwrap(), ["source", "taken"].map(name));
     store.remove(&name("taken")).await.unwrap();
-    store.clone_to(&name("source"), &name("taken")).await.unwrap();
+    store.clone_to(&name("source"), &name("taken"), nothing()).await.unwrap();
     assert_eq!(store.list("").await.unwrap(), ["source", "taken"].map(name));
     let settings = Settings { history_ms: 5000, ..Settings::default() };
     store.change(&name("source"), settings).await.unwrap();
-    let clone = store.clone_to(&name("source"), &name("clone")).await.unwrap();
+    let clone = store.clone_to(&name("source"), &name("clone"), nothing()).await.unwrap();
     assert_eq!(clone.status().settings, settings);
 }

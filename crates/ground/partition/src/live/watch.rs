@@ -45,7 +45,12 @@ impl Shared {
                 return Ok(tail.part(after, durable));
             }
         }
-        self.told_by_view(after, durable).await
+        let told = self.told_by_view(after, durable).await;
+        if told.is_err() {
+            // What has left the history meanwhile is no damage.
+            self.state(crate::At::Seq(after)).await?;
+        }
+        told
     }
 
     async fn told_by_view(&self, after: Seq, durable: Seq) -> Result<Changes, Error> {

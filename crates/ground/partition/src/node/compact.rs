@@ -23,6 +23,8 @@ const QUIET_LOOKS: u32 = 4;
 
 /// Compacts until nothing is left to do.
 pub(super) async fn compact(shared: &Shared, opened: &Opened) -> Result<(), Error> {
+    // The tables have the newest commits too: what is let go of by age leaves the last one.
+    opened.flush().await?;
     let compactor = compactor(shared, opened);
     let (running, ended) = (compactor.clone(), futures::channel::oneshot::channel());
     shared.env.spawn.task(Box::pin(async move {

@@ -24,7 +24,7 @@ use self::reader::Reader;
 use super::records::Records;
 use crate::contract::Here;
 use crate::view::{BlockCache, read_only};
-use crate::{AnyPartition, Error, Name, Partitions, Settings, Usage};
+use crate::{AnyPartition, Error, Name, Partitions, Settings, Step, Usage};
 
 /// How often a reader looks for what is new.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -69,13 +69,13 @@ impl Partitions for Readers {
         Err(read_only())
     }
 
-    async fn clone_to(&self, _: &Name, _: &Name) -> Result<AnyPartition, Error> {
+    async fn clone_to(&self, _: &Name, _: &Name, _: Step<'_>) -> Result<AnyPartition, Error> {
         Err(read_only())
     }
 
     async fn open(&self, name: &Name) -> Result<AnyPartition, Error> {
         if let Some(reader) = self.known(name) {
-            reader.look().await?;
+            reader.look().await.map(drop)?;
             return Ok(reader);
         }
         let reader = Arc::new(Reader::open(self.place.clone(), name).await?);

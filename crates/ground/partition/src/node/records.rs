@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_bucket::{Bucket, Seal, Version};
+use cairn_env::Env;
 use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ use crate::{Epoch, Error, Loss, Name, PartitionId, Settings};
 
 /// The format that this version writes.
 const FORMAT: u32 = 1;
+/// A view that is made takes less, unless whoever made it is gone.
+const MAKING_MS_MAX: u64 = 6 * 3_600_000;
 /// Where owners are.
 const OWNERS: &str = "partitions/owners";
 const LEASES: &str = "partitions/leases";
@@ -43,6 +46,9 @@ pub(super) struct Owner {
     pub(super) address: Option<String>,
     /// The ownerships whose frames may not be in the view yet, the oldest first.
     pub(super) trail: Vec<Owned>,
+    /// Since when its view is being made, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) making_ms: Option<u64>,
     /// The last log that was lost with something of the partition in it, perhaps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) loss: Option<Loss>,
@@ -84,6 +90,7 @@ impl Owner {
             node: String::new(),
             address: None,
             trail: Vec::new(),
+            making_ms: None,
             loss: None,
         }
     }
@@ -218,6 +225,24 @@ impl Records {
             found.extend(owner.is_some_and(|owner| owner.record.is_there()).then_some(name));
         }
         Ok(found)
+    }
+
+    /// The state of a record; one whose view has been made for too long is given up.
+    pub(super) async fn given_up(
+        &self,
+        name: &Name,
+        found: &Read<Owner>,
+        env: &Env,
+    ) -> Result<State, Error> {
+        let state = found.record.state;
+        let now_ms = u64::try_from(env.clock.wall_ns() / 1_000_000).unwrap_or(0);
+        let began_ms = found.record.making_ms.unwrap_or(0);
+        if state != State::Making || now_ms.saturating_sub(began_ms) < MAKING_MS_MAX {
+            return Ok(state);
+        }
+        let removed = Owner { state: State::Removed, ..found.record.clone() };
+        let swapped = self.swap(&Owner::key(name), Some(&found.version), &removed).await?;
+        Ok(swapped.map_or(state, |_| State::Removed))
     }
 
     /// Writes over the state that was read, or, for `None`, a record that is not there. `None`:

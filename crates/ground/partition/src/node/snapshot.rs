@@ -52,12 +52,27 @@ pub struct Snapshot {
     pub objects: Vec<String>,
     /// The key and the bytes of the partition's record.
     pub record: (String, Bytes),
+    /// The views that it has tables of, and what it pins there (CLONE-2).
+    pub(super) sources: Vec<Source>,
+    /// What clones pin of it.
+    pub(super) pinned: BTreeSet<Pin>,
+}
+
+/// The id of a checkpoint.
+pub(super) type Pin = [u8; 16];
+
+/// A view that a clone has tables of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) path: String,
+    pub(super) pin: Pin,
 }
 
 /// A view, pinned.
 struct Point {
     manifest: VersionedManifest,
     objects: Vec<String>,
+    pinned: BTreeSet<Pin>,
 }
 
 impl Snapshots {
@@ -119,9 +134,13 @@ impl Snapshots {
         record.trail = trail;
         let key = Owner::key(name);
         let record = (key.clone(), self.records.encode(&key, &record));
-        let mut objects = point.map_or_else(Vec::new, |point| point.objects);
-        objects.extend(copied);
-        Snapshot { name: name.clone(), id, objects, record }
+        let (mut objects, mut sources, mut pinned) = (copied, Vec::new(), BTreeSet::new());
+        if let Some(point) = point {
+            objects.extend(point.objects);
+            sources = sources_of(&point.manifest).collect();
+            pinned = point.pinned;
+        }
+        Snapshot { name: name.clone(), id, objects, record, sources, pinned }
     }
 
     /// Releases what `label` pins of a partition's view, and deletes its copy of the log.
@@ -197,23 +216,13 @@ impl Snapshots {
         manifest(&self.admin(id), None).await
     }
 
-    /// Prepares a copy of a partition, of which nobody knows checkpoints: no label pins its view any more,
-    /// and its next owner's epoch is none that there was. A node that has a log of before the copy was
-    /// made would else take what is in there for its own.
+    /// Prepares a copy of a partition: its next owner's epoch is none that there was. A node that has a log
+    /// of before the copy was made would else take what is in there for its own.
     ///
     /// # Errors
-    /// Of the bucket and the view; [`Error::Busy`] when somebody else is at it.
+    /// Of the bucket; [`Error::Busy`] when somebody else is at it.
     pub async fn settle(&self, name: &Name) -> Result<(), Error> {
         let Some(Read { mut record, version }) = self.owner(name).await? else { return Ok(()) };
-        let admin = self.admin(record.id()?);
-        if let Some(manifest) = manifest(&admin, None).await? {
-            // Those without a label are of clones, which are copied with it.
-            let labelled = manifest.checkpoints().iter().filter(|made| made.name.is_some());
-            for checkpoint in labelled {
-                let deleted = admin.delete_checkpoint(checkpoint.id).await;
-                deleted.map_err(|error| failed("release a checkpoint", &error))?;
-            }
-        }
         let now_ms = u64::try_from(self.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
         record.epoch = Epoch(now_ms.max(record.epoch.0 + 1));
         let swapped = self.records.swap(&Owner::key(name), Some(&version), &record).await?;
@@ -255,9 +264,10 @@ impl Snapshots {
         let mut owned = BTreeSet::new();
         for name in self.names().await? {
             let found = self.records.read::<Owner>(&Owner::key(&name)).await?;
-            match found.map(|found| found.record) {
-                Some(owner) if owner.state != State::Removed => drop(owned.insert(owner.id()?)),
-                _ => {}
+            if let Some(found) = found
+                && self.records.given_up(&name, &found, &self.env).await? != State::Removed
+            {
+                owned.insert(found.record.id()?);
             }
         }
         let mut orphans = views.clone();
@@ -308,14 +318,12 @@ impl Snapshots {
             .all_sst_views()
             .map(|table| paths.sst_path(&table.sst.id).to_string())
             .collect();
-        let object = |id: u64| format!("{root}/manifest/{id:020}.manifest");
-        objects.push(object(made.manifest_id));
-        // What clones pin is looked up when the view's garbage is collected.
-        let clones = manifest.checkpoints().iter().filter(|made| pins(made) && made.name.is_none());
-        objects.extend(clones.map(|clone| object(clone.manifest_id)));
+        objects.extend(manifests_of(&root, &manifest, made.manifest_id));
         objects.sort();
         objects.dedup();
-        Ok(Some(Point { manifest, objects }))
+        let clones = manifest.checkpoints().iter().filter(|made| is_of_a_clone(made));
+        let pinned = clones.map(|clone| clone.id.into_bytes()).collect();
+        Ok(Some(Point { manifest, objects, pinned }))
     }
 
     /// Copies what the logs have after a point. Returns the trail that leads to the copy, and its keys.
@@ -395,9 +403,32 @@ fn life_of(id: PartitionId, label: &str) -> LifeId {
     life
 }
 
+/// What a manifest says of views that it has tables of.
+pub(super) fn sources_of(manifest: &VersionedManifest) -> impl Iterator<Item = Source> + '_ {
+    manifest.external_dbs().iter().filter_map(|other| {
+        let (path, pin) = (other.path.clone(), other.final_checkpoint_id?.into_bytes());
+        Some(Source { path, pin })
+    })
+}
+
+/// The keys of a manifest and of those that clones pin, which are looked up when garbage is collected.
+pub(super) fn manifests_of(
+    root: &str,
+    manifest: &VersionedManifest,
+    id: u64,
+) -> impl Iterator<Item = String> {
+    let clones = manifest.checkpoints().iter().filter(|made| is_of_a_clone(made));
+    let ids: Vec<u64> = clones.map(|clone| clone.manifest_id).chain([id]).collect();
+    ids.into_iter().map(move |id| format!("{root}/manifest/{id:020}.manifest"))
+}
+
+fn is_of_a_clone(checkpoint: &Checkpoint) -> bool {
+    pins(checkpoint) && checkpoint.name.is_none()
+}
+
 /// Whether a checkpoint stays until it is released: compactions leave some of their own, which end by
 /// themselves.
-fn pins(checkpoint: &Checkpoint) -> bool {
+pub(super) fn pins(checkpoint: &Checkpoint) -> bool {
     checkpoint.expire_time.is_none()
 }
 

@@ -3,12 +3,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cairn_env::Env;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use slatedb::config::DbReaderOptions;
 use slatedb::{DbReader, DbReaderMode};
 
 use super::super::records::Owner;
+use super::super::snapshot::Snapshots;
 use super::shipped::{Handle, ShippedWal};
 use super::{LOOK_EVERY, Place};
 use crate::limits::WATCH_WAIT_MAX;
@@ -22,6 +24,8 @@ use crate::{
 const TRIES_MAX: u32 = 8;
 /// How long it is waited in between.
 const AGAIN: Duration = Duration::from_millis(200);
+/// After so long a tree has what it says.
+const SETTLE: Duration = Duration::from_secs(1);
 /// How often those are looked after who wait for changes.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -38,11 +42,49 @@ pub(super) struct Reader {
 /// One ownership, followed.
 struct Open {
     wal: Arc<ShippedWal>,
-    tree: Arc<DbReader>,
+    tree: Tree,
     owner: Owner,
-    /// What the tree had when it was looked at.
-    upto: u64,
     still: Arc<Still>,
+    /// What the tree had when it was looked at, and when that was. It says what it has a moment before it
+    /// has it.
+    had: Has,
+    looked: Duration,
+    /// It had the same a moment later.
+    settled: bool,
+}
+
+/// A state, and the tree and the manifest that it was read from.
+pub(super) struct Shown {
+    still: Arc<Still>,
+    reader: Arc<DbReader>,
+    manifest: u64,
+}
+
+/// A tree that looks for what is new until it is closed, which is when nobody has this any more.
+struct Tree {
+    reader: Arc<DbReader>,
+    env: Env,
+}
+
+/// What a tree has: its manifest, and its last batch.
+type Has = (u64, u64);
+
+impl Tree {
+    fn has(&self) -> Has {
+        let status = self.reader.status();
+        (status.current_manifest.id(), status.durable_seq)
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let reader = Arc::clone(&self.reader);
+        self.env.spawn.task(Box::pin(async move {
+            if let Err(error) = reader.close().await {
+                tracing::debug!(%error, "a reader was closed");
+            }
+        }));
+    }
 }
 
 /// Nobody's: it may be read, and not changed.
@@ -78,24 +120,49 @@ impl Reader {
     }
 
     /// The newest state that is known.
-    pub(super) async fn look(&self) -> Result<Arc<Still>, Error> {
+    pub(super) async fn look(&self) -> Result<Shown, Error> {
         let mut open = self.open.lock().await;
-        if let Some(known) = open.as_mut().filter(|known| !known.wal.has_moved()) {
-            let upto = known.tree.status().durable_seq;
-            if known.upto != upto {
-                known.still = self.still(&known.owner, &known.tree).await?;
-                known.upto = upto;
-                self.show(known);
+        let now = self.place.env.clock.monotonic();
+        match open.as_mut().filter(|known| !known.wal.has_moved()) {
+            Some(known) => {
+                let has = known.tree.has();
+                let settled = now.saturating_sub(known.looked) < SETTLE || known.settled;
+                if known.had != has || !settled {
+                    known.settled = known.had == has;
+                    (known.still, known.had) = self.still(&known.owner, &known.tree).await?;
+                    known.looked = now;
+                    self.show(known);
+                }
             }
-            return Ok(Arc::clone(&known.still));
+            None => {
+                drop(open.take());
+                let begun = self.begin().await?;
+                self.show(&begun);
+                *open = Some(begun);
+            }
         }
-        if let Some(before) = open.take() {
-            let closed = before.tree.close().await;
-            closed.map_err(|error| failed("close a reader of the view", &error))?;
+        let known = open.as_ref().ok_or_else(|| self.name.missing())?;
+        Ok(Shown {
+            still: Arc::clone(&known.still),
+            reader: Arc::clone(&known.tree.reader),
+            manifest: known.had.0,
+        })
+    }
+
+    /// Asks a state. What compaction has replaced meanwhile may be missing in it: then it is asked again.
+    async fn ask<T, F>(&self, ask: impl Fn(Arc<Still>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut tries = 1;
+        loop {
+            let shown = self.look().await?;
+            let answer = ask(Arc::clone(&shown.still)).await;
+            if tries == TRIES_MAX || shown.reader.status().current_manifest.id() == shown.manifest {
+                return answer;
+            }
+            tries += 1;
         }
-        let begun = self.begin().await?;
-        self.show(&begun);
-        Ok(Arc::clone(&open.insert(begun).still))
     }
 
     fn show(&self, open: &Open) {
@@ -121,6 +188,12 @@ impl Reader {
     async fn follow(&self, owner: Owner) -> Result<Open, Error> {
         let Place { records, seal, env, cache } = &self.place;
         let id = owner.id()?;
+        let found =
+            Snapshots::new(records.bucket.clone(), Arc::clone(seal), env).manifest(id).await?;
+        if !found.is_some_and(|found| found.initialized()) {
+            let why = format!("nothing of {} is in the bucket yet: try again", self.name);
+            return Err(Error::Busy { why });
+        }
         let wal = Arc::new(ShippedWal::new(self.place.clone(), self.name.clone(), id, owner.epoch));
         let store = sealed(records.bucket.store(), Arc::clone(seal), Arc::clone(&env.rng));
         let options =
@@ -135,26 +208,35 @@ impl Reader {
             .with_filter_policies(vec![view::filters()])
             .build()
             .await;
-        let tree = Arc::new(tree.map_err(|error| failed("read the view", &error))?);
-        let upto = tree.status().durable_seq;
-        let still = self.still(&owner, &tree).await?;
-        Ok(Open { wal, tree, owner, upto, still })
+        let reader = Arc::new(tree.map_err(|error| failed("read the view", &error))?);
+        let tree = Tree { reader, env: env.clone() };
+        let (still, had) = self.still(&owner, &tree).await?;
+        let looked = env.clock.monotonic();
+        Ok(Open { wal, tree, owner, still, had, looked, settled: false })
     }
 
-    async fn still(&self, owner: &Owner, tree: &Arc<DbReader>) -> Result<Arc<Still>, Error> {
-        let opening = Opening {
-            name: self.name.clone(),
-            id: owner.id()?,
-            settings: owner.settings,
-            loss: owner.loss.clone(),
-            view: View::Read(Arc::clone(tree)),
-            horizon: view::Horizon::default(),
-            warm: (Arc::new(Warm::new(0)), 0),
-            ownership: Arc::new(Nobody),
-            commit_wait: Duration::ZERO,
-            env: self.place.env.clone(),
-        };
-        Ok(Arc::new(Still::of(opening).await?))
+    /// The state that a tree shows, all of which it has at one time.
+    async fn still(&self, owner: &Owner, tree: &Tree) -> Result<(Arc<Still>, Has), Error> {
+        for _ in 0..TRIES_MAX {
+            let before = tree.has();
+            let opening = Opening {
+                name: self.name.clone(),
+                id: owner.id()?,
+                settings: owner.settings,
+                loss: owner.loss.clone(),
+                view: View::Read(Arc::clone(&tree.reader)),
+                horizon: view::Horizon::default(),
+                warm: (Arc::new(Warm::new(0)), 0),
+                ownership: Arc::new(Nobody),
+                commit_wait: Duration::ZERO,
+                env: self.place.env.clone(),
+            };
+            let still = Still::of(opening).await?;
+            if tree.has() == before {
+                return Ok((Arc::new(still), before));
+            }
+        }
+        Err(Error::Busy { why: format!("{} changes too fast to be read: try again", self.name) })
     }
 }
 
@@ -173,11 +255,11 @@ impl Partition for Reader {
     }
 
     async fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, Error> {
-        self.look().await?.get(key, at).await
+        self.ask(|still| async move { still.get(key, at).await }).await
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page, Error> {
-        self.look().await?.scan(scan).await
+        self.ask(|still| async move { still.scan(scan).await }).await
     }
 
     async fn commit(&self, _: Commit) -> Result<Committed, Error> {
@@ -188,7 +270,7 @@ impl Partition for Reader {
         let clock = &self.place.env.clock;
         let begun = clock.monotonic();
         loop {
-            let changes = self.look().await?.changes(after).await?;
+            let changes = self.ask(|still| async move { still.changes(after).await }).await?;
             let waited = clock.monotonic().saturating_sub(begun);
             if changes.upto > after || waited >= wait.min(WATCH_WAIT_MAX) {
                 return Ok(changes);
@@ -198,6 +280,6 @@ impl Partition for Reader {
     }
 
     async fn seq_at(&self, time_ms: u64) -> Result<Seq, Error> {
-        self.look().await?.seq_at(time_ms).await
+        self.ask(|still| async move { still.seq_at(time_ms).await }).await
     }
 }

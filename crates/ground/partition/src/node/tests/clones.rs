@@ -2,10 +2,15 @@
 
 use cairn_bucket::Faulty;
 use cairn_bucket::faulty::{Crash, Faults};
+use futures::FutureExt as _;
 
 use super::damage::node_on;
 use super::*;
 use crate::{Scan, Seq};
+
+fn nothing() -> Step<'static> {
+    futures::future::ready(Ok(())).boxed()
+}
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -67,8 +72,10 @@ async fn clone_1_beside_a_writer() {
             write(&source, before + 1, 50).await;
             let to = name(&format!("clone{round}"));
             let from = name("source");
-            let ((), clone) =
-                futures::join!(write(&source, before + 51, 20), node.clone_to(&from, &to));
+            let ((), clone) = futures::join!(
+                write(&source, before + 51, 20),
+                node.clone_to(&from, &to, nothing())
+            );
             let clone = clone.unwrap();
             let reached = clone.status().durable;
             assert!(reached >= Seq(before + 50) && reached <= Seq(before + 70), "{reached:?}");
@@ -89,8 +96,8 @@ async fn clone_2_tables_stay_as_long_as_they_are_needed() {
     let (first, second, third) = (name("first"), name("second"), name("third"));
     let source = node.create(&first, Settings::default()).await.unwrap();
     write(&source, 1, 100).await;
-    let clone = node.clone_to(&first, &second).await.unwrap();
-    let again = node.clone_to(&second, &third).await.unwrap();
+    let clone = node.clone_to(&first, &second, nothing()).await.unwrap();
+    let again = node.clone_to(&second, &third, nothing()).await.unwrap();
     let shown = state(&again).await;
     // Much of the source's is compacted and collected.
     for round in 0..6 {
@@ -145,7 +152,7 @@ async fn clone_2_a_clone_comes_back_from_a_snapshot() {
         let (first, second) = (name("first"), name("second"));
         let source = node.create(&first, Settings::default()).await.unwrap();
         write(&source, 1, 100).await;
-        let clone = node.clone_to(&first, &second).await.unwrap();
+        let clone = node.clone_to(&first, &second, nothing()).await.unwrap();
         for round in 0..6 {
             write(&source, 101 + round * 50, 50).await;
             opened(&node, &first).flush().await.unwrap();
@@ -171,6 +178,7 @@ async fn clone_2_a_clone_comes_back_from_a_snapshot() {
         for name in [&first, &second] {
             world.snapshots().settle(name).await.unwrap();
         }
+        world.snapshots().settle_views().await.unwrap();
         assert_eq!(world.snapshots().sweep().await.unwrap(), 0);
         let node = world.node().await;
         let clone = node.open(&second).await.unwrap();
@@ -211,7 +219,7 @@ async fn clone_2_a_crash_half_way_leaves_nothing() {
         let limit = world.env.clock.sleep(Duration::from_secs(10));
         let done = tokio::select! {
             biased;
-            done = node.clone_to(&first, &second) => done.is_ok(),
+            done = node.clone_to(&first, &second, nothing()) => done.is_ok(),
             () = limit => false,
         };
         faulty.heal();
@@ -219,7 +227,7 @@ async fn clone_2_a_crash_half_way_leaves_nothing() {
         if !done {
             world.snapshots().sweep().await.unwrap();
         }
-        let clone = match node.clone_to(&first, &second).await {
+        let clone = match node.clone_to(&first, &second, nothing()).await {
             Err(Error::Exists { .. }) => node.open(&second).await.unwrap(),
             made => made.unwrap(),
         };

@@ -43,6 +43,7 @@ impl World {
         to.put(&key, bytes).await.unwrap();
         let snapshots = Snapshots::new(to.clone(), Arc::clone(&self.seal), &self.env);
         snapshots.settle(&self.name).await.unwrap();
+        snapshots.settle_views().await.unwrap();
         let node = node_on(&to, &self.seal, "elsewhere", &self.env).await.unwrap();
         (to, node)
     }
