@@ -358,7 +358,8 @@ impl Shared {
 
     /// Fails when `record` says that it was opened again since, or by another node.
     fn check_mine(&self, opened: &Opened, record: &Owner) -> Result<(), Error> {
-        if record.life == self.life() && record.epoch == opened.writer.epoch() {
+        let mine = record.life == self.life() && record.epoch == opened.writer.epoch();
+        if mine && record.id()? == opened.id {
             return Ok(());
         }
         let why = format!("{} was opened by somebody else: try again", opened.name);

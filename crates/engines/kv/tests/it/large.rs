@@ -363,3 +363,30 @@ fn kv_5_a_missing_record_takes_nothing_along() {
         assert_eq!(datasets.pins().await.unwrap().len(), 1);
     });
 }
+
+/// KV-5: a namespace that is removed and cloned anew again and again keeps what the clone shows, however
+/// late the end of its removal comes.
+#[test]
+fn kv_5_a_name_that_is_cloned_again() {
+    simulate(async |env, kv, datasets| {
+        let of = made(&kv, Duration::ZERO).await;
+        let value = content(15, 5 * MIB);
+        write(&kv, &of, "k", &value).await;
+        let clone = Namespace { name: "clone".parse().unwrap(), ..of.clone() };
+        for _ in 0..3 {
+            kv.clone_to(&of, &clone).await.unwrap();
+            let pins = datasets.pins().await.unwrap();
+            assert_eq!(pins.len(), 2, "each has its own");
+            kv.remove(&clone).await.unwrap();
+        }
+        kv.clone_to(&of, &clone).await.unwrap();
+        kv.remove(&of).await.unwrap();
+        env.clock.sleep(2 * HOUR).await;
+        assert_eq!(kv.sweep().await.unwrap().kept, 1);
+        collected(&datasets).await;
+        assert_eq!(read(&kv, &clone, "k", At::Durable).await.unwrap(), value);
+        let error = kv.clone_to(&of, &clone).await.unwrap_err();
+        assert!(matches!(error, Error::NoNamespace { .. }), "{error}");
+        assert_eq!(read(&kv, &clone, "k", At::Durable).await.unwrap(), value);
+    });
+}

@@ -243,3 +243,106 @@ async fn clone_2_a_crash_half_way_leaves_nothing() {
     }
     assert!(ended > 8, "{ended} ended half way");
 }
+
+/// CLONE-2: a source that goes while it is cloned takes the clone along.
+#[tokio::test(start_paused = true)]
+async fn clone_2_a_source_that_goes_meanwhile() {
+    let world = World::new(90, false);
+    let node = world.node().await;
+    let (first, second) = (name("first"), name("second"));
+    let source = node.create(&first, Settings::default()).await.unwrap();
+    write(&source, 1, 20).await;
+    let remove = async { node.remove(&first).await }.boxed();
+    let gone = node.clone_to(&first, &second, remove).await.err().unwrap();
+    assert!(matches!(gone, Error::Missing { .. }), "{gone}");
+    assert_eq!(node.list("").await.unwrap(), []);
+    world.snapshots().sweep().await.unwrap();
+    assert_eq!(world.views().await, []);
+    // Another one of its name is not what was cloned.
+    write(&node.create(&first, Settings::default()).await.unwrap(), 1, 20).await;
+    let again = async {
+        node.remove(&first).await?;
+        node.create(&first, Settings::default()).await.map(drop)
+    };
+    let gone = node.clone_to(&first, &second, again.boxed()).await.err().unwrap();
+    assert!(matches!(gone, Error::Busy { .. }), "{gone}");
+    let why = Error::Busy { why: String::from("no") };
+    let refused = node.clone_to(&first, &second, futures::future::ready(Err(why)).boxed()).await;
+    assert!(matches!(refused.err(), Some(Error::Busy { .. })));
+    assert_eq!(node.list("").await.unwrap(), [first]);
+    node.close().await.unwrap();
+}
+
+/// CLONE-2: a clone that was being made when its node died is given up, whatever it was to be called.
+#[tokio::test(start_paused = true)]
+async fn clone_2_a_clone_whose_maker_died_is_given_up() {
+    let world = World::new(91, false);
+    let node = world.node().await;
+    let (first, second) = (name("first"), name("second"));
+    let source = node.create(&first, Settings::default()).await.unwrap();
+    write(&source, 1, 20).await;
+    let never = futures::future::pending().boxed();
+    let limit = world.env.clock.sleep(Duration::from_secs(10));
+    tokio::select! {
+        _ = node.clone_to(&first, &second, never) => unreachable!(),
+        () = limit => {}
+    }
+    assert_eq!(world.snapshots().sweep().await.unwrap(), 0, "it may be made yet");
+    assert!(matches!(node.here(&second).await.unwrap(), crate::Here::Elsewhere));
+    assert!(matches!(node.open(&second).await.err(), Some(Error::Missing { .. })));
+    world.env.clock.sleep(Duration::from_secs(7 * 3600)).await;
+    assert_eq!(world.snapshots().sweep().await.unwrap(), 1);
+    assert!(matches!(node.here(&second).await.unwrap(), crate::Here::Removed));
+    node.remove(&first).await.unwrap();
+    assert_eq!(world.views().await, [], "nothing is pinned");
+    node.close().await.unwrap();
+}
+
+/// CLONE-2, SNAPSHOT-1: a source whose snapshot is older than its clone is taken again, and a clone that was
+/// restored without its source is as good as any.
+#[tokio::test(start_paused = true)]
+async fn clone_2_snapshots_that_are_restored_together() {
+    let world = World::new(92, true);
+    let node = world.node().await;
+    let (first, second, third) = (name("first"), name("second"), name("third"));
+    let source = node.create(&first, Settings::default()).await.unwrap();
+    write(&source, 1, 20).await;
+    let snapshots = world.snapshots();
+    let take = async |name: &Name| snapshots.take(name, "label").await.unwrap().unwrap();
+    let early = take(&first).await;
+    let clone = node.clone_to(&first, &second, nothing()).await.unwrap();
+    let both = vec![early.clone(), take(&second).await];
+    let together = snapshots.together(both, "label").await.unwrap();
+    let again = together.iter().find(|taken| taken.name == first).unwrap();
+    assert_ne!(again.objects, early.objects);
+    assert_eq!(snapshots.removed_sources(&together).await.unwrap(), [""; 0]);
+    node.remove(&first).await.unwrap();
+    let alone = vec![take(&second).await];
+    let mut objects = snapshots.removed_sources(&alone).await.unwrap();
+    assert!(!objects.is_empty(), "the manifest of the source");
+    objects.extend(alone[0].objects.clone());
+    let to = Bucket::memory(&world.env);
+    for key in &objects {
+        to.put(key, world.bucket.get(key).await.unwrap().bytes).await.unwrap();
+    }
+    let (key, bytes) = alone[0].record.clone();
+    to.put(&key, bytes).await.unwrap();
+    let shown = state(&clone).await;
+    node.close().await.unwrap();
+    let world = World { bucket: to, ..world };
+    world.snapshots().settle(&second).await.unwrap();
+    world.snapshots().settle_views().await.unwrap();
+    assert_eq!(world.snapshots().sweep().await.unwrap(), 0);
+    let node = world.node().await;
+    let other = node.clone_to(&second, &third, nothing()).await.unwrap();
+    assert_eq!(state(&other).await, shown);
+    node.remove(&third).await.unwrap();
+    let clone = node.open(&second).await.unwrap();
+    for round in 0..12 {
+        write(&clone, 101 + round * 50, 50).await;
+        opened(&node, &second).flush().await.unwrap();
+        world.env.clock.sleep(Duration::from_secs(1800)).await;
+    }
+    assert_eq!(world.views().await, [opened(&node, &second).id], "it has tables of its own");
+    node.close().await.unwrap();
+}
