@@ -34,6 +34,10 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
+/// As of the program: what is measured in process is what runs in it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let command_line: Vec<String> = std::env::args().skip(1).collect();

@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_access::Peer;
-use cairn_env::{Clock, Env};
+use cairn_env::{Clock, Env, Spawn};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +22,7 @@ use crate::socket::Socket;
 use crate::tls::{self, Transport};
 
 /// How long accepting pauses when the system has no descriptors left.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Door {
     /// Answers connections of `listener` until `shutdown` is ready; then it takes no more, lets the
@@ -52,6 +53,7 @@ impl Door {
                 server: Arc::clone(&server),
                 router: self.router(),
                 clock: Arc::clone(&env.clock),
+                spawn: Arc::clone(&env.spawn),
                 waits,
                 ending: ending.clone(),
             };
@@ -77,11 +79,17 @@ impl Door {
     }
 }
 
+/// How what a client of HTTP/2 sends begins (RFC 9113, 3.4).
+const HTTP2: [u8; 3] = *b"PRI";
+/// How long it is waited for.
+const FIRST_BYTES_WAIT: Duration = Duration::from_secs(1);
+
 /// What a connection is answered with.
 struct Connection {
     server: Arc<Server>,
     router: axum::Router,
     clock: Arc<dyn Clock>,
+    spawn: Arc<dyn Spawn>,
     waits: Waits,
     ending: watch::Receiver<bool>,
 }
@@ -89,6 +97,20 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream, address: SocketAddr, transport: Transport) {
         match transport {
+            Transport::Plain if self.speaks_http2(&stream).await => {
+                // Many small calls on one connection, and what they wake is at home: there it wakes no
+                // other thread.
+                let spawn = Arc::clone(&self.spawn);
+                let ended = spawn.to_its_end(async move {
+                    match stream.into_std().and_then(TcpStream::from_std) {
+                        Ok(stream) => self.answer(stream, tls::plain_peer(address)).await,
+                        Err(error) => tracing::warn!(%error, "a connection was not taken over"),
+                    }
+                });
+                if let Err(lost) = ended.await {
+                    tracing::warn!(%lost, "a connection was not answered to its end");
+                }
+            }
             Transport::Plain => self.answer(stream, tls::plain_peer(address)).await,
             Transport::Tls(config) => {
                 let wait = self.waits.headers;
@@ -97,6 +119,19 @@ impl Connection {
                     Box::pin(self.answer(stream, peer)).await;
                 }
             }
+        }
+    }
+
+    /// Whether a client begins as one of HTTP/2 does, soon: whoever takes his time is answered all the same.
+    async fn speaks_http2(&self, stream: &TcpStream) -> bool {
+        let mut begun = [0; HTTP2.len()];
+        let mut ending = self.ending.clone();
+        let wait = FIRST_BYTES_WAIT.min(self.waits.headers / 2);
+        tokio::select! {
+            biased;
+            peeked = stream.peek(&mut begun) => peeked.is_ok() && begun == HTTP2,
+            _ = ending.wait_for(|ending| *ending) => false,
+            () = self.clock.sleep(wait) => false,
         }
     }
 
