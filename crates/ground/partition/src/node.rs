@@ -368,6 +368,9 @@ impl Shared {
 
     /// Stops a partition, with all it holds in the bucket.
     async fn give_back(&self, opened: &Opened) -> Result<(), Error> {
+        if compact::is_crowded(opened) {
+            compact::compact(self, opened).await?;
+        }
         opened.live.stop("its node stops").await;
         let closed = opened.db.close().await;
         closed.map_err(|error| crate::view::failed("close the view", &error))?;

@@ -8,7 +8,7 @@ use slatedb::Db;
 
 use super::inherit::Inheritance;
 use super::records::{Owned, Owner, Read, State};
-use super::{Opened, Owns, Shared};
+use super::{Opened, Owns, Shared, compact};
 use crate::live::{Live, Opening};
 use crate::log::Writer;
 use crate::view::wal::{FlushWhen, Init};
@@ -20,7 +20,7 @@ const TRIES_MAX: usize = 8;
 /// Ownerships that a trail has at most: then the view is written, and it begins anew.
 const TRAIL_MAX: usize = 8;
 /// How many tables without order a view may have before writers wait for compaction.
-const L0_TABLES_MAX: usize = 64;
+pub(super) const L0_TABLES_MAX: usize = 64;
 
 pub(super) async fn acquire(shared: &Arc<Shared>, name: &Name) -> Result<Opened, Error> {
     for _ in 0..TRIES_MAX {
@@ -37,7 +37,8 @@ pub(super) async fn acquire(shared: &Arc<Shared>, name: &Name) -> Result<Opened,
             continue;
         }
         let opened = open(shared, name, &mine, inheritance).await?;
-        if mine.trail.len() > TRAIL_MAX {
+        // Compaction, for which a crowded view would wait, begins when it is open.
+        if mine.trail.len() > TRAIL_MAX && !compact::is_crowded(&opened) {
             shorten(shared, &opened).await?;
         }
         return Ok(opened);

@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use cairn_bucket::Version;
 use slatedb::CloneSourceSpec;
 use slatedb::manifest::VersionedManifest;
 
@@ -40,8 +41,7 @@ pub(super) async fn clone_to(
     owner.making_ms = u64::try_from(shared.env.clock.wall_ns() / 1_000_000).ok();
     let version = shared.found(to, &owner).await?;
     if let Err(error) = make(shared, &source, &owner, before).await {
-        owner.state = State::Removed;
-        if let Err(error) = shared.records.swap(&Owner::key(to), Some(&version), &owner).await {
+        if let Err(error) = give_up(shared, to, owner, &version).await {
             tracing::debug!(clone = %to, %error, "a clone that failed is given up later");
         }
         return Err(error);
@@ -50,6 +50,18 @@ pub(super) async fn clone_to(
     let made = shared.records.swap(&Owner::key(to), Some(&version), &owner).await?;
     let raced = || Error::Busy { why: format!("{to} was made by somebody else: try again") };
     made.map(drop).ok_or_else(raced)
+}
+
+/// Leaves nothing of a clone that failed.
+async fn give_up(
+    shared: &Shared,
+    to: &Name,
+    mut owner: Owner,
+    version: &Version,
+) -> Result<(), Error> {
+    owner.state = State::Removed;
+    let removed = shared.records.swap(&Owner::key(to), Some(version), &owner).await?;
+    if removed.is_some() { shared.snapshots().drop_view(owner.id()?).await } else { Ok(()) }
 }
 
 async fn make(

@@ -9,10 +9,11 @@ use slatedb::config::{
 };
 use slatedb::{CompactorBuilder, GarbageCollectorBuilder};
 
+use super::acquire::L0_TABLES_MAX;
 use super::records::Owner;
 use super::{Opened, Shared};
 use crate::Error;
-use crate::view::{self, HistoryFilters, failed};
+use crate::view::{self, HistoryFilters, Horizon, failed};
 
 /// How often a compactor looks for work while it runs.
 const POLL: Duration = Duration::from_millis(500);
@@ -21,11 +22,22 @@ const RUN_MAX: Duration = Duration::from_secs(600);
 /// Looks without any change after which a run is over.
 const QUIET_LOOKS: u32 = 4;
 
+/// Whether a view has so many tables without order that writing it may wait for compaction.
+pub(super) fn is_crowded(opened: &Opened) -> bool {
+    opened.db.manifest().l0().len() >= L0_TABLES_MAX / 2
+}
+
 /// Compacts until nothing is left to do.
 pub(super) async fn compact(shared: &Shared, opened: &Opened) -> Result<(), Error> {
-    // The tables have the newest commits too: what is let go of by age leaves the last one.
-    opened.flush().await?;
-    let compactor = compactor(shared, opened);
+    // Where the tables have the newest commits too, what is let go of by age leaves the last one. Else
+    // nothing is let go of.
+    let horizon = if is_crowded(opened) {
+        Horizon::default()
+    } else {
+        opened.flush().await?;
+        opened.horizon.clone()
+    };
+    let compactor = compactor(shared, opened, horizon);
     let (running, ended) = (compactor.clone(), futures::channel::oneshot::channel());
     shared.env.spawn.task(Box::pin(async move {
         let outcome = running.run().await;
@@ -57,7 +69,11 @@ fn shape(opened: &Opened) -> (usize, Vec<u32>) {
     (manifest.l0().len(), manifest.compacted().iter().map(|run| run.id).collect())
 }
 
-fn compactor(shared: &Shared, opened: &Opened) -> Arc<slatedb::compactor::Compactor> {
+fn compactor(
+    shared: &Shared,
+    opened: &Opened,
+    horizon: Horizon,
+) -> Arc<slatedb::compactor::Compactor> {
     let worker = CompactionWorkerOptions {
         compactions_poll_interval: POLL,
         // A range of keys that is cut in two could lose the mark that hides an older version.
@@ -74,7 +90,7 @@ fn compactor(shared: &Shared, opened: &Opened) -> Arc<slatedb::compactor::Compac
         .with_system_clock(Arc::new(opened.clock.clone()))
         .with_seed(shared.env.rng.next_u64())
         .with_filter_policies(vec![view::filters()])
-        .with_compaction_filter_supplier(Arc::new(HistoryFilters(opened.horizon.clone())))
+        .with_compaction_filter_supplier(Arc::new(HistoryFilters(horizon)))
         .build();
     Arc::new(built)
 }

@@ -132,6 +132,10 @@ impl Chore {
 }
 
 async fn see_to(shared: &Shared, opened: &Opened, chore: Chore, now_ms: u64) -> Result<(), Error> {
+    if compact::is_crowded(opened) {
+        // What is written would wait for this.
+        compact::compact(shared, opened).await?;
+    }
     if chore.flush {
         opened.flush().await?;
     }

@@ -348,3 +348,56 @@ async fn bucket_3_views_are_sealed_and_damage_is_an_error() {
     assert_eq!(error.kind(), cairn_base::ErrorKind::Corrupt, "{error}");
     assert!(error.to_string().contains(&newest), "{error}");
 }
+
+/// A view so crowded that nothing more goes into it before compaction is opened, compacted, and written to.
+#[tokio::test(start_paused = true)]
+async fn a_crowded_view_is_opened_and_compacted() {
+    let (cluster, name) = (Cluster::new(95), Name::new(NAME).unwrap());
+    let mut disk = Arc::new(SimDisk::new());
+    let nobody_looks =
+        |options| NodeOptions { look_every: Duration::from_secs(1 << 20), ..options };
+    let node = cluster.node_with("one", &disk, nobody_looks).await;
+    let partition = node.create(&name, Settings::default()).await.unwrap();
+    for number in 0..acquire::L0_TABLES_MAX {
+        let commit = Commit::new().put(format!("k{}", number % 9), format!("{number}"));
+        partition.commit(commit).await.unwrap();
+        node.shared.opened()[0].flush().await.unwrap();
+    }
+    node.kill();
+    for round in 0..12 {
+        disk = Arc::new(disk.kill());
+        let node = cluster.node_with("one", &disk, nobody_looks).await;
+        let partition = node.open(&name).await.unwrap();
+        partition.commit(Commit::new().put("round", format!("{round}"))).await.unwrap();
+        node.kill();
+    }
+    disk = Arc::new(disk.kill());
+    let node = cluster.node("one", &disk).await;
+    let partition = node.open(&name).await.unwrap();
+    assert_eq!(value(&partition, "round").await.as_deref(), Some("11"));
+    cluster.seconds(60).await;
+    assert!(node.shared.opened()[0].db.manifest().l0().len() < 4, "nothing was compacted");
+    partition.commit(Commit::new().put("round", "12")).await.unwrap();
+    node.shared.opened()[0].flush().await.unwrap();
+    node.close().await.unwrap();
+    let node = cluster.node("two", &Arc::new(SimDisk::new())).await;
+    assert_eq!(value(&node.open(&name).await.unwrap(), "round").await.as_deref(), Some("12"));
+}
+
+/// A node gives back a crowded view as any other.
+#[tokio::test(start_paused = true)]
+async fn a_crowded_view_is_given_back() {
+    let (cluster, name) = (Cluster::new(96), Name::new(NAME).unwrap());
+    let nobody_looks =
+        |options| NodeOptions { look_every: Duration::from_secs(1 << 20), ..options };
+    let node = cluster.node_with("one", &Arc::new(SimDisk::new()), nobody_looks).await;
+    let partition = node.create(&name, Settings::default()).await.unwrap();
+    for number in 0..acquire::L0_TABLES_MAX {
+        partition.commit(Commit::new().put("k", format!("{number}"))).await.unwrap();
+        node.shared.opened()[0].flush().await.unwrap();
+    }
+    partition.commit(Commit::new().put("k", "last")).await.unwrap();
+    node.close().await.unwrap();
+    let node = cluster.node("two", &Arc::new(SimDisk::new())).await;
+    assert_eq!(value(&node.open(&name).await.unwrap(), "k").await.as_deref(), Some("last"));
+}
