@@ -14,8 +14,8 @@ const PINS_AT_ONCE: usize = 16;
 
 impl Kv {
     /// Makes a namespace `to` that begins as `of` is, with its history and settings; from then on each goes
-    /// its own way. They share what is stored until one of them changes it, so it takes as long for much as
-    /// for little, but for large values, which are counted one by one. To be carried to its end.
+    /// its own way. They share what is stored until one of them changes it; of each large value there is a new
+    /// pin. To be carried to its end.
     ///
     /// # Errors
     /// [`Error::NoNamespace`] for `of`; [`Error::Exists`], [`Error::Name`] for `to`; [`Error::Invalid`] when it

@@ -311,7 +311,7 @@ pub trait Partitions: Send + Sync + 'static {
 
     /// Makes a partition `to` that begins as `name` is: with every commit that was acknowledged before,
     /// and perhaps with some that came after, with its history and settings. From then on each goes its
-    /// own way. What it takes does not depend on how much there is. `before` is done when what the clone
+    /// own way. `before` is done when what the clone
     /// will have is decided, and before anybody sees it; when it fails there is no clone.
     ///
     /// # Errors

@@ -32,8 +32,8 @@ pub(crate) enum Kv {
     /// Make a namespace that begins as another one is
     #[command(
         after_help = "The clone has every change that was acknowledged before, with the history and the settings of \
-        its source, and is of the same project. They share what is stored until one of them changes it, so a clone of \
-        much is made as fast as one of little. From then on each goes its own way: either can be removed."
+        its source, and is of the same project. They share what is stored until one of them changes it: no keys \
+        and values are copied. From then on each goes its own way: either can be removed."
     )]
     Clone {
         /// What it begins as
