@@ -32,6 +32,7 @@ mod disk;
 mod driver;
 mod engine;
 pub(crate) mod fuzzing;
+mod load;
 mod object;
 mod part;
 mod read;

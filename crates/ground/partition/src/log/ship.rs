@@ -11,8 +11,9 @@ use bytes::Bytes;
 use cairn_base::ErrorKind;
 use cairn_bucket::{Bucket, Error as BucketError, Seal};
 
-use super::codec::{FrameHead, GroupHead, Place, SECTOR_BYTES};
+use super::codec::{GroupHead, Place, SECTOR_BYTES};
 use super::core::{Confirmed, Core, Shipping};
+use super::load::{Cursor, Load};
 use super::object::{self, Entry, Object, ObjectHead, key};
 use super::read::Reader;
 use super::replay::Span;
@@ -59,22 +60,6 @@ struct Objects {
     known: BTreeMap<u64, Option<Vec<Held>>>,
     /// The floor that the newest one says.
     floor: u64,
-}
-
-/// Where the next group to ship is.
-#[derive(Clone, Copy, Debug)]
-struct Cursor {
-    segment: u64,
-    offset: u64,
-    group: u64,
-}
-
-/// Some groups that were read.
-struct Load {
-    head: ObjectHead,
-    frames: Vec<(FrameHead, Vec<u8>)>,
-    bytes: u64,
-    next: Cursor,
 }
 
 impl fmt::Debug for Shipper {
@@ -477,28 +462,4 @@ impl Shared {
 enum Ours {
     This,
     Earlier(Object, Cursor, u64),
-}
-
-impl Load {
-    /// Takes the groups of a span as far as they go in; whether all did.
-    fn span(&mut self, core: &Core, span: &Span, max: u64) -> Result<bool, Error> {
-        let place = Place { life: core.life, segment: span.number };
-        let mut reader = Reader::new(&core.disk, &span.name, place, span.to);
-        (self.next.segment, self.next.offset) = (span.number, span.from);
-        while self.next.offset < span.to {
-            let group = reader.group(self.next.offset).map_err(|stop| stop.corrupt(&reader))?;
-            if !self.frames.is_empty() && self.bytes + group.bytes() > max {
-                return Ok(false);
-            }
-            let take = |head, payload| self.frames.push((head, payload));
-            let read = reader.frames(self.next.offset, &group, |_| true, take);
-            read.map_err(|stop| stop.corrupt(&reader))?;
-            self.bytes += group.bytes();
-            self.head.last_group = group.number;
-            (self.head.wall_ns, self.head.mark) = (group.wall_ns, group.mark);
-            (self.next.offset, self.next.group) =
-                (self.next.offset + group.bytes(), group.number + 1);
-        }
-        Ok(true)
-    }
 }
