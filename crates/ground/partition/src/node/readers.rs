@@ -22,6 +22,7 @@ use cairn_env::Env;
 
 use self::reader::Reader;
 use super::records::Records;
+use super::snapshot::Snapshots;
 use crate::contract::Here;
 use crate::view::{BlockCache, read_only};
 use crate::{AnyPartition, Error, Name, Partitions, Settings, Step, Usage};
@@ -46,6 +47,12 @@ struct Place {
     seal: Arc<dyn Seal>,
     env: Env,
     cache: Arc<BlockCache>,
+}
+
+impl Place {
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.records.bucket.clone(), Arc::clone(&self.seal), &self.env)
+    }
 }
 
 impl Readers {

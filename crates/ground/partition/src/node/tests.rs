@@ -135,6 +135,47 @@ impl Cluster {
     }
 }
 
+/// A bucket with a partition or more, and whoever is beside their owners.
+struct World {
+    env: Env,
+    seal: Arc<dyn Seal>,
+    bucket: Bucket,
+    name: Name,
+}
+
+impl World {
+    fn new(seed: u64, sealed: bool) -> Self {
+        let env = Env::simulated(seed);
+        let seal: Arc<dyn Seal> =
+            if sealed { Arc::new(Keyed(Arc::clone(&env.rng))) } else { Arc::new(Plain) };
+        Self { bucket: Bucket::memory(&env), seal, name: Name::new(NAME).unwrap(), env }
+    }
+
+    async fn node(&self) -> Node {
+        self.node_called("one").await
+    }
+
+    async fn node_called(&self, name: &str) -> Node {
+        damage::node_on(&self.bucket, &self.seal, name, &self.env).await.unwrap()
+    }
+
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.bucket.clone(), Arc::clone(&self.seal), &self.env)
+    }
+
+    async fn seconds(&self, seconds: u64) {
+        self.env.clock.sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
+/// Commits `count` changes of keys that come again.
+async fn write(partition: &AnyPartition, from: u64, count: u64) {
+    for number in from..from + count {
+        let commit = Commit::new().put(format!("k{}", number % 7), format!("{number}"));
+        partition.commit(commit).await.unwrap();
+    }
+}
+
 async fn value(partition: &AnyPartition, key: &str) -> Option<String> {
     let found = partition.get(key.as_bytes(), At::Durable).await.unwrap()?;
     Some(String::from_utf8(found.value.to_vec()).unwrap())

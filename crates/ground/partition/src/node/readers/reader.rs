@@ -10,7 +10,6 @@ use slatedb::config::DbReaderOptions;
 use slatedb::{DbReader, DbReaderMode};
 
 use super::super::records::Owner;
-use super::super::snapshot::Snapshots;
 use super::shipped::{Handle, ShippedWal};
 use super::{LOOK_EVERY, Place};
 use crate::limits::WATCH_WAIT_MAX;
@@ -188,8 +187,7 @@ impl Reader {
     async fn follow(&self, owner: Owner) -> Result<Open, Error> {
         let Place { records, seal, env, cache } = &self.place;
         let id = owner.id()?;
-        let found =
-            Snapshots::new(records.bucket.clone(), Arc::clone(seal), env).manifest(id).await?;
+        let found = self.place.snapshots().manifest(id).await?;
         if !found.is_some_and(|found| found.initialized()) {
             let why = format!("nothing of {} is in the bucket yet: try again", self.name);
             return Err(Error::Busy { why });

@@ -39,8 +39,7 @@ struct Known {
 
 impl ShippedWal {
     pub(super) fn new(place: Place, name: Name, id: PartitionId, epoch: Epoch) -> Self {
-        let (bucket, seal) = (place.records.bucket.clone(), Arc::clone(&place.seal));
-        let snapshots = Snapshots::new(bucket, seal, &place.env);
+        let snapshots = place.snapshots();
         let (moved, known) = (AtomicBool::new(false), Mutex::default());
         Self { place, snapshots, name, id, epoch, moved, known }
     }

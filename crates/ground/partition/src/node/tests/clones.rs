@@ -4,7 +4,6 @@ use cairn_bucket::Faulty;
 use cairn_bucket::faulty::{Crash, Faults};
 use futures::FutureExt as _;
 
-use super::damage::node_on;
 use super::*;
 use crate::{Scan, Seq};
 
@@ -16,28 +15,7 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-struct World {
-    env: Env,
-    seal: Arc<dyn Seal>,
-    bucket: Bucket,
-}
-
 impl World {
-    fn new(seed: u64, sealed: bool) -> Self {
-        let env = Env::simulated(seed);
-        let seal: Arc<dyn Seal> =
-            if sealed { Arc::new(Keyed(Arc::clone(&env.rng))) } else { Arc::new(Plain) };
-        Self { bucket: Bucket::memory(&env), seal, env }
-    }
-
-    async fn node(&self) -> Node {
-        node_on(&self.bucket, &self.seal, "one", &self.env).await.unwrap()
-    }
-
-    fn snapshots(&self) -> Snapshots {
-        Snapshots::new(self.bucket.clone(), Arc::clone(&self.seal), &self.env)
-    }
-
     async fn views(&self) -> Vec<PartitionId> {
         self.snapshots().views().await.unwrap()
     }
@@ -46,14 +24,6 @@ impl World {
 /// The present.
 async fn state(partition: &AnyPartition) -> Vec<crate::Entry> {
     partition.scan(&Scan::of(crate::KeyRange::all())).await.unwrap().entries
-}
-
-/// Commits `count` changes of keys that come again.
-async fn write(partition: &AnyPartition, from: u64, count: u64) {
-    for number in from..from + count {
-        let commit = Commit::new().put(format!("k{}", number % 7), format!("{number}"));
-        partition.commit(commit).await.unwrap();
-    }
 }
 
 fn opened(node: &Node, name: &Name) -> Arc<Opened> {

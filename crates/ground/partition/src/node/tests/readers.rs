@@ -1,35 +1,11 @@
 //! Readers beside owners.
 
-use super::damage::node_on;
 use super::*;
 use crate::{KeyRange, Readers, Scan, Seq};
 
-struct World {
-    env: Env,
-    seal: Arc<dyn Seal>,
-    bucket: Bucket,
-    name: Name,
-}
-
 impl World {
-    fn new(seed: u64, sealed: bool) -> Self {
-        let env = Env::simulated(seed);
-        let seal: Arc<dyn Seal> =
-            if sealed { Arc::new(Keyed(Arc::clone(&env.rng))) } else { Arc::new(Plain) };
-        let name = Name::new(NAME).unwrap();
-        Self { bucket: Bucket::memory(&env), seal, name, env }
-    }
-
-    async fn node(&self, name: &str) -> Node {
-        node_on(&self.bucket, &self.seal, name, &self.env).await.unwrap()
-    }
-
     fn readers(&self) -> Readers {
         Readers::new(self.bucket.clone(), Arc::clone(&self.seal), &self.env)
-    }
-
-    async fn seconds(&self, seconds: u64) {
-        self.env.clock.sleep(Duration::from_secs(seconds)).await;
     }
 
     /// What is in the bucket.
@@ -72,7 +48,7 @@ async fn same(reader: &AnyPartition, owner: &AnyPartition) -> Seq {
 async fn read_1_beside_an_owner_that_works() {
     for seed in 0..6 {
         let world = World::new(seed, seed % 2 == 0);
-        let node = world.node("one").await;
+        let node = world.node().await;
         let owner = node.create(&world.name, Settings::default()).await.unwrap();
         write(&owner, 1, 40).await;
         world.seconds(3).await;
@@ -113,7 +89,7 @@ async fn read_1_from_owner_to_owner() {
     let readers = world.readers();
     let missing = readers.open(&world.name).await.err().unwrap();
     assert!(matches!(missing, Error::Missing { .. }), "{missing}");
-    let mut node = world.node("first").await;
+    let mut node = world.node_called("first").await;
     let mut owner = node.create(&world.name, Settings::default()).await.unwrap();
     let mut written = 0;
     let reader = {
@@ -138,7 +114,7 @@ async fn read_1_from_owner_to_owner() {
         }
         world.seconds(3).await;
         assert_eq!(reader.status().durable, owner.status().durable, "nobody owns it");
-        node = world.node(&format!("next-{round}")).await;
+        node = world.node_called(&format!("next-{round}")).await;
         owner = loop {
             match node.open(&world.name).await {
                 Err(Error::Elsewhere { .. }) => world.seconds(5).await,
@@ -164,7 +140,7 @@ async fn read_1_from_owner_to_owner() {
 #[tokio::test(start_paused = true)]
 async fn read_1_a_watch_tells_every_change() {
     let world = World::new(80, false);
-    let node = world.node("one").await;
+    let node = world.node().await;
     let owner = node.create(&world.name, Settings::default()).await.unwrap();
     write(&owner, 1, 5).await;
     world.seconds(3).await;

@@ -6,29 +6,7 @@ use crate::{Scan, Seq};
 
 const LABEL: &str = "backup-1";
 
-struct World {
-    env: Env,
-    seal: Arc<dyn Seal>,
-    bucket: Bucket,
-    name: Name,
-}
-
 impl World {
-    fn new(seed: u64, sealed: bool) -> Self {
-        let env = Env::simulated(seed);
-        let seal: Arc<dyn Seal> =
-            if sealed { Arc::new(Keyed(Arc::clone(&env.rng))) } else { Arc::new(Plain) };
-        Self { bucket: Bucket::memory(&env), seal, name: Name::new(NAME).unwrap(), env }
-    }
-
-    fn snapshots(&self) -> Snapshots {
-        Snapshots::new(self.bucket.clone(), Arc::clone(&self.seal), &self.env)
-    }
-
-    async fn node(&self) -> Node {
-        node_on(&self.bucket, &self.seal, "one", &self.env).await.unwrap()
-    }
-
     async fn take(&self) -> Snapshot {
         self.snapshots().take(&self.name, LABEL).await.unwrap().unwrap()
     }
@@ -51,14 +29,6 @@ impl World {
     async fn keys(&self) -> Vec<String> {
         let keys = self.bucket.list("partitions/views").map_ok(|head| head.key);
         keys.try_collect().await.unwrap()
-    }
-}
-
-/// Commits `count` changes of keys that come again.
-async fn write(partition: &AnyPartition, from: u64, count: u64) {
-    for number in from..from + count {
-        let commit = Commit::new().put(format!("k{}", number % 7), format!("{number}"));
-        partition.commit(commit).await.unwrap();
     }
 }
 
