@@ -50,6 +50,8 @@ pub struct NodeOptions {
     pub secret: Option<Secret>,
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for clients of Redis; nowhere by default.
+    pub redis: Vec<SocketAddr>,
     /// How listeners speak.
     pub tls: Tls,
     /// What the door is set to.
@@ -98,8 +100,11 @@ pub enum Error {
     /// The gRPC door.
     #[error(transparent)]
     Grpc(#[from] cairn_grpc::Error),
+    /// There is nothing to serve to clients of Redis.
+    #[error("this node keeps no keys that clients of Redis could ask for: say where their log goes with --data-dir")]
+    NoKeys,
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    #[error("cannot listen on {address}: {source}; choose another with --listen or --redis")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -121,6 +126,7 @@ impl Error {
             Self::Keys(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
             Self::Oidc { .. } => ErrorKind::Internal,
+            Self::NoKeys => ErrorKind::Invalid,
             Self::Door(error) => error.kind(),
             Self::Grpc(error) => error.kind(),
             Self::Listen { source, .. } => match source.kind() {
@@ -138,6 +144,10 @@ pub struct Node {
     pub addresses: Vec<SocketAddr>,
     /// The addresses as URLs.
     pub urls: Vec<String>,
+    /// Where it listens for clients of Redis, as URLs.
+    pub redis_urls: Vec<String>,
+    /// Addresses that others can reach and that speak no TLS.
+    pub exposed: Vec<SocketAddr>,
     /// Who signs the cluster's certificates.
     pub authority: Authority,
     /// The first token of a fresh bucket: to be shown once.
@@ -166,11 +176,8 @@ impl Node {
         )
         .await?;
         let seal = BucketSeal::of(&datasets);
-        let mut listeners = Vec::new();
-        for address in &options.listen {
-            let bound = TcpListener::bind(address).await;
-            listeners.push(bound.map_err(|source| Error::Listen { address: *address, source })?);
-        }
+        let listeners = bind(&options.listen).await?;
+        let redis_listeners = bind(&options.redis).await?;
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) =
@@ -181,16 +188,19 @@ impl Node {
         if token.is_some() {
             access.audit().commit().await.map_err(cairn_access::Error::Unrecorded)?;
         }
-        let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-        let server = options.tls.server(&addresses, &authority, &access, env)?;
-        let scheme = |address| if options.tls.covers(address) { "https" } else { "http" };
-        let urls: Vec<_> = addresses.iter().map(|at| format!("{}://{at}", scheme(at))).collect();
+        let (addresses, redis_addresses) = (bound(&listeners), bound(&redis_listeners));
+        let all = [&addresses[..], &redis_addresses].concat();
+        let server = options.tls.server(&all, &authority, &access, env)?;
+        let exposed = options.tls.exposed(&all);
+        let urls = options.tls.urls("http", &addresses);
+        let redis_urls = options.tls.urls("redis", &redis_addresses);
         let partitions = options.log.map(|place| {
             let address = options.door.public_url.clone().or_else(|| urls.first().cloned());
             Lazy::start(bucket, seal, place, address.unwrap_or_default(), env)
         });
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
+        let redis = redis_door(kv.as_ref(), &redis_addresses, &access, env)?;
         let door = doors(&datasets, kv, &access, &stopped, &options.door)?;
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
@@ -198,6 +208,13 @@ impl Node {
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             let transport = tls::transport(&options.tls, server.as_ref(), address);
             served.push(tokio::spawn(serve(door.clone(), listener, transport, stopped.clone())));
+        }
+        for (listener, address) in redis_listeners.into_iter().zip(&redis_addresses) {
+            let transport = tls::transport(&options.tls, server.as_ref(), address);
+            let (door, until) = (redis.clone(), until(stopped.clone()));
+            served.extend(door.map(|door| {
+                tokio::spawn(async move { door.serve(listener, transport, until).await })
+            }));
         }
         let hooks = HookRunner::new(&datasets, door.courier());
         served.push(tokio::spawn(hooks.run(stopped.clone())));
@@ -212,6 +229,8 @@ impl Node {
         let node = Self {
             addresses,
             urls,
+            redis_urls,
+            exposed,
             authority,
             first_token,
             datasets,
@@ -336,20 +355,48 @@ fn keys(partitions: &Arc<Lazy>, datasets: &Datasets, stopped: &watch::Receiver<b
     kv
 }
 
+/// Listeners on these addresses.
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let bound = TcpListener::bind(address).await;
+        listeners.push(bound.map_err(|source| Error::Listen { address: *address, source })?);
+    }
+    Ok(listeners)
+}
+
+/// Where they listen, with the ports that were chosen.
+fn bound(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+/// The door for clients of Redis, when it is asked for.
+fn redis_door(
+    kv: Option<&Kv>,
+    addresses: &[SocketAddr],
+    access: &Access,
+    env: &Env,
+) -> Result<Option<cairn_redis::Door>, Error> {
+    if addresses.is_empty() {
+        return Ok(None);
+    }
+    let kv = kv.ok_or(Error::NoKeys)?.clone();
+    Ok(Some(cairn_redis::Door::new(kv, access.clone(), env)))
+}
+
+/// Ready when the node stops.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // Without its sender there is no node any more.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
 async fn serve(
     door: Door,
     listener: TcpListener,
     transport: Transport,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) {
-    let until = async move {
-        while !*stopped.borrow_and_update() {
-            if stopped.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    if let Err(error) = door.serve(listener, transport, until).await {
+    if let Err(error) = door.serve(listener, transport, until(stopped)).await {
         tracing::error!(%error, "a door stopped");
     }
 }

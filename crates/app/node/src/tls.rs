@@ -43,6 +43,18 @@ impl Tls {
         }
     }
 
+    /// Listeners on these addresses as URLs; one that speaks TLS has an `s` more in its scheme.
+    pub(crate) fn urls(&self, scheme: &str, addresses: &[SocketAddr]) -> Vec<String> {
+        let secure = |address| if self.covers(address) { "s" } else { "" };
+        addresses.iter().map(|at| format!("{scheme}{}://{at}", secure(at))).collect()
+    }
+
+    /// Those of the addresses that others can reach and that speak no TLS.
+    pub(crate) fn exposed(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        let exposed = |at: &&SocketAddr| !at.ip().to_canonical().is_loopback() && !self.covers(at);
+        addresses.iter().filter(exposed).copied().collect()
+    }
+
     /// What listeners on `addresses` show, when one of them speaks TLS.
     pub(crate) fn server(
         &self,

@@ -58,4 +58,4 @@ pub use courier::{Post, secret_text};
 pub use door::{Door, DoorBuilder, Options, Waits};
 pub use error::Error;
 pub use place::{ErrorBody, ErrorDetail};
-pub use tls::Transport;
+pub use cairn_mesh::listen::Transport;

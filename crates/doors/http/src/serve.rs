@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_access::Peer;
-use cairn_env::{Clock, Env, Spawn};
+use cairn_env::{Clock, Spawn};
+use cairn_mesh::listen::{self, Transport};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::connection::{self, Server, Watch};
 use crate::door::{Door, Waits};
@@ -19,10 +20,7 @@ use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, HEADERS_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::socket::Socket;
-use crate::tls::{self, Transport};
-
-/// How long accepting pauses when the system has no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::tls;
 
 impl Door {
     /// Answers connections of `listener` until `shutdown` is ready; then it takes no more, lets the
@@ -46,7 +44,7 @@ impl Door {
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &places, &env) => accepted,
+                accepted = listen::accept(&listener, &places, &env) => accepted,
             };
             let Some((stream, address, place)) = accepted else { continue };
             let connection = Connection {
@@ -103,7 +101,7 @@ impl Connection {
                 let spawn = Arc::clone(&self.spawn);
                 let ended = spawn.to_its_end(async move {
                     match stream.into_std().and_then(TcpStream::from_std) {
-                        Ok(stream) => self.answer(stream, tls::plain_peer(address)).await,
+                        Ok(stream) => self.answer(stream, listen::plain_peer(address)).await,
                         Err(error) => tracing::warn!(%error, "a connection was not taken over"),
                     }
                 });
@@ -111,10 +109,11 @@ impl Connection {
                     tracing::warn!(%lost, "a connection was not answered to its end");
                 }
             }
-            Transport::Plain => self.answer(stream, tls::plain_peer(address)).await,
+            Transport::Plain => self.answer(stream, listen::plain_peer(address)).await,
             Transport::Tls(config) => {
-                let wait = self.waits.headers;
-                let accepted = tls::accept(config, stream, address, &self.clock, wait).await;
+                let within = (&self.clock, self.waits.headers);
+                let accepted =
+                    listen::shake_hands(config, stream, address, within, tls::PLAIN).await;
                 if let Some((stream, peer)) = accepted {
                     Box::pin(self.answer(stream, peer)).await;
                 }
@@ -142,28 +141,6 @@ impl Connection {
         let socket = Socket::new(stream, Arc::clone(&self.clock), &self.waits);
         let watch = Watch::new(&self.clock, &self.waits);
         connection::serve(&self.server, socket, peer, self.router, watch, self.ending).await;
-    }
-}
-
-/// A connection that no runtime polls yet.
-type Accepted = (std::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, env: &Env) -> Option<Accepted> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    let accepted = listener.accept().await;
-    match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
-        Ok((stream, address)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection cannot send without delay");
-            }
-            Some((stream, address, place))
-        }
-        // A client that was gone again, or too many open files: neither ends the node.
-        Err(error) => {
-            tracing::warn!(%error, "a connection was not accepted");
-            env.clock.sleep(ACCEPT_PAUSE).await;
-            None
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use cairn_env::Env;
 use cairn_partition::limits::WATCH_WAIT_MAX;
 use cairn_partition::{
     AnyPartition, AnyPartitions, At, Changes, Commit, Committed, Condition, Entry,
-    Error as PartitionError, KeyRange, Op, Page, Scan, Seq, Settings, Usage,
+    Error as PartitionError, KeyRange, Op, Page, Scan, Seq, Settings, Transaction, Usage,
 };
 use tokio::sync::Semaphore;
 
@@ -137,6 +137,14 @@ impl Kv {
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn commit(&self, of: &Namespace, commit: Commit) -> Result<Committed, Error> {
         self.open(of).await?.commit(commit).await.map_err(|error| named(of, error))
+    }
+
+    /// Begins a transaction on what is acknowledged now.
+    ///
+    /// # Errors
+    /// [`Error::NoNamespace`]; [`Error::Partition`].
+    pub async fn begin(&self, of: &Namespace) -> Result<Transaction, Error> {
+        Ok(Transaction::begin(self.open(of).await?))
     }
 
     /// Sets how long a key lives from now on; for ever without a time. Its value stays.

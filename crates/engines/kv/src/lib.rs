@@ -42,7 +42,7 @@ mod transfer;
 
 pub use cairn_partition::{
     At, Change, Changes, Commit, Committed, Condition, Cursor, Durable, Entry, KeyRange, Loss, Op,
-    Page, Scan, Seq, Settings, What, limits,
+    Page, Scan, Seq, Settings, Transaction, What, limits,
 };
 pub use error::Error;
 pub use follow::{Follow, concerns};

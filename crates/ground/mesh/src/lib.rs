@@ -1,5 +1,6 @@
 //! Who the nodes of a cluster are to each other and to their clients: the cluster's certificate
-//! authority, the certificates that nodes show, and the tokens by which a node joins.
+//! authority, the certificates that nodes show, how their listeners take connections, and the tokens by
+//! which a node joins.
 //!
 //! The authority is made at the first start and kept in the bucket, in one small object that changes
 //! by compare-and-swap and is sealed where the bucket is encrypted. So every node that opens the
@@ -25,6 +26,7 @@ mod authority;
 pub mod certificate;
 mod error;
 mod join;
+pub mod listen;
 mod store;
 pub mod tls;
 

@@ -15,8 +15,8 @@ pub struct Transaction {
     partition: AnyPartition,
     reads: Reads,
     ops: Vec<Op>,
-    /// The change that counts for a key, after deleted ranges.
-    own: BTreeMap<Bytes, Option<(Bytes, Option<u64>)>>,
+    /// What a key is by the changes so far, after deleted ranges.
+    own: BTreeMap<Bytes, Option<Entry>>,
     deleted: Vec<KeyRange>,
 }
 
@@ -37,19 +37,27 @@ impl Transaction {
     /// The value of `key`, as this transaction has it.
     ///
     /// # Errors
-    /// As [`crate::Partition::get`]; [`Error::TooLarge`] after too many reads.
+    /// As [`Transaction::entry`].
     pub async fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Ok(self.entry(key).await?.map(|entry| entry.value))
+    }
+
+    /// The entry of `key`, as this transaction has it. An own one has the transaction's state as its position.
+    /// One whose time is over may still be here, as in every state of the past.
+    ///
+    /// # Errors
+    /// As [`crate::Partition::get`]; [`Error::TooLarge`] after too many reads.
+    pub async fn entry(&mut self, key: &[u8]) -> Result<Option<Entry>, Error> {
         check_key(key)?;
         if let Some(own) = self.own.get(key) {
-            return Ok(own.as_ref().map(|(value, _)| value.clone()));
+            return Ok(own.clone());
         }
         if self.deleted.iter().any(|range| range.contains(key)) {
             return Ok(None);
         }
         self.may_read()?;
         self.reads.keys.push(Bytes::copy_from_slice(key));
-        let found = self.partition.get(key, At::Seq(self.reads.at)).await?;
-        Ok(found.map(|entry| entry.value))
+        self.partition.get(key, At::Seq(self.reads.at)).await
     }
 
     /// At most `limit` entries of `range` in order, as this transaction has them. Own ones have the
@@ -86,11 +94,7 @@ impl Transaction {
         for (key, own) in self.own.range(range.bounds()) {
             match own.clone() {
                 None => drop(found.remove(key)),
-                Some((value, expires_ms)) => {
-                    let (key, seq, reference) = (key.clone(), self.reads.at, None);
-                    let entry = Entry { key: key.clone(), value, reference, seq, expires_ms };
-                    found.insert(key, entry);
-                }
+                Some(entry) => drop(found.insert(key.clone(), entry)),
             }
         }
     }
@@ -100,10 +104,7 @@ impl Transaction {
     /// # Errors
     /// [`Error::TooLarge`] after too many changes.
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<(), Error> {
-        let (key, value) = (key.into(), value.into());
-        self.change(Op::Put { key: key.clone(), value: value.clone(), expires_ms: None })?;
-        self.own.insert(key, Some((value, None)));
-        Ok(())
+        self.change(Op::Put { key: key.into(), value: value.into(), expires_ms: None })
     }
 
     /// Removes a key, when the transaction commits.
@@ -111,10 +112,7 @@ impl Transaction {
     /// # Errors
     /// [`Error::TooLarge`] after too many changes.
     pub fn delete(&mut self, key: impl Into<Bytes>) -> Result<(), Error> {
-        let key = key.into();
-        self.change(Op::Delete { key: key.clone() })?;
-        self.own.insert(key, None);
-        Ok(())
+        self.change(Op::Delete { key: key.into() })
     }
 
     /// Removes a range, when the transaction commits.
@@ -122,10 +120,42 @@ impl Transaction {
     /// # Errors
     /// [`Error::TooLarge`] after too many changes.
     pub fn delete_range(&mut self, range: KeyRange) -> Result<(), Error> {
-        self.change(Op::DeleteRange(range.clone()))?;
-        self.own.retain(|key, _| !range.contains(key));
-        self.deleted.push(range);
+        self.change(Op::DeleteRange(range))
+    }
+
+    /// Makes this change, when the transaction commits.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] after too many changes.
+    pub fn change(&mut self, op: Op) -> Result<(), Error> {
+        at_most("the transaction", self.ops.len() + 1, COMMIT_OPS_MAX, "changes")?;
+        self.ops.push(op.clone());
+        let seq = self.reads.at;
+        let entry = |key, value, reference, expires_ms| {
+            Some(Entry { key, value, reference, seq, expires_ms })
+        };
+        let (key, own) = match op {
+            Op::Put { key, value, expires_ms } => {
+                (key.clone(), entry(key, value, None, expires_ms))
+            }
+            Op::Refer { key, reference, expires_ms } => {
+                (key.clone(), entry(key, Bytes::new(), Some(reference), expires_ms))
+            }
+            Op::Delete { key } => (key, None),
+            Op::DeleteRange(range) => {
+                self.own.retain(|key, _| !range.contains(key));
+                self.deleted.push(range);
+                return Ok(());
+            }
+        };
+        self.own.insert(key, own);
         Ok(())
+    }
+
+    /// Whether it has changes.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        !self.ops.is_empty()
     }
 
     /// Makes the changes, if nothing that was read has changed.
@@ -138,14 +168,14 @@ impl Transaction {
             // Its reads are of one state.
             return Ok(Committed { seq: self.reads.at });
         }
-        let commit = Commit { ops: self.ops, reads: Some(self.reads), ..Commit::default() };
+        // What read nothing depends on no state.
+        let reads = self.may_conflict().then_some(self.reads);
+        let commit = Commit { ops: self.ops, reads, ..Commit::default() };
         self.partition.commit(commit).await
     }
 
-    fn change(&mut self, op: Op) -> Result<(), Error> {
-        at_most("the transaction", self.ops.len() + 1, COMMIT_OPS_MAX, "changes")?;
-        self.ops.push(op);
-        Ok(())
+    fn may_conflict(&self) -> bool {
+        !self.reads.keys.is_empty() || !self.reads.ranges.is_empty()
     }
 
     fn may_read(&self) -> Result<(), Error> {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cairn_node::{LogPlace, Node, NodeOptions, Tls};
@@ -18,10 +19,8 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
     let options = NodeOptions {
         bucket: bucket.clone(),
         secret: context.secret()?,
-        listen: match args.listen.as_slice() {
-            [] => config.node.listen.clone(),
-            typed => typed.to_vec(),
-        },
+        listen: typed_or_set(&args.listen, &config.node.listen),
+        redis: typed_or_set(&args.redis, &config.node.redis),
         tls: tls(args, &config.tls),
         door: door(args, config),
         collect: config.node.collect && !args.no_gc,
@@ -47,6 +46,10 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
     tracing::info!("stopping");
     node.stop().await;
     Ok(())
+}
+
+fn typed_or_set(typed: &[SocketAddr], set: &[SocketAddr]) -> Vec<SocketAddr> {
+    if typed.is_empty() { set.to_vec() } else { typed.to_vec() }
 }
 
 /// The log of a node on `bucket`: below the data directory, apart for each bucket.
@@ -102,26 +105,27 @@ fn announce(
     token: Option<&str>,
 ) -> anyhow::Result<()> {
     let urls = &node.urls;
-    for (address, url) in node.addresses.iter().zip(urls) {
-        if !address.ip().is_loopback() && url.starts_with("http:") {
-            output::note(&format!(
-                "{address} is reachable from other machines and speaks plain HTTP: tokens and \
-                 data can be read on the way; put a TLS proxy in front of it"
-            ));
-        }
+    for address in &node.exposed {
+        output::note(&format!(
+            "{address} is reachable from other machines and speaks without TLS: tokens and data can \
+             be read on the way; put a TLS proxy in front of it"
+        ));
     }
     let authority = hex::encode(node.authority.sha256());
     if context.global.json {
         return output::json(&serde_json::json!({
-            "urls": urls, "bucket": bucket, "root_token": token, "authority_sha256": authority,
+            "urls": urls, "redis_urls": node.redis_urls, "bucket": bucket, "root_token": token, "authority_sha256": authority,
         }));
     }
     output::line(&format!("cairn {} on {}", env!("CARGO_PKG_VERSION"), urls.join(", ")))?;
     output::line(&format!("bucket      {bucket}"))?;
+    if !node.redis_urls.is_empty() {
+        output::line(&format!("redis       {}", node.redis_urls.join(", ")))?;
+    }
     if let Some(url) = urls.first().filter(|_| cairn_http::has_console()) {
         output::line(&format!("console     {url}/console/"))?;
     }
-    if urls.iter().any(|url| url.starts_with("https:")) {
+    if urls.iter().chain(&node.redis_urls).any(|url| url.contains("s://")) {
         output::line(&format!("authority   sha256:{authority}"))?;
     }
     if let Some(token) = token {

@@ -1,0 +1,434 @@
+//! One client: who it is, which namespace it is at, and the transaction that it has begun.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_access::{Access, Action, Origin, Peer, Resource, Shown, Use, Visit};
+use cairn_kv::Namespace;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use crate::command::{About, COMMANDS, Command, Does};
+use crate::error::Error;
+use crate::generic;
+use crate::limits::{ASK_EVERY, QUEUED_BYTES_MAX, QUEUED_MAX, WATCHED_MAX, WORD_COST_BYTES};
+use crate::reply::{OK, Protocol, Reply};
+use crate::words::{Words, name};
+use crate::work::{Given, Place, Watched, Work, looked_at};
+
+/// What became of a command.
+pub(crate) enum Step {
+    /// It is done.
+    Done(Reply),
+    /// It is being done; the answers of those that come after it wait for its own.
+    UnderWay(BoxFuture<'static, Reply>),
+    /// It is done, and it was the last one.
+    Last(Reply),
+}
+
+/// A client.
+pub(crate) struct Session {
+    place: Place,
+    access: Access,
+    peer: Peer,
+    /// Its number among the connections of this node.
+    id: i64,
+    name: Bytes,
+    pub(crate) protocol: Protocol,
+    user: Option<User>,
+    queue: Option<Queue>,
+    watched: Vec<Watched>,
+}
+
+/// Somebody who was let in.
+struct User {
+    visit: Visit,
+    /// When that was last looked at.
+    asked: Duration,
+    namespace: Namespace,
+}
+
+/// The commands between MULTI and EXEC.
+#[derive(Default)]
+struct Queue {
+    commands: Vec<Given>,
+    bytes: usize,
+    /// One of them was wrong: none is done.
+    broken: bool,
+}
+
+const NO_AUTH: &str = "NOAUTH Authentication required: AUTH PROJECT/NAMESPACE TOKEN";
+
+impl Session {
+    pub(crate) fn new(place: Place, access: Access, peer: Peer, id: i64) -> Self {
+        Self {
+            place,
+            access,
+            peer,
+            id,
+            name: Bytes::new(),
+            protocol: Protocol::default(),
+            user: None,
+            queue: None,
+            watched: Vec::new(),
+        }
+    }
+
+    /// Whether it is somebody.
+    pub(crate) fn is_known(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// Whether it holds words of commands.
+    pub(crate) fn holds_words(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Whether what comes before need not be answered before this is begun.
+    pub(crate) fn is_blind(&self, words: &[Bytes]) -> bool {
+        let command = Command::find(&name(&words[0]));
+        self.queue.is_none() && command.is_some_and(|command| command.is_blind(words))
+    }
+
+    /// Does a command, which has at least one word.
+    pub(crate) async fn take(&mut self, words: Vec<Bytes>) -> Step {
+        match self.step(words).await {
+            Ok(step) => step,
+            Err(error) => {
+                if let Some(queue) = &mut self.queue {
+                    queue.broken = true;
+                }
+                Step::Done(error.into())
+            }
+        }
+    }
+
+    async fn step(&mut self, words: Vec<Bytes>) -> Result<Step, Error> {
+        let called = name(&words[0]);
+        let found = Command::find(&called);
+        let open = found.is_some_and(|command| matches!(command.does, Does::Connection(_)));
+        if !open && self.user.is_none() {
+            return Err(Error::Said(NO_AUTH.to_owned()));
+        }
+        let unknown = || Error::said(format_args!("unknown command '{}'", called.escape_debug()));
+        let command = found.ok_or_else(unknown)?;
+        command.check(words.len())?;
+        match command.about() {
+            Some(About::Quit) => Ok(Step::Last(OK)),
+            Some(about) => self.about(about, &words).await.map(Step::Done),
+            None => self.keys(Given { command, words }).await,
+        }
+    }
+
+    async fn about(&mut self, about: About, words: &[Bytes]) -> Result<Reply, Error> {
+        let transacts = [About::Exec, About::Discard, About::Multi, About::Watch, About::Reset];
+        if self.queue.is_some() && !transacts.contains(&about) {
+            let called = name(&words[0]);
+            return Err(Error::said(format_args!("'{called}' is not done in a transaction")));
+        }
+        match about {
+            About::Auth => self.auth(words).await,
+            About::Hello => self.hello(words).await,
+            About::Reset => Ok(self.reset()),
+            About::Ping => Ok(words.get(1).map_or(Reply::Word("PONG"), |word| echo(word))),
+            About::Echo => Ok(echo(&words[1])),
+            About::Select => generic::select(words),
+            About::Client => self.client(words),
+            About::Command => described(words),
+            About::Info => Ok(Reply::text(INFO)),
+            About::Time => Ok(self.time()),
+            About::Multi => self.multi(),
+            About::Exec => self.exec().await,
+            About::Discard => self.discard(),
+            About::Watch => self.watch(words).await,
+            About::Unwatch => {
+                self.watched.clear();
+                Ok(OK)
+            }
+            About::Quit => Ok(OK),
+        }
+    }
+
+    /// `AUTH PROJECT/NAMESPACE TOKEN`
+    async fn auth(&mut self, words: &[Bytes]) -> Result<Reply, Error> {
+        let [_, user, token] = words else {
+            let why = "the user is the namespace, and the password is a token";
+            return Err(Error::said(format_args!("AUTH PROJECT/NAMESPACE TOKEN: {why}")));
+        };
+        self.let_in(user, token).await?;
+        Ok(OK)
+    }
+
+    async fn let_in(&mut self, user: &[u8], token: &[u8]) -> Result<(), Error> {
+        // Who fails is nobody, whoever he was before.
+        self.user = None;
+        let namespace = namespace(user)?;
+        let origin = Origin { door: "redis", request: self.id.to_string(), peer: self.peer };
+        let token = std::str::from_utf8(token).ok().filter(|text| text.is_ascii());
+        let refused = cairn_access::Error::Header { detail: "a token is letters and digits" };
+        let Some(token) = token else { return Err(self.access.refuse(&origin, refused).into()) };
+        let bearer = format!("Bearer {token}");
+        let authorization = (!token.is_empty()).then_some(bearer.as_str());
+        let shown = Shown { authorization, ..Shown::default() };
+        let visit = self.access.admit(shown, origin).await?;
+        let asked = self.place.env.clock.monotonic();
+        self.user = Some(User { visit, asked, namespace });
+        (self.queue, self.watched) = (None, Vec::new());
+        Ok(())
+    }
+
+    /// `HELLO [2 | 3 [AUTH PROJECT/NAMESPACE TOKEN] [SETNAME name]]`
+    async fn hello(&mut self, words: &[Bytes]) -> Result<Reply, Error> {
+        let mut rest = Words::of(words);
+        let protocol = match rest.maybe().map(|word| &word[..]) {
+            None => self.protocol,
+            Some(b"2") => Protocol::Two,
+            Some(b"3") => Protocol::Three,
+            Some(_) => return Err(Error::Said("NOPROTO unsupported protocol version".to_owned())),
+        };
+        let mut called = None;
+        while let Some(option) = rest.option() {
+            match option.as_str() {
+                "auth" => {
+                    let (user, token) = (rest.next()?, rest.next()?);
+                    self.let_in(user, token).await?;
+                }
+                "setname" => called = Some(rest.next()?.clone()),
+                _ => return Err(Error::syntax()),
+            }
+        }
+        if self.user.is_none() {
+            return Err(Error::Said(NO_AUTH.to_owned()));
+        }
+        self.protocol = protocol;
+        self.name = called.unwrap_or(std::mem::take(&mut self.name));
+        let number = if protocol == Protocol::Three { 3 } else { 2 };
+        Ok(Reply::Map(vec![
+            ("server", Reply::text("cairn")),
+            ("version", Reply::text(env!("CARGO_PKG_VERSION"))),
+            ("proto", Reply::Number(number)),
+            ("id", Reply::Number(self.id)),
+            ("mode", Reply::text("standalone")),
+            ("role", Reply::text("master")),
+            ("modules", Reply::List(Vec::new())),
+        ]))
+    }
+
+    fn reset(&mut self) -> Reply {
+        let (place, access) = (self.place.clone(), self.access.clone());
+        *self = Self::new(place, access, self.peer, self.id);
+        Reply::Word("RESET")
+    }
+
+    fn client(&mut self, words: &[Bytes]) -> Result<Reply, Error> {
+        let mut rest = Words::of(words);
+        match rest.option().as_deref() {
+            Some("id") => Ok(Reply::Number(self.id)),
+            Some("getname") if self.name.is_empty() => Ok(Reply::Nothing),
+            Some("getname") => Ok(Reply::Bytes(self.name.clone())),
+            Some("setname") => {
+                self.name = rest.next()?.clone();
+                Ok(OK)
+            }
+            // What a client says of itself and its wishes for a cache that is not there.
+            Some("setinfo" | "no-evict" | "no-touch") => Ok(OK),
+            _ => Err(Error::said("unknown subcommand of CLIENT")),
+        }
+    }
+
+    fn time(&self) -> Reply {
+        let us = self.place.env.clock.wall_ns() / 1000;
+        let (seconds, us) = (us.div_euclid(1_000_000), us.rem_euclid(1_000_000));
+        Reply::List(vec![Reply::text(seconds.to_string()), Reply::text(us.to_string())])
+    }
+
+    fn multi(&mut self) -> Result<Reply, Error> {
+        if self.queue.is_some() {
+            return Err(Error::said("MULTI calls can not be nested"));
+        }
+        self.queue = Some(Queue::default());
+        Ok(OK)
+    }
+
+    fn discard(&mut self) -> Result<Reply, Error> {
+        self.queue.take().ok_or_else(|| Error::said("DISCARD without MULTI"))?;
+        self.watched.clear();
+        Ok(OK)
+    }
+
+    async fn watch(&mut self, words: &[Bytes]) -> Result<Reply, Error> {
+        if self.queue.is_some() {
+            return Err(Error::said("WATCH inside MULTI is not allowed"));
+        }
+        if self.watched.len() + words.len() > WATCHED_MAX + 1 {
+            let why = format!("at most {WATCHED_MAX} keys are watched at a time");
+            return Err(Error::said(why));
+        }
+        let (namespace, _) = self.counted(Action::ReadKeys).await?;
+        let looked = looked_at(&self.place, &namespace, &words[1..]).await?;
+        // The first look at a key is the one that counts.
+        for (key, seq) in looked {
+            if self.watched.iter().all(|(watched, _)| *watched != key) {
+                self.watched.push((key, seq));
+            }
+        }
+        Ok(OK)
+    }
+
+    async fn exec(&mut self) -> Result<Reply, Error> {
+        let queue = self.queue.take().ok_or_else(|| Error::said("EXEC without MULTI"))?;
+        let watched = std::mem::take(&mut self.watched);
+        if queue.broken {
+            let why = "EXECABORT Transaction discarded because of previous errors.";
+            return Err(Error::Said(why.to_owned()));
+        }
+        let work = self.work(queue.commands, watched).await?;
+        let done = self.place.env.finish(work.done()).await?;
+        Ok(done.map_or(Reply::NoList, Reply::List))
+    }
+
+    /// A command of keys: done, begun, or kept for EXEC.
+    async fn keys(&mut self, given: Given) -> Result<Step, Error> {
+        if let Some(queue) = &mut self.queue {
+            return queue.put(given).map(Step::Done);
+        }
+        let blind = given.command.is_blind(&given.words);
+        let work = self.work(vec![given], Vec::new()).await?;
+        let done = self.place.env.finish(work.done()).map(|done| match done {
+            Ok(replies) => replies.and_then(|mut all| all.pop()).unwrap_or(Reply::Nothing),
+            Err(error) => error.into(),
+        });
+        Ok(if blind { Step::UnderWay(done.boxed()) } else { Step::Done(done.await) })
+    }
+
+    /// Work that the client may do at this moment: each command is counted (ACCESS-9).
+    async fn work(&mut self, commands: Vec<Given>, watched: Vec<Watched>) -> Result<Work, Error> {
+        let mut used = None;
+        let mut namespace = None;
+        for given in &commands {
+            let Does::Keys(action, _) = given.command.does else { continue };
+            let (of, counted) = self.counted(action).await?;
+            namespace = Some(of);
+            if action == Action::WriteKeys {
+                used = Some(counted);
+            }
+        }
+        let namespace = match namespace {
+            Some(namespace) => namespace,
+            // An empty transaction, which may watch keys.
+            None => self.counted(Action::ReadKeys).await?.0,
+        };
+        Ok(Work { place: self.place.clone(), namespace, commands, watched, used })
+    }
+
+    /// Asks whether the client may, on a state that is not older than a moment (ACCESS-5).
+    async fn counted(&mut self, action: Action) -> Result<(Namespace, Use), Error> {
+        let now = self.place.env.clock.monotonic();
+        let user = self.user.as_mut().ok_or_else(|| Error::Said(NO_AUTH.to_owned()))?;
+        if now.saturating_sub(user.asked) > ASK_EVERY {
+            user.visit = user.visit.again().await?;
+            user.asked = now;
+        }
+        let Namespace { project, name } = user.namespace.clone();
+        let resource = Resource::Dataset(project, name);
+        let used = user.visit.authorize_counted(action, &resource)?;
+        Ok((user.namespace.clone(), used))
+    }
+}
+
+impl Queue {
+    fn put(&mut self, given: Given) -> Result<Reply, Error> {
+        if given.command.is_alone() {
+            let called = given.command.name;
+            return Err(Error::said(format_args!("'{called}' is not done in a transaction")));
+        }
+        let words = given.words.iter().map(|word| word.len() + WORD_COST_BYTES);
+        self.bytes = self.bytes.saturating_add(words.sum());
+        if self.commands.len() >= QUEUED_MAX || self.bytes > QUEUED_BYTES_MAX {
+            let max = QUEUED_BYTES_MAX >> 20;
+            let why = format!("a transaction has at most {QUEUED_MAX} commands and {max} MiB");
+            return Err(Error::said(why));
+        }
+        self.commands.push(given);
+        Ok(Reply::Word("QUEUED"))
+    }
+}
+
+const INFO: &str = concat!(
+    "# Server\r\nserver_name:cairn\r\ncairn_version:",
+    env!("CARGO_PKG_VERSION"),
+    "\r\nredis_mode:standalone\r\n\r\n# Replication\r\nrole:master\r\n"
+);
+
+fn echo(word: &Bytes) -> Reply {
+    Reply::Bytes(word.clone())
+}
+
+/// The namespace of a user's name: `PROJECT/NAME`, or `NAME` in `main`.
+fn namespace(user: &[u8]) -> Result<Namespace, Error> {
+    let wrong = || {
+        let text = "ERR the user is a namespace, as PROJECT/NAME".to_owned();
+        Error::Said(text)
+    };
+    let text = std::str::from_utf8(user).map_err(|_| wrong())?;
+    let text = text.strip_prefix('@').unwrap_or(text);
+    let (project, name) = match text.split_once('/') {
+        Some((project, name)) => (project.parse().map_err(|_| wrong())?, name),
+        None => (cairn_base::ProjectName::default(), text),
+    };
+    Ok(Namespace { project, name: name.parse().map_err(|_| wrong())? })
+}
+
+/// `COMMAND [COUNT | LIST | DOCS | INFO [name …]]`
+fn described(words: &[Bytes]) -> Result<Reply, Error> {
+    let mut rest = Words::of(words);
+    match rest.option().as_deref() {
+        None => Ok(Reply::List(COMMANDS.iter().map(description).collect())),
+        Some("count") => Ok(Reply::count(COMMANDS.len())),
+        Some("list") => {
+            Ok(Reply::List(COMMANDS.iter().map(|command| Reply::text(command.name)).collect()))
+        }
+        Some("docs") => Ok(Reply::Map(Vec::new())),
+        Some("info") if rest.is_empty() => {
+            Ok(Reply::List(COMMANDS.iter().map(description).collect()))
+        }
+        Some("info") => {
+            let named = rest.rest().iter().map(|word| Command::find(&name(word)));
+            Ok(Reply::List(named.map(|found| found.map_or(Reply::NoList, description)).collect()))
+        }
+        Some(_) => Err(Error::said("unknown subcommand of COMMAND")),
+    }
+}
+
+/// Name, arity, flags, and where its keys are: the first, the last, and how far one is from the next.
+fn description(command: &Command) -> Reply {
+    let (flag, keys) = match command.does {
+        Does::Keys(Action::ReadKeys, _) => ("readonly", command.places()),
+        Does::Keys(..) => ("write", command.places()),
+        Does::Connection(_) => ("no_auth", [0; 3]),
+        Does::Session(_) => ("fast", [0; 3]),
+    };
+    let mut all = vec![
+        Reply::text(command.name),
+        Reply::Number(command.arity),
+        Reply::List(vec![Reply::Word(flag)]),
+    ];
+    all.extend(keys.map(Reply::Number));
+    Reply::List(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_namespace() {
+        for text in ["main/carts", "@main/carts", "carts"] {
+            assert_eq!(namespace(text.as_bytes()).unwrap().to_string(), "@main/carts");
+        }
+        assert_eq!(namespace(b"lab/x").unwrap().to_string(), "@lab/x");
+        for text in [&b""[..], b"a/b/c", b"\xff", b"/"] {
+            assert!(namespace(text).is_err());
+        }
+    }
+}
