@@ -30,6 +30,9 @@ pub(crate) enum Command {
     Pgwal(Pgwal),
     /// Partitions: durable puts beside etcd and Redis, reads, replay, take-over, an idle cluster
     Partition(Partition),
+    /// Answers every gRPC call with an empty message, on the port that it prints: what a call costs by itself
+    #[command(hide = true)]
+    BareGrpc,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -51,5 +51,6 @@ fn main() -> Result<()> {
         Command::Io(args) => io::main(&args, &command_line),
         Command::Pgwal(args) => pgwal::main(&args, &command_line),
         Command::Partition(args) => partition::main(&args, &command_line),
+        Command::BareGrpc => partition::bare_grpc(),
     }
 }

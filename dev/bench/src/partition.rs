@@ -1,5 +1,6 @@
 //! Partitions: durable puts beside etcd and Redis, reads, replay, take-over, and what an idle one costs.
 
+mod bare;
 mod etcd;
 mod grpc;
 mod idle;
@@ -10,6 +11,8 @@ mod peer;
 mod recover;
 mod redis;
 mod table;
+
+pub(crate) use bare::serve as bare_grpc;
 
 use std::collections::BTreeMap;
 
@@ -40,10 +43,12 @@ enum Subject {
     Stream,
     Etcd,
     Redis,
+    RedisDoor,
 }
 
 impl Subject {
-    const ALL: [Self; 5] = [Self::Inside, Self::Grpc, Self::Stream, Self::Etcd, Self::Redis];
+    const ALL: [Self; 6] =
+        [Self::Inside, Self::Grpc, Self::Stream, Self::Etcd, Self::Redis, Self::RedisDoor];
 
     fn label(self) -> &'static str {
         match self {
@@ -52,6 +57,7 @@ impl Subject {
             Self::Stream => "cairn, gRPC, batches of 16 on a stream",
             Self::Etcd => "etcd, gRPC",
             Self::Redis => "Redis, `appendfsync always`",
+            Self::RedisDoor => "cairn, Redis protocol",
         }
     }
 }
@@ -75,6 +81,8 @@ pub(crate) fn main(args: &Partition, command_line: &str) -> Result<()> {
             }
         }
         inside::reads(&bench, &mut reads)?;
+        reads.add("bare_p50_us", bare::calls(args.seconds)?.p50_us);
+        reads.add("grpc_get_p50_us", grpc::gets(&bench, args.seconds)?.p50_us);
     }
     let mut recovery = Samples::default();
     for run in 0..args.common.runs {
@@ -107,6 +115,7 @@ fn measure(subject: Subject, bench: &Workbench, seconds: f64) -> Result<Vec<(usi
         Subject::Stream => grpc::puts(bench, seconds, true),
         Subject::Etcd => etcd::puts(bench, seconds),
         Subject::Redis => redis::puts(bench, seconds),
+        Subject::RedisDoor => redis::puts_of_node(bench, seconds),
     }
 }
 

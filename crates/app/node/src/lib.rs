@@ -22,7 +22,7 @@ use cairn_bucket::Bucket;
 use cairn_datasets::{CollectOptions, Collected, Datasets, HookRunner, Secret, Uploads};
 use cairn_env::Env;
 use cairn_http::api::Check;
-use cairn_http::{Door, DoorBuilder, LastCollection, SelfChecks, Transport, disk_space};
+use cairn_http::{Door, DoorBuilder, LastCollection, Metric, SelfChecks, Transport, disk_space};
 use cairn_kv::Kv;
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
@@ -101,7 +101,9 @@ pub enum Error {
     #[error(transparent)]
     Grpc(#[from] cairn_grpc::Error),
     /// There is nothing to serve to clients of Redis.
-    #[error("this node keeps no keys that clients of Redis could ask for: say where their log goes with --data-dir")]
+    #[error(
+        "this node keeps no keys that clients of Redis could ask for: say where their log goes with --data-dir"
+    )]
     NoKeys,
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; choose another with --listen or --redis")]
@@ -166,6 +168,9 @@ impl Node {
     /// # Errors
     /// [`Error`]; nothing runs then.
     pub async fn start(options: NodeOptions, env: &Env) -> Result<Self, Error> {
+        if options.log.is_none() && !options.redis.is_empty() {
+            return Err(Error::NoKeys);
+        }
         let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
         let cache_dir = options.disk_cache.as_ref().map(|cache| cache.dir.clone());
         let datasets = Datasets::open_or_init(
@@ -200,8 +205,13 @@ impl Node {
         });
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
-        let redis = redis_door(kv.as_ref(), &redis_addresses, &access, env)?;
+        let redis = kv.clone().filter(|_| !redis_addresses.is_empty());
+        let redis = redis.map(|kv| cairn_redis::Door::new(kv, access.clone(), env));
         let door = doors(&datasets, kv, &access, &stopped, &options.door)?;
+        let door = match redis.clone() {
+            Some(redis) => door.more_metrics(Arc::new(move || redis_metrics(&redis))),
+            None => door,
+        };
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = Vec::new();
@@ -370,18 +380,15 @@ fn bound(listeners: &[TcpListener]) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
-/// The door for clients of Redis, when it is asked for.
-fn redis_door(
-    kv: Option<&Kv>,
-    addresses: &[SocketAddr],
-    access: &Access,
-    env: &Env,
-) -> Result<Option<cairn_redis::Door>, Error> {
-    if addresses.is_empty() {
-        return Ok(None);
-    }
-    let kv = kv.ok_or(Error::NoKeys)?.clone();
-    Ok(Some(cairn_redis::Door::new(kv, access.clone(), env)))
+/// What the door for clients of Redis counts.
+fn redis_metrics(door: &cairn_redis::Door) -> Vec<Metric> {
+    let numbers = door.numbers();
+    let metric = |name, kind, help, value| Metric { name, kind, help, value };
+    vec![
+        metric("cairn_redis_connections", "gauge", "Connections open.", numbers.connections),
+        metric("cairn_redis_commands_total", "counter", "Commands answered.", numbers.commands),
+        metric("cairn_redis_errors_total", "counter", "Errors among them.", numbers.errors),
+    ]
 }
 
 /// Ready when the node stops.

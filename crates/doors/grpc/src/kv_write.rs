@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use cairn_env::{Clock, Finish};
 use cairn_kv::{Committed, Kv, Namespace, Seq};
+use cairn_partition::AnyPartition;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesOrdered};
 use futures::{FutureExt as _, StreamExt as _};
@@ -54,6 +55,9 @@ struct Writing {
 /// What a stream writes to.
 struct Target {
     kv: Kv,
+    /// What the commits are handed to in their order; opened before the first of them, and again when it was
+    /// closed.
+    open: Option<AnyPartition>,
     namespace: Namespace,
     named: Option<api::Namespace>,
     /// Kept to the end of the stream.
@@ -123,6 +127,9 @@ impl Writing {
     /// The next answer; none after the last. What is under way when no more is taken is answered first.
     async fn next(&mut self) -> Result<Option<WriteResponse>, Error> {
         loop {
+            if let Err(error) = self.open().await {
+                self.end(error);
+            }
             self.begin();
             if self.under_way.is_empty()
                 && let Some(ended) = self.ending.take()
@@ -131,6 +138,11 @@ impl Writing {
             }
             match self.event().await {
                 Event::Answered(answer) => {
+                    if let (Err(error), Some(to)) = (&answer.done, &mut self.to)
+                        && is_closed(error)
+                    {
+                        to.open = None;
+                    }
                     self.bytes = self.bytes.saturating_sub(answer.bytes);
                     return Ok(Some(told(answer)));
                 }
@@ -154,6 +166,16 @@ impl Writing {
                 }
             }
         }
+    }
+
+    /// Opens the namespace when there is something to begin.
+    async fn open(&mut self) -> Result<(), Error> {
+        let Some(to) = self.to.as_mut().filter(|to| to.open.is_none()) else { return Ok(()) };
+        // What was begun on the one before ends first.
+        if !self.ahead.is_empty() && self.under_way.is_empty() {
+            to.open = Some(to.kv.open(&to.namespace).await?);
+        }
+        Ok(())
     }
 
     /// Begins nothing more.
@@ -192,7 +214,7 @@ impl Writing {
     /// Hands commits to the engine, as many as may be under way. They are made whether or not anybody waits
     /// for their answers.
     fn begin(&mut self) {
-        let Some(to) = &self.to else { return };
+        let Some(to) = self.to.as_ref().filter(|to| to.open.is_some()) else { return };
         while self.under_way.len() < WRITES_UNDER_WAY_MAX
             && self.bytes < WRITES_BYTES_MAX
             && let Some(Ahead { message, bytes, held }) = self.ahead.pop_front()
@@ -224,6 +246,7 @@ impl Writing {
         let place = Arc::clone(&self.places).try_acquire_owned();
         Ok(Target {
             kv: self.kv.clone().ok_or(Error::NoKeys)?,
+            open: None,
             namespace: namespace(first.namespace.as_ref())?,
             named: first.namespace.clone(),
             _place: place.map_err(|_| Error::Busy { what: "streams", max: WRITES_MAX })?,
@@ -243,10 +266,18 @@ impl Target {
             return Err(Error::invalid("one stream writes to one namespace"));
         }
         let commit = messages::commit(&self.kv, ops, conditions, durable)?;
-        let (bytes, kv, named) = (commit.bytes(), self.kv.clone(), self.namespace.clone());
-        let work = async move { kv.commit(&named, commit).await };
+        let closed = || Error::Internal { detail: "a namespace is not open".to_owned() };
+        let (bytes, partition) = (commit.bytes(), self.open.clone().ok_or_else(closed)?);
+        let work = async move { Ok(partition.commit(commit).await?) };
         Ok((bytes, call.counted(held, work, |done: &Committed| done.seq)))
     }
+}
+
+/// Whether nothing can be handed to what said so any more.
+fn is_closed(error: &Error) -> bool {
+    use cairn_partition::Error as Partition;
+    let Error::Kv(cairn_kv::Error::Partition(error)) = error else { return false };
+    matches!(error, Partition::Closed { .. } | Partition::Fenced { .. } | Partition::Missing { .. })
 }
 
 fn in_a_moment(clock: &Arc<dyn Clock>) -> BoxFuture<'static, ()> {

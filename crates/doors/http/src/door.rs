@@ -27,7 +27,7 @@ use crate::limits::{
     KV_BODIES_KIB_MAX, PLACE_WAIT_MAX, REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX,
     WRITE_WAIT_MAX,
 };
-use crate::metrics::Metrics;
+use crate::metrics::{Metric, Metrics, MoreMetrics};
 use crate::route::{Permission, Route, RouteInfo};
 
 /// What an operator may set.
@@ -120,6 +120,7 @@ struct Shared {
     kv: Option<Kv>,
     kv_bytes: Arc<tokio::sync::Semaphore>,
     self_checks: SelfChecks,
+    more_metrics: MoreMetrics,
     last_collection: LastCollection,
     access: Access,
     authority: Option<Authority>,
@@ -149,6 +150,11 @@ impl Inner {
 
     pub(crate) fn self_checks(&self) -> SelfChecks {
         Arc::clone(&self.0.self_checks)
+    }
+
+    /// What other doors of the process count.
+    pub(crate) fn more_metrics(&self) -> Vec<Metric> {
+        (self.0.more_metrics)()
     }
 
     pub(crate) fn last_collection(&self) -> &LastCollection {
@@ -264,6 +270,7 @@ pub struct DoorBuilder {
     routes: Vec<Route>,
     mounts: Vec<Mount>,
     self_checks: SelfChecks,
+    more_metrics: MoreMetrics,
 }
 
 /// What another door answers on the same port.
@@ -283,6 +290,7 @@ impl DoorBuilder {
         let routes = routes.chain(crate::login::routes()).chain(crate::console::routes()).collect();
         let (options, mounts) = (Options::default(), Vec::new());
         let self_checks: SelfChecks = Arc::new(Vec::new);
+        let more_metrics: MoreMetrics = Arc::new(Vec::new);
         let (authority, oidc, kv) = (None, None, None);
         Self {
             datasets,
@@ -295,6 +303,7 @@ impl DoorBuilder {
             routes,
             mounts,
             self_checks,
+            more_metrics,
         }
     }
 
@@ -321,6 +330,12 @@ impl DoorBuilder {
     #[must_use]
     pub fn self_checks(self, self_checks: SelfChecks) -> Self {
         Self { self_checks, ..self }
+    }
+
+    /// Adds what other doors of the process count to what `/metrics` tells.
+    #[must_use]
+    pub fn more_metrics(self, more_metrics: MoreMetrics) -> Self {
+        Self { more_metrics, ..self }
     }
 
     /// Sets what an operator may set.
@@ -376,6 +391,7 @@ impl DoorBuilder {
             kv: self.kv,
             kv_bytes: Arc::new(tokio::sync::Semaphore::new(KV_BODIES_KIB_MAX)),
             self_checks: self.self_checks,
+            more_metrics: self.more_metrics,
             last_collection: LastCollection::default(),
             datasets: self.datasets,
             uploads: self.uploads,

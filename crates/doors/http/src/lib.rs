@@ -51,11 +51,12 @@ mod trace;
 pub mod wire;
 
 pub use args::Args;
+pub use cairn_mesh::listen::Transport;
 pub use call::Call;
 pub use checks::{LastCollection, SelfChecks, collected_what, disk_space};
 pub use console::has_console;
 pub use courier::{Post, secret_text};
 pub use door::{Door, DoorBuilder, Options, Waits};
 pub use error::Error;
+pub use metrics::{Metric, MoreMetrics};
 pub use place::{ErrorBody, ErrorDetail};
-pub use cairn_mesh::listen::Transport;

@@ -9,6 +9,22 @@ use std::time::Duration;
 /// Upper ends of the duration histogram, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 
+/// One number that a process tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its family.
+    pub name: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// The number.
+    pub value: u64,
+}
+
+/// Asks for numbers of the process.
+pub type MoreMetrics = std::sync::Arc<dyn Fn() -> Vec<Metric> + Send + Sync>;
+
 #[derive(Default)]
 pub(crate) struct Metrics {
     routes: Mutex<BTreeMap<&'static str, PerRoute>>,

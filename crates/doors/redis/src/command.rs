@@ -216,10 +216,28 @@ mod tests {
         for command in COMMANDS {
             let Does::Keys(action, _) = command.does else { continue };
             let reads = [
-                "get", "mget", "strlen", "getrange", "substr", "exists", "touch", "type", "keys",
-                "dbsize", "scan", "ttl", "pttl", "expiretime", "pexpiretime",
+                "get",
+                "mget",
+                "strlen",
+                "getrange",
+                "substr",
+                "exists",
+                "touch",
+                "type",
+                "keys",
+                "dbsize",
+                "scan",
+                "ttl",
+                "pttl",
+                "expiretime",
+                "pexpiretime",
             ];
-            assert_eq!(action == Action::ReadKeys, reads.contains(&command.name), "{}", command.name);
+            assert_eq!(
+                action == Action::ReadKeys,
+                reads.contains(&command.name),
+                "{}",
+                command.name
+            );
         }
     }
 

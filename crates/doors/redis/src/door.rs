@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::connection::{Connection, Counts, Home};
-use crate::limits::{CONNECTIONS_MAX, ROOM_BYTES, STOP_WAIT, STRANGER_WAIT};
+use crate::limits::{CONNECTIONS_MAX, HEAVY_MAX, STOP_WAIT, STRANGER_WAIT};
 use crate::scans::Scans;
 use crate::session::Session;
 use crate::work::{Place, Turns};
@@ -39,7 +39,8 @@ struct Shared {
     place: Place,
     access: Access,
     connections: Arc<Semaphore>,
-    room: Arc<Semaphore>,
+    /// Places of connections that hold much of commands.
+    heavy: Arc<Semaphore>,
     counts: Arc<Counts>,
     ids: AtomicI64,
 }
@@ -49,12 +50,14 @@ impl Door {
     #[must_use]
     pub fn new(kv: Kv, access: Access, env: &Env) -> Self {
         let scans = Arc::new(Scans::new(Arc::clone(&env.rng)));
-        let place = Place { kv, env: env.clone(), scans, turns: Arc::new(Turns::default()) };
+        let turns = Arc::new(Turns::new(env));
+        let heavy = Arc::new(Semaphore::new(HEAVY_MAX));
+        let place = Place { kv, env: env.clone(), scans, turns, heavy };
         Self(Arc::new(Shared {
             place,
             access,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            room: Arc::new(Semaphore::new(ROOM_BYTES / 1024)),
+            heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
             counts: Arc::default(),
             ids: AtomicI64::new(0),
         }))
@@ -137,10 +140,10 @@ impl Door {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let Shared { place, access, room, counts, ids, .. } = &*self.0;
+        let Shared { place, access, heavy, counts, ids, .. } = &*self.0;
         let home = Home {
             clock: Arc::clone(&place.env.clock),
-            room: Arc::clone(room),
+            heavy: Arc::clone(heavy),
             counts: Arc::clone(counts),
             ending,
         };

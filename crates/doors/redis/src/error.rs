@@ -59,6 +59,7 @@ impl Error {
             Self::Kv(cairn_kv::Error::Partition(
                 Partition::InDoubt { .. } | Partition::Fenced { .. } | Partition::Closed { .. },
             )) => "INDOUBT",
+            Self::Kv(_) if self.is_conflict() => "TRYAGAIN",
             Self::Kv(cairn_kv::Error::Partition(Partition::Elsewhere { .. })) => "ELSEWHERE",
             Self::Kv(error) if error.kind() == ErrorKind::Retry => "TRYAGAIN",
             Self::Access(error) if error.asks_for_credential() => "WRONGPASS",

@@ -30,7 +30,16 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// The end that a number says. One that is over must be allowed by who asks.
+    /// The end that a word says, where a time of nought or less makes no sense.
+    pub(crate) fn positive(self, word: &[u8], now_ms: u64, command: &str) -> Result<End, Error> {
+        let number = number(word)?;
+        if number <= 0 {
+            return Err(Error::said(format_args!("invalid expire time in '{command}' command")));
+        }
+        self.end(number, now_ms, command)
+    }
+
+    /// The end that a number says.
     fn end(self, number: i64, now_ms: u64, command: &str) -> Result<End, Error> {
         let invalid = || Error::said(format_args!("invalid expire time in '{command}' command"));
         let seconds = matches!(self, Self::Seconds | Self::SecondsSince1970);
@@ -49,25 +58,15 @@ impl Unit {
     }
 }
 
-/// The end that an option of SET or GETEX says: a time of nought or less makes no sense there.
-pub(crate) fn option(
-    option: &str,
-    words: &mut Words<'_>,
-    now_ms: u64,
-    command: &str,
-) -> Result<End, Error> {
-    let unit = match option {
-        "ex" => Unit::Seconds,
-        "px" => Unit::Ms,
-        "exat" => Unit::SecondsSince1970,
-        "pxat" => Unit::MsSince1970,
-        _ => return Err(Error::syntax()),
-    };
-    let number = words.number()?;
-    if number <= 0 {
-        return Err(Error::said(format_args!("invalid expire time in '{command}' command")));
+/// The unit of an option of SET or GETEX.
+pub(crate) fn unit(option: &str) -> Result<Unit, Error> {
+    match option {
+        "ex" => Ok(Unit::Seconds),
+        "px" => Ok(Unit::Ms),
+        "exat" => Ok(Unit::SecondsSince1970),
+        "pxat" => Ok(Unit::MsSince1970),
+        _ => Err(Error::syntax()),
     }
-    unit.end(number, now_ms, command)
 }
 
 /// Gives an entry this end.
@@ -161,7 +160,7 @@ pub(crate) async fn left_ms(keys: &mut Keys, words: &[Bytes]) -> Answer {
 }
 
 pub(crate) async fn end_second(keys: &mut Keys, words: &[Bytes]) -> Answer {
-    told(keys, &words[1], |end, _| end / 1000).await
+    told(keys, &words[1], |end, _| end.saturating_add(500) / 1000).await
 }
 
 pub(crate) async fn end_ms(keys: &mut Keys, words: &[Bytes]) -> Answer {

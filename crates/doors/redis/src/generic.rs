@@ -4,9 +4,9 @@ use bytes::Bytes;
 use cairn_kv::KeyRange;
 
 use crate::error::Error;
-use crate::glob;
+use crate::glob::Pattern;
 use crate::keys::Keys;
-use crate::limits::{KEYS_MAX, SCAN_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, COUNTED_MAX, KEYS_MAX, SCAN_MAX};
 use crate::reply::{OK, Reply};
 use crate::scans::Scans;
 use crate::words::{Words, number};
@@ -66,7 +66,8 @@ pub(crate) async fn kind(keys: &mut Keys, words: &[Bytes]) -> Answer {
 
 /// `RENAME key newkey`: the value and the end go with the name.
 pub(crate) async fn rename(keys: &mut Keys, words: &[Bytes]) -> Answer {
-    let entry = keys.entry(&words[1]).await?.ok_or_else(|| Error::said("no such key"))?;
+    // A large value is known by its key: it cannot go to another one (KV-5).
+    let entry = keys.small(&words[1]).await?.ok_or_else(|| Error::said("no such key"))?;
     if words[1] != words[2] {
         keys.delete(&words[1])?;
         let end = entry.expires_ms;
@@ -94,20 +95,25 @@ pub(crate) async fn delete_all(keys: &mut Keys, words: &[Bytes]) -> Answer {
     Ok(OK)
 }
 
-/// All keys of a range, or an error that says what to do when they are too many.
-async fn all_of(keys: &Keys, range: KeyRange) -> Result<Vec<Bytes>, Error> {
-    let (mut found, mut range) = (Vec::new(), range);
+/// Hands the keys of a range to `take`, in order and page by page, as long as there are no more than `max`.
+async fn each(
+    keys: &Keys,
+    range: KeyRange,
+    max: usize,
+    mut take: impl FnMut(Vec<Bytes>) -> Result<(), Error>,
+) -> Result<usize, Error> {
+    let (mut count, mut range) = (0, range);
     loop {
         let (some, over) = keys.some_of(range.clone(), SCAN_MAX).await?;
         let last = some.last().cloned();
-        found.extend(some);
-        if found.len() > KEYS_MAX {
-            let why = format!("there are more than {KEYS_MAX} keys");
-            return Err(Error::said(format_args!("{why}: use SCAN")));
+        count += some.len();
+        if count > max {
+            return Err(Error::said(format_args!("there are more than {max} keys: use SCAN")));
         }
+        take(some)?;
         match last.filter(|_| !over) {
             Some(last) => range.from = after(&last),
-            None => return Ok(found),
+            None => return Ok(count),
         }
     }
 }
@@ -119,29 +125,42 @@ fn after(key: &[u8]) -> Bytes {
 
 /// `KEYS pattern`
 pub(crate) async fn matching(keys: &mut Keys, words: &[Bytes]) -> Answer {
-    let pattern = &words[1];
-    let found = all_of(keys, KeyRange::prefix(glob::prefix(pattern).to_vec())).await?;
-    let fitting = found.into_iter().filter(|key| glob::fits(pattern, key));
-    Ok(Reply::List(fitting.map(Reply::Bytes).collect()))
+    let mut pattern = Pattern::new(&words[1])?;
+    let range = KeyRange::prefix(pattern.prefix().to_vec());
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    let take = |some: Vec<Bytes>| {
+        for key in some {
+            if pattern.fits(&key)? {
+                bytes += key.len();
+                found.push(Reply::Bytes(key));
+            }
+        }
+        if bytes > ANSWER_BYTES_MAX {
+            return Err(Error::said("the keys are too many to be told at once: use SCAN"));
+        }
+        Ok(())
+    };
+    each(keys, range, KEYS_MAX, take).await?;
+    Ok(Reply::List(found))
 }
 
 pub(crate) async fn count(keys: &mut Keys, _: &[Bytes]) -> Answer {
-    Ok(Reply::count(all_of(keys, KeyRange::all()).await?.len()))
+    Ok(Reply::count(each(keys, KeyRange::all(), COUNTED_MAX, |_| Ok(())).await?))
 }
 
 /// What a SCAN looks for.
-struct Sought<'a> {
-    pattern: &'a [u8],
+struct Sought {
+    pattern: Pattern,
     count: usize,
     strings: bool,
 }
 
-impl<'a> Sought<'a> {
-    fn read(mut words: Words<'a>) -> Result<Self, Error> {
-        let mut sought = Self { pattern: b"*", count: SCAN_COUNT, strings: true };
+impl Sought {
+    fn read(mut words: Words<'_>) -> Result<Self, Error> {
+        let mut sought = Self { pattern: Pattern::new(b"*")?, count: SCAN_COUNT, strings: true };
         while let Some(option) = words.option() {
             match option.as_str() {
-                "match" => sought.pattern = words.next()?,
+                "match" => sought.pattern = Pattern::new(words.next()?)?,
                 "count" => {
                     let count = usize::try_from(words.number()?).unwrap_or(0);
                     if count == 0 {
@@ -162,8 +181,8 @@ pub(crate) async fn scan(keys: &Keys, scans: &Scans, words: &[Bytes]) -> Answer 
     let invalid = || Error::said("invalid cursor");
     let cursor = std::str::from_utf8(&words[1]).ok().and_then(|text| text.parse().ok());
     let cursor: u64 = cursor.ok_or_else(invalid)?;
-    let sought = Sought::read(Words(&words[2..]))?;
-    let mut range = KeyRange::prefix(glob::prefix(sought.pattern).to_vec());
+    let mut sought = Sought::read(Words(&words[2..]))?;
+    let mut range = KeyRange::prefix(sought.pattern.prefix().to_vec());
     if cursor != 0 {
         let last = scans.take(keys.namespace(), cursor);
         let last = last.ok_or_else(|| Error::said("this cursor is over: begin with 0 again"))?;
@@ -174,11 +193,15 @@ pub(crate) async fn scan(keys: &Keys, scans: &Scans, words: &[Bytes]) -> Answer 
         false => keys.some_of(range, sought.count).await?,
     };
     let next = match found.last().filter(|_| !over) {
-        Some(last) => scans.put(keys.namespace(), last),
+        Some(last) => scans.put(keys.namespace(), last, cursor),
         None => 0,
     };
-    let fits = |key: &Bytes| sought.strings && glob::fits(sought.pattern, key);
-    let fitting = found.into_iter().filter(fits).map(Reply::Bytes).collect();
+    let mut fitting = Vec::new();
+    for key in found.into_iter().filter(|_| sought.strings) {
+        if sought.pattern.fits(&key)? {
+            fitting.push(Reply::Bytes(key));
+        }
+    }
     Ok(Reply::List(vec![Reply::text(next.to_string()), Reply::List(fitting)]))
 }
 
@@ -186,6 +209,8 @@ pub(crate) async fn scan(keys: &Keys, scans: &Scans, words: &[Bytes]) -> Answer 
 pub(crate) fn select(words: &[Bytes]) -> Answer {
     match number(&words[1])? {
         0 => Ok(OK),
-        _ => Err(Error::said("DB index is out of range: namespaces stand in the place of databases")),
+        _ => {
+            Err(Error::said("DB index is out of range: namespaces stand in the place of databases"))
+        }
     }
 }

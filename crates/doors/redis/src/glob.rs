@@ -1,67 +1,122 @@
 //! Patterns of keys: `*`, `?`, `[a-z]`, `[^a]`, and `\` before what is to mean itself.
 
-/// Whether `text` fits `pattern`. Takes time in the product of their lengths at most.
-pub(crate) fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut here) = (0, 0);
-    // Where the last star was, and what it has swallowed so far: there it goes on after a dead end. An
-    // earlier star needs no second chance.
-    let mut star: Option<(usize, usize)> = None;
-    while here < text.len() {
-        if pattern.get(at) == Some(&b'*') {
-            star = Some((at + 1, here));
-            at += 1;
-        } else if let Some(next) = one(&pattern[at..], text[here]) {
-            at += next;
-            here += 1;
-        } else if let Some((after, swallowed)) = star {
-            star = Some((after, swallowed + 1));
-            (at, here) = (after, swallowed + 1);
-        } else {
-            return false;
+use crate::error::Error;
+use crate::limits::{PATTERN_BYTES_MAX, PATTERN_STEPS_MAX};
+
+/// A pattern, and what is left of the steps that may be taken with it.
+pub(crate) struct Pattern {
+    items: Vec<Item>,
+    prefix: Vec<u8>,
+    steps: usize,
+}
+
+enum Item {
+    /// Any number of any bytes.
+    Star,
+    /// One byte of these.
+    Class(Box<[bool; 256]>),
+    One(u8),
+    Any,
+}
+
+impl Pattern {
+    /// # Errors
+    /// When it is longer than a pattern may be.
+    pub(crate) fn new(text: &[u8]) -> Result<Self, Error> {
+        if text.len() > PATTERN_BYTES_MAX {
+            let max = PATTERN_BYTES_MAX;
+            return Err(Error::said(format_args!("a pattern has at most {max} bytes")));
         }
+        let end = text.iter().position(|byte| b"*?[\\".contains(byte));
+        let prefix = text[..end.unwrap_or(text.len())].to_vec();
+        let (mut items, mut rest) = (Vec::new(), text);
+        while let Some((item, after)) = next(rest) {
+            items.push(item);
+            rest = after;
+        }
+        Ok(Self { items, prefix, steps: PATTERN_STEPS_MAX })
     }
-    pattern[at..].iter().all(|byte| *byte == b'*')
-}
 
-/// What every text that fits begins with.
-pub(crate) fn prefix(pattern: &[u8]) -> &[u8] {
-    let end = pattern.iter().position(|byte| b"*?[\\".contains(byte));
-    &pattern[..end.unwrap_or(pattern.len())]
-}
+    /// What every text that fits begins with.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
 
-/// The length of the first item of the pattern, when it fits the byte.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
-    match pattern {
-        [] => None,
-        [b'?', ..] => Some(1),
-        [b'\\', literal, ..] => (*literal == byte).then_some(2),
-        [b'[', set @ ..] => class(set, byte).and_then(|(length, fits)| fits.then_some(length + 1)),
-        [literal, ..] => (*literal == byte).then_some(1),
+    /// Whether `text` fits.
+    ///
+    /// # Errors
+    /// When this and what was asked before take too many steps.
+    pub(crate) fn fits(&mut self, text: &[u8]) -> Result<bool, Error> {
+        let (mut at, mut here) = (0, 0);
+        // Where the last star was, and what it has swallowed so far: there it goes on after a dead end. An
+        // earlier star needs no second chance.
+        let mut star: Option<(usize, usize)> = None;
+        while here < text.len() {
+            let left = self.steps.checked_sub(1);
+            let long = || Error::said("the pattern takes too long: write more of it before a star");
+            self.steps = left.ok_or_else(long)?;
+            let fits = match self.items.get(at) {
+                Some(Item::Star) => {
+                    (star, at) = (Some((at + 1, here)), at + 1);
+                    continue;
+                }
+                Some(Item::Any) => true,
+                Some(Item::One(byte)) => *byte == text[here],
+                Some(Item::Class(class)) => class[usize::from(text[here])],
+                None => false,
+            };
+            (at, here) = match (fits, star) {
+                (true, _) => (at + 1, here + 1),
+                (false, Some((after, swallowed))) => {
+                    star = Some((after, swallowed + 1));
+                    (after, swallowed + 1)
+                }
+                (false, None) => return Ok(false),
+            };
+        }
+        Ok(self.items[at..].iter().all(|item| matches!(item, Item::Star)))
     }
 }
 
-/// The length of a set with its closing bracket, and whether the byte is in it. A set without an end fits
-/// nothing.
-fn class(set: &[u8], byte: u8) -> Option<(usize, bool)> {
-    let not = set.first() == Some(&b'^');
-    let (mut at, mut found) = (usize::from(not), false);
+/// The first item of a pattern, and what comes after it.
+fn next(pattern: &[u8]) -> Option<(Item, &[u8])> {
+    Some(match pattern {
+        [] => return None,
+        [b'*', rest @ ..] => (Item::Star, rest),
+        [b'?', rest @ ..] => (Item::Any, rest),
+        [b'\\', literal, rest @ ..] => (Item::One(*literal), rest),
+        [b'[', set @ ..] => class(set),
+        [literal, rest @ ..] => (Item::One(*literal), rest),
+    })
+}
+
+/// A set, and what comes after its closing bracket, or after the end when there is none.
+fn class(set: &[u8]) -> (Item, &[u8]) {
+    let (not, mut rest) = match set {
+        [b'^', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let mut class = Box::new([not; 256]);
+    let mut put = |from: u8, to: u8| {
+        class[usize::from(from.min(to))..=usize::from(from.max(to))].fill(!not);
+    };
     loop {
-        match &set[at..] {
-            [] => return None,
-            [b']', ..] => return Some((at + 1, found != not)),
-            [b'\\', literal, ..] => {
-                found |= *literal == byte;
-                at += 2;
+        rest = match rest {
+            [] => return (Item::Class(class), rest),
+            [b']', rest @ ..] => return (Item::Class(class), rest),
+            [b'\\', literal, rest @ ..] => {
+                put(*literal, *literal);
+                rest
             }
-            [from, b'-', to, ..] if *to != b']' => {
-                found |= (*from.min(to)..=*from.max(to)).contains(&byte);
-                at += 3;
+            [from, b'-', to, rest @ ..] => {
+                put(*from, *to);
+                rest
             }
-            [literal, ..] => {
-                found |= *literal == byte;
-                at += 1;
+            [literal, rest @ ..] => {
+                put(*literal, *literal);
+                rest
             }
-        }
+        };
     }
 }
 
@@ -80,23 +135,27 @@ mod tests {
             ("h[b-d]", &["hb", "hd"], &["ha", "he"]),
             ("a\\*", &["a*"], &["ab"]),
             ("*a*b*c", &["abc", "xaxbxc"], &["abcd", "acb"]),
-            ("[", &[], &["[", ""]),
             ("", &[""], &["a"]),
         ] {
+            let mut compiled = Pattern::new(pattern.as_bytes()).unwrap();
             for text in fitting {
-                assert!(fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+                assert!(compiled.fits(text.as_bytes()).unwrap(), "{pattern} {text}");
             }
             for text in others {
-                assert!(!fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+                assert!(!compiled.fits(text.as_bytes()).unwrap(), "{pattern} {text}");
             }
         }
-        assert_eq!(prefix(b"user:*"), b"user:");
-        assert_eq!(prefix(b"us\\er"), b"us");
+        assert_eq!(Pattern::new(b"user:*").unwrap().prefix(), b"user:");
+        assert_eq!(Pattern::new(b"us\\er").unwrap().prefix(), b"us");
     }
 
+    /// REDIS-1.
     #[test]
-    fn a_pattern_of_stars_takes_no_time() {
-        let pattern = "*a".repeat(2000);
-        assert!(!fits(pattern.as_bytes(), "a".repeat(1999).as_bytes()));
+    fn redis_1_a_pattern_takes_no_more_than_so_many_steps() {
+        assert!(Pattern::new(&[b'a'; PATTERN_BYTES_MAX + 1]).is_err());
+        let mut hard = Pattern::new("*a".repeat(PATTERN_BYTES_MAX / 2).as_bytes()).unwrap();
+        let text = [b"a".repeat(500), vec![b'b'; 3500]].concat();
+        let asked = (0..PATTERN_STEPS_MAX).find(|_| hard.fits(&text).is_err());
+        assert!(asked.is_some_and(|asked| asked > 0), "{asked:?}");
     }
 }

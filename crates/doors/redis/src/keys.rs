@@ -1,10 +1,16 @@
 //! What commands work on: the keys of a namespace, in one transaction.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cairn_kv::{Entry, KeyRange, Kv, Namespace, Op, Scan, Seq, Transaction, large_size};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
-use crate::limits::ANSWER_BYTES_MAX;
+use crate::limits::{ANSWER_BYTES_MAX, FREE_BYTES, LOOKED_BYTES_MAX};
+
+/// A place among the connections that hold much.
+pub(crate) type Heavy = OwnedSemaphorePermit;
 
 /// The keys as a transaction sees them, at one moment.
 pub(crate) struct Keys {
@@ -12,14 +18,32 @@ pub(crate) struct Keys {
     namespace: Namespace,
     transaction: Transaction,
     now_ms: u64,
-    /// Bytes that were read.
+    /// Bytes of values that were looked at.
+    looked: usize,
+    /// Bytes of values that are to be answered.
     read: usize,
+    places: Arc<Semaphore>,
+    heavy: Option<Heavy>,
 }
 
 impl Keys {
-    pub(crate) async fn begin(kv: &Kv, namespace: &Namespace, now_ms: u64) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        kv: &Kv,
+        namespace: &Namespace,
+        now_ms: u64,
+        (places, heavy): (&Arc<Semaphore>, Option<Heavy>),
+    ) -> Result<Self, Error> {
         let transaction = kv.begin(namespace).await?;
-        Ok(Self { kv: kv.clone(), namespace: namespace.clone(), transaction, now_ms, read: 0 })
+        Ok(Self {
+            kv: kv.clone(),
+            namespace: namespace.clone(),
+            transaction,
+            now_ms,
+            looked: 0,
+            read: 0,
+            places: Arc::clone(places),
+            heavy,
+        })
     }
 
     /// When this is, in milliseconds since 1970.
@@ -30,6 +54,10 @@ impl Keys {
     /// The entry of a key, when it is there and not over.
     pub(crate) async fn entry(&mut self, key: &[u8]) -> Result<Option<Entry>, Error> {
         let found = self.transaction.entry(key).await?;
+        self.looked += found.as_ref().map_or(0, |entry| entry.value.len());
+        if self.looked > LOOKED_BYTES_MAX {
+            return Err(too_many(LOOKED_BYTES_MAX));
+        }
         let lives = |entry: &Entry| entry.expires_ms.is_none_or(|end| end > self.now_ms);
         Ok(found.filter(lives))
     }
@@ -39,7 +67,7 @@ impl Keys {
         Ok(self.small(key).await?.map(|entry| entry.value))
     }
 
-    /// The entry of a key with its value; a large one is an error.
+    /// The entry of a key with its value, to be kept; a large one is an error.
     pub(crate) async fn small(&mut self, key: &[u8]) -> Result<Option<Entry>, Error> {
         let Some(entry) = self.entry(key).await? else { return Ok(None) };
         if let Some(size) = large_size(&entry) {
@@ -48,8 +76,11 @@ impl Keys {
         }
         self.read += entry.value.len();
         if self.read > ANSWER_BYTES_MAX {
-            let why = format!("the values have more than {} MiB", ANSWER_BYTES_MAX >> 20);
-            return Err(Error::said(format_args!("{why}: ask for fewer keys at a time")));
+            return Err(too_many(ANSWER_BYTES_MAX));
+        }
+        if self.read > FREE_BYTES && self.heavy.is_none() {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            self.heavy = Some(place.map_err(|_| Error::said("the node stops"))?);
         }
         Ok(Some(entry))
     }
@@ -65,8 +96,7 @@ impl Keys {
         value: Bytes,
         expires_ms: Option<u64>,
     ) -> Result<(), Error> {
-        let (key, value) = (key.clone(), value);
-        Ok(self.transaction.change(Op::Put { key, value, expires_ms })?)
+        Ok(self.transaction.change(Op::Put { key: key.clone(), value, expires_ms })?)
     }
 
     /// Gives an entry another end.
@@ -104,11 +134,23 @@ impl Keys {
         &self.namespace
     }
 
-    /// Makes the changes, if there are any: the commit that has them.
-    pub(crate) async fn commit(self) -> Result<Option<Seq>, Error> {
-        if !self.transaction.changes() {
-            return Ok(None);
-        }
-        Ok(Some(self.transaction.commit().await?.seq))
+    /// How many changes there are so far.
+    pub(crate) fn changes(&self) -> usize {
+        self.transaction.changes()
     }
+
+    /// Makes the changes: the commit that has them, if there are any, and the place that is kept as long as what
+    /// was read is.
+    pub(crate) async fn commit(self) -> Result<(Option<Seq>, Option<Heavy>), Error> {
+        let seq = match self.transaction.changes() {
+            0 => None,
+            _ => Some(self.transaction.commit().await?.seq),
+        };
+        Ok((seq, self.heavy))
+    }
+}
+
+fn too_many(bytes: usize) -> Error {
+    let max = bytes >> 20;
+    Error::said(format_args!("the values have more than {max} MiB: ask for fewer keys at a time"))
 }

@@ -7,8 +7,8 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::limits::{
-    COPIED_BYTES_MAX, LINE_BYTES_MAX, REQUEST_BYTES_MAX, STRANGER_BYTES_MAX, STRANGER_WORDS_MAX,
-    WORD_COST_BYTES, WORDS_MAX,
+    LINE_BYTES_MAX, REQUEST_BYTES_MAX, STRANGER_BYTES_MAX, STRANGER_WORDS_MAX, WORD_COST_BYTES,
+    WORDS_MAX,
 };
 
 /// The longest line that tells a length: a sign, 19 digits, and the end of the line.
@@ -78,15 +78,19 @@ impl Reader {
         }
     }
 
-    /// Bytes of the command under way: those that are here, and those that it has announced.
+    /// Bytes of the command under way: those that were taken, and those that the word has that comes now.
     #[must_use]
     pub fn held(&self) -> usize {
         self.bytes
     }
 
+    /// Whether it is in the middle of a command.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.left > 0
+    }
+
     /// How many bytes the word under way has.
-    #[must_use]
-    pub fn awaited(&self) -> usize {
+    pub(crate) fn awaited(&self) -> usize {
         self.length.map_or(0, |length| length + END.len())
     }
 
@@ -119,14 +123,9 @@ impl Reader {
         if rest != END {
             return Err(Unreadable { why: "a bulk string does not end where it said" });
         }
-        let word = if length <= COPIED_BYTES_MAX {
-            let word = Bytes::copy_from_slice(&from[..length]);
-            from.advance(length);
-            word
-        } else {
-            from.split_to(length).freeze()
-        };
-        from.advance(END.len());
+        // A copy: what keeps one word does not keep all that came with it.
+        let word = Bytes::copy_from_slice(&from[..length]);
+        from.advance(length + END.len());
         self.words.push(word);
         (self.left, self.length) = (self.left - 1, None);
         Ok(true)
@@ -168,11 +167,7 @@ impl Reader {
         let Some(end) = from[self.looked..].iter().position(|byte| *byte == b'\n') else {
             self.looked = from.len();
             let long = self.looked > LINE_BYTES_MAX;
-            return if long {
-                Err(Unreadable { why: "too big inline request" })
-            } else {
-                Ok(None)
-            };
+            return if long { Err(Unreadable { why: "too big inline request" }) } else { Ok(None) };
         };
         let end = self.looked + end;
         self.looked = 0;
@@ -213,11 +208,10 @@ mod tests {
         let read = all(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\nPING\r\n\r\n*0\r\n  SET  k v\n").unwrap();
         let words: Vec<Vec<&[u8]>> =
             read.iter().map(|words| words.iter().map(|word| &word[..]).collect()).collect();
-        assert_eq!(words, [
-            vec![&b"GET"[..], b"a"],
-            vec![&b"PING"[..]],
-            vec![&b"SET"[..], b"k", b"v"],
-        ]);
+        assert_eq!(
+            words,
+            [vec![&b"GET"[..], b"a"], vec![&b"PING"[..]], vec![&b"SET"[..], b"k", b"v"],]
+        );
     }
 
     #[test]

@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use cairn_access::{Access, Action, Origin, Peer, Resource, Shown, Use, Visit};
-use cairn_kv::Namespace;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
-
 use crate::command::{About, COMMANDS, Command, Does};
 use crate::error::Error;
 use crate::generic;
-use crate::limits::{ASK_EVERY, QUEUED_BYTES_MAX, QUEUED_MAX, WATCHED_MAX, WORD_COST_BYTES};
+use crate::keys::Heavy;
+use crate::limits::{
+    ASK_EVERY, NAME_BYTES_MAX, QUEUED_BYTES_MAX, QUEUED_MAX, TOGETHER_BYTES, TOGETHER_MAX,
+    WATCHED_MAX,
+};
 use crate::reply::{OK, Protocol, Reply};
 use crate::words::{Words, name};
-use crate::work::{Given, Place, Watched, Work, looked_at};
+use crate::work::{Given, Place, Watched, Work};
+use bytes::Bytes;
+use cairn_access::{Access, Action, Origin, Peer, Resource, Shown, Use, Visit};
+use cairn_kv::Namespace;
 
 /// What became of a command.
 pub(crate) enum Step {
     /// It is done.
     Done(Reply),
-    /// It is being done; the answers of those that come after it wait for its own.
-    UnderWay(BoxFuture<'static, Reply>),
+    /// It is kept, to be done together with those that come after it ([`Session::finish`]).
+    Kept,
     /// It is done, and it was the last one.
     Last(Reply),
 }
@@ -38,6 +39,12 @@ pub(crate) struct Session {
     user: Option<User>,
     queue: Option<Queue>,
     watched: Vec<Watched>,
+    /// Commands of a pipeline that are to be done together, and what is told of their changes.
+    kept: Vec<Given>,
+    kept_bytes: usize,
+    kept_used: Option<Use>,
+    /// A place for the answers that are under way.
+    heavy: Option<Heavy>,
 }
 
 /// Somebody who was let in.
@@ -46,6 +53,8 @@ struct User {
     /// When that was last looked at.
     asked: Duration,
     namespace: Namespace,
+    /// What it was allowed then: to read, and to write.
+    uses: [Option<Use>; 2],
 }
 
 /// The commands between MULTI and EXEC.
@@ -71,6 +80,10 @@ impl Session {
             user: None,
             queue: None,
             watched: Vec::new(),
+            kept: Vec::new(),
+            kept_bytes: 0,
+            kept_used: None,
+            heavy: None,
         }
     }
 
@@ -79,27 +92,52 @@ impl Session {
         self.user.is_some()
     }
 
-    /// Whether it holds words of commands.
-    pub(crate) fn holds_words(&self) -> bool {
-        self.queue.is_some()
+    /// Bytes of commands between MULTI and EXEC.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
-    /// Whether what comes before need not be answered before this is begun.
-    pub(crate) fn is_blind(&self, words: &[Bytes]) -> bool {
-        let command = Command::find(&name(&words[0]));
-        self.queue.is_none() && command.is_some_and(|command| command.is_blind(words))
+    /// The place of answers that are under way: to be kept until they are sent.
+    pub(crate) fn heavy(&mut self) -> Option<Heavy> {
+        self.heavy.take()
     }
 
-    /// Does a command, which has at least one word.
+    /// Whether a command may be kept beside those that are: others wait until those are done.
+    pub(crate) fn keeps(&self, words: &[Bytes]) -> bool {
+        let full = self.kept.len() >= TOGETHER_MAX || self.kept_bytes >= TOGETHER_BYTES;
+        let keeps = |command: &Command| command.about().is_none() && !command.is_alone();
+        self.queue.is_none() && !full && Command::find(&name(&words[0])).is_some_and(keeps)
+    }
+
+    /// Does a command, which has at least one word, or keeps it.
     pub(crate) async fn take(&mut self, words: Vec<Bytes>) -> Step {
         match self.step(words).await {
             Ok(step) => step,
             Err(error) => {
                 if let Some(queue) = &mut self.queue {
-                    queue.broken = true;
+                    *queue = Queue { broken: true, ..Queue::default() };
                 }
                 Step::Done(error.into())
             }
+        }
+    }
+
+    /// Does what was kept: an answer to each.
+    pub(crate) async fn finish(&mut self) -> Vec<Reply> {
+        let (commands, used) = (std::mem::take(&mut self.kept), self.kept_used.take());
+        self.kept_bytes = 0;
+        let Some(user) = self.user.as_ref().filter(|_| !commands.is_empty()) else {
+            return Vec::new();
+        };
+        let (count, namespace, watched) = (commands.len(), user.namespace.clone(), Vec::new());
+        let place = self.place.clone();
+        let work = Work { place, namespace, commands, watched, transaction: false, used };
+        match self.place.env.finish(work.done()).await {
+            Ok(done) => {
+                self.heavy = done.heavy;
+                done.replies.unwrap_or_default()
+            }
+            Err(error) => vec![error.into(); count],
         }
     }
 
@@ -112,12 +150,21 @@ impl Session {
         }
         let unknown = || Error::said(format_args!("unknown command '{}'", called.escape_debug()));
         let command = found.ok_or_else(unknown)?;
-        command.check(words.len())?;
+        command.check(words.len()).map_err(|error| self.aborted(command, error))?;
         match command.about() {
             Some(About::Quit) => Ok(Step::Last(OK)),
             Some(about) => self.about(about, &words).await.map(Step::Done),
             None => self.keys(Given { command, words }).await,
         }
+    }
+
+    /// A wrong EXEC undoes what came before it, as in Redis.
+    fn aborted(&mut self, command: &Command, error: Error) -> Error {
+        if command.about() != Some(About::Exec) {
+            return error;
+        }
+        (self.queue, self.watched) = (None, Vec::new());
+        Error::Said(format!("EXECABORT Transaction discarded because of: {error}"))
     }
 
     async fn about(&mut self, about: About, words: &[Bytes]) -> Result<Reply, Error> {
@@ -172,8 +219,11 @@ impl Session {
         let shown = Shown { authorization, ..Shown::default() };
         let visit = self.access.admit(shown, origin).await?;
         let asked = self.place.env.clock.monotonic();
-        self.user = Some(User { visit, asked, namespace });
         (self.queue, self.watched) = (None, Vec::new());
+        let about = Resource::Dataset(namespace.project.clone(), namespace.name.clone());
+        // Who may do nothing there is a stranger there.
+        let reads = visit.authorize_counted(Action::ReadKeys, &about)?;
+        self.user = Some(User { visit, asked, namespace, uses: [Some(reads), None] });
         Ok(())
     }
 
@@ -201,7 +251,9 @@ impl Session {
             return Err(Error::Said(NO_AUTH.to_owned()));
         }
         self.protocol = protocol;
-        self.name = called.unwrap_or(std::mem::take(&mut self.name));
+        if let Some(called) = called {
+            self.set_name(&called)?;
+        }
         let number = if protocol == Protocol::Three { 3 } else { 2 };
         Ok(Reply::Map(vec![
             ("server", Reply::text("cairn")),
@@ -227,13 +279,22 @@ impl Session {
             Some("getname") if self.name.is_empty() => Ok(Reply::Nothing),
             Some("getname") => Ok(Reply::Bytes(self.name.clone())),
             Some("setname") => {
-                self.name = rest.next()?.clone();
+                let called = rest.next()?;
+                self.set_name(called)?;
                 Ok(OK)
             }
             // What a client says of itself and its wishes for a cache that is not there.
             Some("setinfo" | "no-evict" | "no-touch") => Ok(OK),
             _ => Err(Error::said("unknown subcommand of CLIENT")),
         }
+    }
+
+    fn set_name(&mut self, called: &Bytes) -> Result<(), Error> {
+        if called.len() > NAME_BYTES_MAX {
+            return Err(Error::said(format_args!("a name has at most {NAME_BYTES_MAX} bytes")));
+        }
+        self.name = called.clone();
+        Ok(())
     }
 
     fn time(&self) -> Reply {
@@ -264,8 +325,8 @@ impl Session {
             let why = format!("at most {WATCHED_MAX} keys are watched at a time");
             return Err(Error::said(why));
         }
-        let (namespace, _) = self.counted(Action::ReadKeys).await?;
-        let looked = looked_at(&self.place, &namespace, &words[1..]).await?;
+        self.counted(Action::ReadKeys).await?;
+        let looked = self.place.look_at(&self.namespace()?, &words[1..]).await?;
         // The first look at a key is the one that counts.
         for (key, seq) in looked {
             if self.watched.iter().all(|(watched, _)| *watched != key) {
@@ -284,55 +345,72 @@ impl Session {
         }
         let work = self.work(queue.commands, watched).await?;
         let done = self.place.env.finish(work.done()).await?;
-        Ok(done.map_or(Reply::NoList, Reply::List))
+        self.heavy = done.heavy;
+        Ok(done.replies.map_or(Reply::NoList, Reply::List))
     }
 
-    /// A command of keys: done, begun, or kept for EXEC.
+    /// A command of keys: kept for EXEC, or for those that come after it.
     async fn keys(&mut self, given: Given) -> Result<Step, Error> {
         if let Some(queue) = &mut self.queue {
             return queue.put(given).map(Step::Done);
         }
-        let blind = given.command.is_blind(&given.words);
-        let work = self.work(vec![given], Vec::new()).await?;
-        let done = self.place.env.finish(work.done()).map(|done| match done {
-            Ok(replies) => replies.and_then(|mut all| all.pop()).unwrap_or(Reply::Nothing),
-            Err(error) => error.into(),
-        });
-        Ok(if blind { Step::UnderWay(done.boxed()) } else { Step::Done(done.await) })
+        if given.command.is_alone() {
+            let work = self.work(vec![given], Vec::new()).await?;
+            let done = self.place.env.finish(work.done()).await?;
+            self.heavy = done.heavy;
+            let reply = done.replies.and_then(|mut all| all.pop());
+            return Ok(Step::Done(reply.unwrap_or(Reply::Nothing)));
+        }
+        if let Does::Keys(action, _) = given.command.does {
+            let used = self.counted(action).await?;
+            if action == Action::WriteKeys {
+                self.kept_used = Some(used);
+            }
+        }
+        self.kept_bytes = self.kept_bytes.saturating_add(given.bytes());
+        self.kept.push(given);
+        Ok(Step::Kept)
     }
 
     /// Work that the client may do at this moment: each command is counted (ACCESS-9).
     async fn work(&mut self, commands: Vec<Given>, watched: Vec<Watched>) -> Result<Work, Error> {
         let mut used = None;
-        let mut namespace = None;
+        // Also without commands: keys may be watched.
+        let mut asked = self.counted(Action::ReadKeys).await?;
         for given in &commands {
             let Does::Keys(action, _) = given.command.does else { continue };
-            let (of, counted) = self.counted(action).await?;
-            namespace = Some(of);
+            asked = self.counted(action).await?;
             if action == Action::WriteKeys {
-                used = Some(counted);
+                used = Some(asked.clone());
             }
         }
-        let namespace = match namespace {
-            Some(namespace) => namespace,
-            // An empty transaction, which may watch keys.
-            None => self.counted(Action::ReadKeys).await?.0,
-        };
-        Ok(Work { place: self.place.clone(), namespace, commands, watched, used })
+        drop(asked);
+        let namespace = self.namespace()?;
+        let place = self.place.clone();
+        Ok(Work { place, namespace, commands, watched, transaction: true, used })
+    }
+
+    fn namespace(&self) -> Result<Namespace, Error> {
+        let user = self.user.as_ref().ok_or_else(|| Error::Said(NO_AUTH.to_owned()))?;
+        Ok(user.namespace.clone())
     }
 
     /// Asks whether the client may, on a state that is not older than a moment (ACCESS-5).
-    async fn counted(&mut self, action: Action) -> Result<(Namespace, Use), Error> {
+    async fn counted(&mut self, action: Action) -> Result<Use, Error> {
         let now = self.place.env.clock.monotonic();
         let user = self.user.as_mut().ok_or_else(|| Error::Said(NO_AUTH.to_owned()))?;
         if now.saturating_sub(user.asked) > ASK_EVERY {
             user.visit = user.visit.again().await?;
-            user.asked = now;
+            (user.asked, user.uses) = (now, [None, None]);
+        }
+        let known = &mut user.uses[usize::from(action == Action::WriteKeys)];
+        if let Some(used) = known {
+            used.again()?;
+            return Ok(used.clone());
         }
         let Namespace { project, name } = user.namespace.clone();
-        let resource = Resource::Dataset(project, name);
-        let used = user.visit.authorize_counted(action, &resource)?;
-        Ok((user.namespace.clone(), used))
+        let used = user.visit.authorize_counted(action, &Resource::Dataset(project, name))?;
+        Ok(known.insert(used).clone())
     }
 }
 
@@ -342,8 +420,10 @@ impl Queue {
             let called = given.command.name;
             return Err(Error::said(format_args!("'{called}' is not done in a transaction")));
         }
-        let words = given.words.iter().map(|word| word.len() + WORD_COST_BYTES);
-        self.bytes = self.bytes.saturating_add(words.sum());
+        if self.broken {
+            return Ok(Reply::Word("QUEUED"));
+        }
+        self.bytes = self.bytes.saturating_add(given.bytes());
         if self.commands.len() >= QUEUED_MAX || self.bytes > QUEUED_BYTES_MAX {
             let max = QUEUED_BYTES_MAX >> 20;
             let why = format!("a transaction has at most {QUEUED_MAX} commands and {max} MiB");

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use cairn_kv::limits::VALUE_BYTES_MAX;
 
 use crate::error::Error;
-use crate::expiry::{self, End};
+use crate::expiry::{self, End, Unit};
 use crate::keys::Keys;
 use crate::reply::{OK, Reply};
 use crate::words::{Words, number};
@@ -44,18 +44,26 @@ pub(crate) async fn get_and_delete(keys: &mut Keys, words: &[Bytes]) -> Answer {
 pub(crate) async fn get_and_expire(keys: &mut Keys, words: &[Bytes]) -> Answer {
     let mut rest = Words::of(words);
     let key = rest.next()?;
-    let end = match rest.option().as_deref() {
-        None => None,
-        Some("persist") => Some(End::Never),
-        Some(option) => Some(expiry::option(option, &mut rest, keys.now_ms(), "getex")?),
-    };
-    if !rest.is_empty() {
-        return Err(Error::syntax());
+    let (mut time, mut persists) = (None, false);
+    while let Some(option) = rest.option() {
+        match option.as_str() {
+            "persist" if time.is_none() => persists = true,
+            option => {
+                let unit = expiry::unit(option)?;
+                if persists || time.is_some_and(|(before, _)| before != unit) {
+                    return Err(Error::syntax());
+                }
+                time = Some((unit, rest.next()?));
+            }
+        }
     }
     let Some(entry) = keys.small(key).await? else { return Ok(Reply::Nothing) };
     let value = entry.value.clone();
-    if let Some(end) = end {
+    if let Some((unit, time)) = time {
+        let end = unit.positive(time, keys.now_ms(), "getex")?;
         expiry::apply(keys, entry, end)?;
+    } else if persists {
+        expiry::apply(keys, entry, End::Never)?;
     }
     Ok(Reply::Bytes(value))
 }
@@ -65,8 +73,10 @@ pub(crate) async fn range(keys: &mut Keys, words: &[Bytes]) -> Answer {
     let value = keys.value(&words[1]).await?.unwrap_or_default();
     let len = i64::try_from(value.len()).unwrap_or(i64::MAX);
     let from_end = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
-    let (from, to) = (from_end(from).max(0), from_end(to).min(len - 1));
-    if from > to {
+    // As in Redis: an end before the first byte counts as the first byte, but for one before its beginning.
+    let nothing = from < 0 && to < 0 && from > to;
+    let (from, to) = (from_end(from).max(0), from_end(to).max(0).min(len - 1));
+    if nothing || from > to {
         return Ok(Reply::Bytes(Bytes::new()));
     }
     let place = |at: i64| usize::try_from(at).unwrap_or(0);
@@ -87,26 +97,35 @@ struct Set<'a> {
     only: Only<'a>,
     tells: bool,
     keeps_end: bool,
+    time: Option<(Unit, &'a Bytes)>,
     end: Option<End>,
 }
 
 impl<'a> Set<'a> {
     fn read(mut words: Words<'a>, now_ms: u64) -> Result<Self, Error> {
-        let mut set = Self { only: Only::Always, tells: false, keeps_end: false, end: None };
+        let (only, time, end) = (Only::Always, None, None);
+        let mut set = Self { only, tells: false, keeps_end: false, time, end };
         while let Some(option) = words.option() {
             let free = matches!(set.only, Only::Always);
             match option.as_str() {
-                "nx" if free => set.only = Only::Absent,
-                "xx" if free => set.only = Only::Present,
+                // As in Redis, the same may be said twice.
+                "nx" if free || matches!(set.only, Only::Absent) => set.only = Only::Absent,
+                "xx" if free || matches!(set.only, Only::Present) => set.only = Only::Present,
                 "ifeq" if free => set.only = Only::Equal(words.next()?),
                 "ifne" if free => set.only = Only::Other(words.next()?),
                 "get" => set.tells = true,
-                "keepttl" if set.end.is_none() => set.keeps_end = true,
-                option if set.end.is_none() && !set.keeps_end => {
-                    set.end = Some(expiry::option(option, &mut words, now_ms, "set")?);
+                "keepttl" if set.time.is_none() => set.keeps_end = true,
+                option => {
+                    let unit = expiry::unit(option)?;
+                    if set.keeps_end || set.time.is_some_and(|(before, _)| before != unit) {
+                        return Err(Error::syntax());
+                    }
+                    set.time = Some((unit, words.next()?));
                 }
-                _ => return Err(Error::syntax()),
             }
+        }
+        if let Some((unit, time)) = set.time {
+            set.end = Some(unit.positive(time, now_ms, "set")?);
         }
         Ok(set)
     }
@@ -179,16 +198,16 @@ pub(crate) async fn set_if_absent(keys: &mut Keys, words: &[Bytes]) -> Answer {
 
 /// `SETEX key seconds value`
 pub(crate) async fn set_for_seconds(keys: &mut Keys, words: &[Bytes]) -> Answer {
-    set_for(keys, words, "ex", "setex")
+    set_for(keys, words, Unit::Seconds, "setex")
 }
 
 /// `PSETEX key milliseconds value`
 pub(crate) async fn set_for_ms(keys: &mut Keys, words: &[Bytes]) -> Answer {
-    set_for(keys, words, "px", "psetex")
+    set_for(keys, words, Unit::Ms, "psetex")
 }
 
-fn set_for(keys: &mut Keys, words: &[Bytes], option: &str, command: &str) -> Answer {
-    let end = expiry::option(option, &mut Words(&words[2..3]), keys.now_ms(), command)?;
+fn set_for(keys: &mut Keys, words: &[Bytes], unit: Unit, command: &str) -> Answer {
+    let end = unit.positive(&words[2], keys.now_ms(), command)?;
     put(keys, &words[1], words[3].clone(), Some(end), None)?;
     Ok(OK)
 }

@@ -1,4 +1,4 @@
-//! Commands made on a namespace: all in one transaction, tried again when others come before it.
+//! Commands made on a namespace: in one commit, tried again when others come before it.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use bytes::Bytes;
 use cairn_access::Use;
 use cairn_env::Env;
 use cairn_kv::{Kv, Namespace, Seq};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use crate::command::{Command, Does};
 use crate::error::Error;
-use crate::keys::Keys;
-use crate::limits::{ATTEMPTS_MAX, TURNS};
+use crate::keys::{Heavy, Keys};
+use crate::limits::{ATTEMPTS_MAX, TURN_WAIT, TURNS, WORD_COST_BYTES};
 use crate::reply::Reply;
 use crate::scans::Scans;
 
@@ -27,24 +27,36 @@ pub(crate) struct Place {
     pub(crate) env: Env,
     pub(crate) scans: Arc<Scans>,
     pub(crate) turns: Arc<Turns>,
+    /// Places of connections that hold much of answers.
+    pub(crate) heavy: Arc<Semaphore>,
 }
 
 /// Changes of one key that depend on what was there, one after the other: of those that try at the same
-/// time only one would succeed.
-pub(crate) struct Turns(Vec<Arc<Mutex<()>>>);
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self((0..TURNS).map(|_| Arc::default()).collect())
-    }
+/// time only one would succeed. Whoever waits too long goes on without: it takes more attempts then.
+pub(crate) struct Turns {
+    seed: u64,
+    places: Vec<Arc<Mutex<()>>>,
 }
 
 impl Turns {
-    async fn turn(&self, namespace: &Namespace, key: &[u8]) -> OwnedMutexGuard<()> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((namespace, key));
-        let places = self.0.len() as u64;
-        let index = usize::try_from(hash % places).unwrap_or(0);
-        Arc::clone(&self.0[index]).lock_owned().await
+    pub(crate) fn new(env: &Env) -> Self {
+        let places = (0..TURNS).map(|_| Arc::default()).collect();
+        Self { seed: env.rng.next_u64(), places }
+    }
+
+    async fn turn(&self, env: &Env, of: &Namespace, key: &[u8]) -> Option<OwnedMutexGuard<()>> {
+        let hashes = BuildHasherDefault::<DefaultHasher>::default();
+        let hash = hashes.hash_one((self.seed, of, key));
+        let index = usize::try_from(hash % self.places.len() as u64).unwrap_or(0);
+        let place = Arc::clone(&self.places[index]);
+        if let Ok(turn) = Arc::clone(&place).try_lock_owned() {
+            return Some(turn);
+        }
+        tokio::select! {
+            biased;
+            turn = place.lock_owned() => Some(turn),
+            () = env.clock.sleep(TURN_WAIT) => None,
+        }
     }
 }
 
@@ -54,89 +66,159 @@ pub(crate) struct Given {
     pub(crate) words: Vec<Bytes>,
 }
 
+impl Given {
+    /// What it takes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.iter().map(|word| word.len() + WORD_COST_BYTES).sum()
+    }
+}
+
 /// A key, and the commit that had written it when it was looked at.
 pub(crate) type Watched = (Bytes, Option<Seq>);
 
-/// Commands to be done together, for somebody who may.
+/// Commands to be done, for somebody who may.
 pub(crate) struct Work {
     pub(crate) place: Place,
     pub(crate) namespace: Namespace,
     pub(crate) commands: Vec<Given>,
     pub(crate) watched: Vec<Watched>,
-    /// What is told of a change (ACCESS-9); none when nothing is to change.
+    /// Whether they are one transaction. Others are done together when that is possible, and else one after
+    /// the other.
+    pub(crate) transaction: bool,
+    /// What is told of changes (ACCESS-9); none when nothing is to change.
     pub(crate) used: Option<Use>,
 }
 
+/// An answer to each, or none when what was watched has changed; and the commit, if there was something to be
+/// changed.
+type Attempted = (Option<Vec<Reply>>, Option<Seq>);
+
+/// What became of commands.
+pub(crate) struct Done {
+    /// An answer to each; none when what was watched has changed.
+    pub(crate) replies: Option<Vec<Reply>>,
+    /// Kept as long as they are.
+    pub(crate) heavy: Option<Heavy>,
+}
+
 impl Work {
-    /// Does it: an answer to each command; none when what was watched has changed.
-    pub(crate) async fn done(self) -> Result<Option<Vec<Reply>>, Error> {
-        let _turn = self.turn().await;
+    /// Does it. An error is the answer to all of it.
+    pub(crate) async fn done(self) -> Result<Done, Error> {
+        let mut heavy = None;
+        let together = self.transaction || self.commands.len() == 1;
+        let done = match together {
+            true => self.attempts(&self.commands, &mut heavy).await,
+            false => self.attempt(&self.commands, &mut heavy).await,
+        };
+        match done {
+            // Nothing was changed, and what is in the way is one of them, or in the way of one.
+            Err(error) if !together && (error.is_conflict() || error.is_of_one_command()) => {}
+            done => return Ok(Done { replies: self.told(done)?, heavy }),
+        }
+        let mut replies = Vec::new();
+        for given in &self.commands {
+            let done = self.attempts(std::slice::from_ref(given), &mut heavy).await;
+            match self.told(done) {
+                Ok(told) => replies.extend(told.into_iter().flatten()),
+                Err(error) => replies.push(error.into()),
+            }
+        }
+        Ok(Done { replies: Some(replies), heavy })
+    }
+
+    /// Says what came of it.
+    fn told(&self, done: Result<Attempted, Error>) -> Result<Option<Vec<Reply>>, Error> {
+        match (&done, &self.used) {
+            (Ok((_, Some(commit))), Some(used)) => used.changed(commit.0)?,
+            (Ok(_), Some(used)) => used.unchanged()?,
+            (Err(error), Some(used)) => used.failed(&error.to_string())?,
+            (_, None) => {}
+        }
+        Ok(done?.0)
+    }
+
+    async fn attempts(
+        &self,
+        commands: &[Given],
+        heavy: &mut Option<Heavy>,
+    ) -> Result<Attempted, Error> {
+        let _turn = self.turn(commands).await;
         let mut pause = PAUSES[0];
         let mut attempt = 1;
-        let done = loop {
-            match self.attempt().await {
+        loop {
+            match self.attempt(commands, heavy).await {
                 // What came before may not be acknowledged yet: until then it is not seen.
                 Err(error) if error.is_conflict() && attempt < ATTEMPTS_MAX => {
                     self.place.env.clock.sleep(pause).await;
                     pause = PAUSES[1].min(pause * 2);
                     attempt += 1;
                 }
-                done => break done,
+                done => return done,
             }
-        };
-        match (&done, &self.used) {
-            (Ok((_, Some(commit))), Some(used)) => used.changed(commit.0)?,
-            (Err(error), Some(used)) => used.failed(&error.to_string())?,
-            _ => {}
         }
-        Ok(done?.0)
     }
 
-    /// The turn of its first key, when it may change something that depends on what is there.
-    async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
-        let Given { command, words } = self.commands.first()?;
-        let alone = self.commands.len() == 1 && command.is_blind(words);
+    /// The turn of the first key, when something may change that depends on what is there.
+    async fn turn(&self, commands: &[Given]) -> Option<OwnedMutexGuard<()>> {
+        let Given { command, words } = commands.first()?;
+        let alone = commands.len() == 1 && command.is_blind(words);
         if self.used.is_none() || alone {
             return None;
         }
-        Some(self.place.turns.turn(&self.namespace, words.get(1)?).await)
+        let Place { turns, env, .. } = &self.place;
+        turns.turn(env, &self.namespace, words.get(1)?).await
     }
 
-    async fn attempt(&self) -> Result<(Option<Vec<Reply>>, Option<Seq>), Error> {
-        let now_ms = u64::try_from(self.place.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
-        let mut keys = Keys::begin(&self.place.kv, &self.namespace, now_ms).await?;
+    /// Does them in one commit, or nothing (REDIS-3).
+    async fn attempt(
+        &self,
+        commands: &[Given],
+        heavy: &mut Option<Heavy>,
+    ) -> Result<Attempted, Error> {
+        let mut keys = self.place.keys(&self.namespace, heavy.take()).await?;
         for (key, expected) in &self.watched {
             if keys.seq(key).await? != *expected {
                 return Ok((None, None));
             }
         }
-        let mut replies = Vec::with_capacity(self.commands.len());
-        for Given { command, words } in &self.commands {
+        let mut replies = Vec::with_capacity(commands.len());
+        for Given { command, words } in commands {
             let Does::Keys(_, run) = command.does else {
                 return Err(Error::said("only commands of keys are done together"));
             };
+            let before = keys.changes();
             match run(&mut keys, &self.place.scans, words).await {
                 Ok(reply) => replies.push(reply),
-                // As in Redis: the others are done all the same.
-                Err(error) if error.is_of_one_command() => replies.push(error.into()),
+                // As in Redis: the others are done all the same. Not when it has left something behind.
+                Err(error) if error.is_of_one_command() && keys.changes() == before => {
+                    replies.push(error.into());
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok((Some(replies), keys.commit().await?))
+        let (seq, held) = keys.commit().await?;
+        *heavy = held;
+        Ok((Some(replies), seq))
     }
 }
 
-/// What keys are now, to be watched.
-pub(crate) async fn looked_at(
-    place: &Place,
-    namespace: &Namespace,
-    words: &[Bytes],
-) -> Result<Vec<Watched>, Error> {
-    let now_ms = u64::try_from(place.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
-    let mut keys = Keys::begin(&place.kv, namespace, now_ms).await?;
-    let mut watched = Vec::new();
-    for key in words {
-        watched.push((key.clone(), keys.seq(key).await?));
+impl Place {
+    async fn keys(&self, namespace: &Namespace, heavy: Option<Heavy>) -> Result<Keys, Error> {
+        let now_ms = u64::try_from(self.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
+        Keys::begin(&self.kv, namespace, now_ms, (&self.heavy, heavy)).await
     }
-    Ok(watched)
+
+    /// What keys are now, to be watched.
+    pub(crate) async fn look_at(
+        &self,
+        namespace: &Namespace,
+        words: &[Bytes],
+    ) -> Result<Vec<Watched>, Error> {
+        let mut keys = self.keys(namespace, None).await?;
+        let mut watched = Vec::new();
+        for key in words {
+            watched.push((key.clone(), keys.seq(key).await?));
+        }
+        Ok(watched)
+    }
 }

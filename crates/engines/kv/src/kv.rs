@@ -235,7 +235,12 @@ impl Kv {
         Ok(now_ms.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    pub(crate) async fn open(&self, of: &Namespace) -> Result<AnyPartition, Error> {
+    /// The partition of a namespace, for who hands it one commit after the other: once it is closed it is to be
+    /// opened again.
+    ///
+    /// # Errors
+    /// [`Error::NoNamespace`]; [`Error::Partition`].
+    pub async fn open(&self, of: &Namespace) -> Result<AnyPartition, Error> {
         self.partitions.open(&of.partition()?).await.map_err(|error| named(of, error))
     }
 }

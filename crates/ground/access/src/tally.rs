@@ -6,7 +6,6 @@
 //! seconds, and a node that stops writes them ([`crate::Access::settle`]).
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,9 +33,9 @@ struct Key {
 #[derive(Clone, Debug, Default)]
 struct Count {
     request: Text,
-    /// The grant, of uses that only read.
+    /// The grant, of uses that changed nothing.
     grant: Text,
-    /// Uses that only read, after the first.
+    /// Uses that changed nothing, after the first.
     reads: u64,
     changes: u64,
     first: u64,
@@ -66,8 +65,15 @@ struct Shared {
 #[derive(Clone)]
 pub struct Use {
     tally: Tally,
+    noted: Arc<Noted>,
+}
+
+/// A decision that is counted, and by what.
+struct Noted {
     /// The record of the decision.
     record: Record,
+    key: Key,
+    only_reads: bool,
 }
 
 impl Tally {
@@ -77,15 +83,21 @@ impl Tally {
 
     /// Counts a use that was allowed as `record` says. Never waits. Call within a runtime.
     pub(crate) fn note(&self, record: Record, only_reads: bool) -> Result<Use, Error> {
+        let noted = Arc::new(Noted { key: key(&record), record, only_reads });
+        self.count(&noted)?;
+        Ok(Use { tally: self.clone(), noted })
+    }
+
+    fn count(&self, Noted { record, key, only_reads }: &Noted) -> Result<(), Error> {
         let shared = &self.0;
         let mut counts = shared.counts();
-        match counts.counts.get_mut(&key(&record)) {
+        match counts.counts.get_mut(key) {
             Some(count) => {
                 // AUDIT-4 holds for what is counted, too.
                 if shared.audit.status().behind {
                     return Err(Error::Behind { seconds: BEHIND_MAX.as_secs() });
                 }
-                count.reads += u64::from(only_reads);
+                count.reads += u64::from(*only_reads);
             }
             None => {
                 shared.audit.record(record.clone())?;
@@ -95,27 +107,27 @@ impl Tally {
                         grant: record.detail.clone(),
                         ..Count::default()
                     };
-                    counts.counts.insert(key(&record), count);
+                    counts.counts.insert(key.clone(), count);
                     self.start(&mut counts);
                 }
             }
         }
-        drop(counts);
-        Ok(Use { tally: self.clone(), record })
+        Ok(())
     }
 
     /// Adds what came of a use to its count; gives it back when there is no place for one.
-    fn add(&self, record: &Record, add: impl FnOnce(&mut Count)) -> bool {
+    fn add(&self, Noted { record, key, .. }: &Noted, add: impl FnOnce(&mut Count)) -> bool {
         let mut counts = self.0.counts();
-        let full = counts.counts.len() >= TALLIES_MAX;
-        let count = match counts.counts.entry(key(record)) {
-            Entry::Occupied(count) => count.into_mut(),
-            Entry::Vacant(_) if full => return false,
-            Entry::Vacant(place) => {
-                place.insert(Count { request: record.request.clone(), ..Count::default() })
+        if !counts.counts.contains_key(key) {
+            if counts.counts.len() >= TALLIES_MAX {
+                return false;
             }
-        };
-        add(count);
+            let count = Count { request: record.request.clone(), ..Count::default() };
+            counts.counts.insert(key.clone(), count);
+        }
+        if let Some(count) = counts.counts.get_mut(key) {
+            add(count);
+        }
         self.start(&mut counts);
         true
     }
@@ -196,12 +208,29 @@ impl Drop for Shared {
 }
 
 impl Use {
+    /// Counts one more use, of the same thing as decided on the same state.
+    ///
+    /// # Errors
+    /// When it could be neither counted nor recorded: it is not allowed then.
+    pub fn again(&self) -> Result<(), crate::Error> {
+        Ok(self.tally.count(&self.noted)?)
+    }
+
+    /// Says that it changed nothing.
+    ///
+    /// # Errors
+    /// As [`Use::changed`].
+    pub fn unchanged(&self) -> Result<(), crate::Error> {
+        let counted = self.tally.add(&self.noted, |count| count.reads += 1);
+        self.or_record(counted, Outcome::Allowed, "it changed nothing")
+    }
+
     /// Says that it made this commit.
     ///
     /// # Errors
     /// When it could be neither counted nor recorded.
     pub fn changed(&self, commit: u64) -> Result<(), crate::Error> {
-        let counted = self.tally.add(&self.record, |count| {
+        let counted = self.tally.add(&self.noted, |count| {
             count.first = if count.changes == 0 { commit } else { count.first.min(commit) };
             count.last = if count.changes == 0 { commit } else { count.last.max(commit) };
             count.changes += 1;
@@ -214,7 +243,7 @@ impl Use {
     /// # Errors
     /// As [`Use::changed`].
     pub fn failed(&self, why: &str) -> Result<(), crate::Error> {
-        let counted = self.tally.add(&self.record, |count| {
+        let counted = self.tally.add(&self.noted, |count| {
             count.failures += 1;
             count.failure = Text::new(why);
         });
@@ -225,7 +254,7 @@ impl Use {
         if counted {
             return Ok(());
         }
-        let record = Record { outcome, detail: detail.into(), ..self.record.clone() };
+        let record = Record { outcome, detail: detail.into(), ..self.noted.record.clone() };
         self.tally.0.audit.record(record).map_err(crate::Error::Unrecorded)
     }
 }
@@ -264,6 +293,6 @@ impl fmt::Debug for Tally {
 
 impl fmt::Debug for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Use").field(&self.record).finish()
+        f.debug_tuple("Use").field(&self.noted.record).finish()
     }
 }

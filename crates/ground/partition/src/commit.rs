@@ -244,7 +244,7 @@ impl Commit {
 }
 
 impl Op {
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Put { key, value, .. } | Self::Refer { key, reference: value, .. } => {
                 key.len().saturating_add(value.len())
@@ -256,7 +256,7 @@ impl Op {
         }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
             Self::Put { key, value, .. } => {
                 check_key(key)?;

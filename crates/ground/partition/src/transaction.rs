@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::commit::check_key;
 use crate::error::at_most;
-use crate::limits::{COMMIT_OPS_MAX, READS_MAX};
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_OPS_MAX, READS_MAX};
 use crate::{AnyPartition, At, Commit, Committed, Entry, Error, KeyRange, Op, Reads, Scan, Seq};
 
 /// A transaction under way. Dropping it leaves everything as it was.
@@ -15,6 +15,8 @@ pub struct Transaction {
     partition: AnyPartition,
     reads: Reads,
     ops: Vec<Op>,
+    /// Of the changes.
+    bytes: usize,
     /// What a key is by the changes so far, after deleted ranges.
     own: BTreeMap<Bytes, Option<Entry>>,
     deleted: Vec<KeyRange>,
@@ -25,7 +27,8 @@ impl Transaction {
     #[must_use]
     pub fn begin(partition: AnyPartition) -> Self {
         let reads = Reads { at: partition.status().durable, ..Reads::default() };
-        Self { partition, reads, ops: Vec::new(), own: BTreeMap::new(), deleted: Vec::new() }
+        let (ops, own, deleted) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { partition, reads, ops, bytes: 0, own, deleted }
     }
 
     /// The state that is read.
@@ -57,6 +60,14 @@ impl Transaction {
         }
         self.may_read()?;
         self.reads.keys.push(Bytes::copy_from_slice(key));
+        // As long as it is the present that is read, what is at hand of the present will do.
+        let present = || self.partition.status().durable == self.reads.at;
+        if present() {
+            let found = self.partition.get(key, At::Durable).await?;
+            if present() {
+                return Ok(found);
+            }
+        }
         self.partition.get(key, At::Seq(self.reads.at)).await
     }
 
@@ -126,9 +137,14 @@ impl Transaction {
     /// Makes this change, when the transaction commits.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] after too many changes.
+    /// [`Error::EmptyKey`], and [`Error::TooLarge`] also after too many changes: the transaction is as it was
+    /// before.
     pub fn change(&mut self, op: Op) -> Result<(), Error> {
+        op.check()?;
         at_most("the transaction", self.ops.len() + 1, COMMIT_OPS_MAX, "changes")?;
+        let bytes = self.bytes.saturating_add(op.bytes());
+        at_most("the transaction", bytes, COMMIT_BYTES_MAX, "bytes")?;
+        self.bytes = bytes;
         self.ops.push(op.clone());
         let seq = self.reads.at;
         let entry = |key, value, reference, expires_ms| {
@@ -152,10 +168,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Whether it has changes.
+    /// How many changes it has.
     #[must_use]
-    pub fn changes(&self) -> bool {
-        !self.ops.is_empty()
+    pub fn changes(&self) -> usize {
+        self.ops.len()
     }
 
     /// Makes the changes, if nothing that was read has changed.

@@ -12,12 +12,12 @@ use tonic::transport::Channel;
 
 use super::CLIENTS;
 use super::load::{self, Figures};
-use super::node::{Node, Place};
+use super::node::Node;
 use super::peer::{self, Plain};
-use crate::disk;
 use crate::workbench::Workbench;
 
 const PUT: &str = "/cairn.kv.v1.KvAPI/Put";
+const GET: &str = "/cairn.kv.v1.KvAPI/Get";
 const WRITE: &str = "/cairn.kv.v1.KvAPI/Write";
 /// Puts of one commit on a stream.
 const BATCH: usize = 16;
@@ -42,6 +42,20 @@ struct Put {
 struct Answer {
     #[prost(uint64, tag = "1")]
     seq: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Get {
+    #[prost(message, optional, tag = "1")]
+    namespace: Option<Namespace>,
+    #[prost(bytes = "vec", tag = "2")]
+    key: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Found {
+    #[prost(message, optional, tag = "1")]
+    entry: Option<Pair>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -93,12 +107,7 @@ pub(super) fn puts(
     seconds: f64,
     on_streams: bool,
 ) -> Result<Vec<(usize, Figures)>> {
-    let dir = bench.work.join("grpc");
-    disk::fresh(&dir)?;
-    let bucket = dir.join("bucket").display().to_string();
-    let place = Place { bucket, env: Vec::new() };
-    let node = Node::start(bench, &place, &dir.join("data"), None)?;
-    node.wait("kv create bench")?;
+    let node = Node::with_namespace(bench)?;
     load::runtime()?.block_on(async {
         let mut found = Vec::new();
         for clients in CLIENTS {
@@ -111,6 +120,27 @@ pub(super) fn puts(
             found.push((clients, figures));
         }
         Ok(found)
+    })
+}
+
+/// Gets of one client, one after the other, of a key that is there.
+pub(super) fn gets(bench: &Workbench, seconds: f64) -> Result<Figures> {
+    let node = Node::with_namespace(bench)?;
+    node.ask("kv put bench there value")?;
+    load::runtime()?.block_on(async {
+        let channel = peer::connect(&node.address, 1).await?.remove(0);
+        let bearer = request(&node, ())?.into_parts().0;
+        let ask = move |_, _| {
+            let (channel, bearer) = (channel.clone(), bearer.clone());
+            async move {
+                let get = Get { namespace: namespace(), key: b"there".to_vec() };
+                let get = tonic::Request::from_parts(bearer, tonic::Extensions::new(), get);
+                let found: Found = peer::unary(&channel, GET, get).await?;
+                ensure!(found.entry.is_some(), "a key is lost");
+                Ok(())
+            }
+        };
+        load::run(1, seconds, 1, node.pid(), ask).await
     })
 }
 

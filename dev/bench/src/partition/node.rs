@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::process;
 use crate::workbench::Workbench;
+use crate::{disk, process};
 
 const PAUSE: Duration = Duration::from_millis(20);
 /// More than any lease.
@@ -28,6 +28,8 @@ pub(super) struct Node {
     cairn: PathBuf,
     place: PathBuf,
     pub(super) address: String,
+    /// Where it listens for clients of Redis.
+    pub(super) redis: String,
     pub(super) token: String,
 }
 
@@ -41,6 +43,7 @@ impl Node {
     ) -> Result<Self> {
         let mut command = Command::new(&bench.cairn);
         command.args(["up", "--json", "--listen", "127.0.0.1:0", "--bucket", &place.bucket]);
+        command.args(["--redis", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(dir).envs(place.env.iter().cloned());
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
@@ -50,9 +53,22 @@ impl Node {
         let said: Value = serde_json::from_str(&line).context("the node did not start")?;
         let url = said["urls"][0].as_str().context("the node says no address")?;
         let address = url.trim_start_matches("http://").to_owned();
+        let redis = said["redis_urls"][0].as_str().context("the node has no door for Redis")?;
+        let redis = redis.trim_start_matches("redis://").to_owned();
         let token = said["root_token"].as_str().or(token).context("there is no token")?.to_owned();
         let (cairn, place) = (bench.cairn.clone(), dir.to_owned());
-        Ok(Self { child, cairn, place, address, token })
+        Ok(Self { child, cairn, place, address, redis, token })
+    }
+
+    /// One on a bucket of its own, with the namespace `bench`.
+    pub(super) fn with_namespace(bench: &Workbench) -> Result<Self> {
+        let dir = bench.work.join("node");
+        disk::fresh(&dir)?;
+        let bucket = dir.join("bucket").display().to_string();
+        let place = Place { bucket, env: Vec::new() };
+        let node = Self::start(bench, &place, &dir.join("data"), None)?;
+        node.wait("kv create bench")?;
+        Ok(node)
     }
 
     pub(super) fn pid(&self) -> u32 {

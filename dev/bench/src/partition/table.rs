@@ -8,12 +8,15 @@ use crate::report::{MB, table};
 use crate::sample::{Samples, Summary};
 
 /// What was set out: of whom, by how many clients, beside whom, at least how many times.
-const GOALS: [(Subject, usize, Subject, f64); 5] = [
+const GOALS: [(Subject, usize, Subject, f64); 8] = [
     (Subject::Inside, 256, Subject::Etcd, 4.0),
     (Subject::Inside, 256, Subject::Redis, 1.2),
     (Subject::Grpc, 1, Subject::Etcd, 1.2),
     (Subject::Grpc, 32, Subject::Etcd, 1.2),
     (Subject::Grpc, 256, Subject::Etcd, 1.0),
+    (Subject::RedisDoor, 1, Subject::Redis, 0.8),
+    (Subject::RedisDoor, 32, Subject::Redis, 0.8),
+    (Subject::RedisDoor, 256, Subject::Redis, 0.8),
 ];
 
 pub(super) fn body(
@@ -26,7 +29,7 @@ pub(super) fn body(
         "Durable puts of keys of 16 and values of 100 bytes over 100 000 keys: each is synced before it is \
          acknowledged. All on the same disk, one after the other; who goes first changes from run to run. \
          CPU is that of the process that keeps the data (in process: with its callers). Clients and servers \
-         share the machine's cores; etcd and Cairn are asked by the same gRPC client, Redis by redis-benchmark.\n\n",
+         share the machine's cores; etcd and Cairn are asked by the same gRPC client, Redis and Cairn by the same redis-benchmark.\n\n",
     );
     text.push_str(&rates(puts)?);
     text.push('\n');
@@ -87,12 +90,14 @@ fn singles(reads: &Samples, recovery: &Samples) -> Result<String> {
         ("get of one of 1000 keys, p99", reads, "hot_p99_us", "µs", 1),
         ("scan of 100 keys, p50", reads, "scan_p50_us", "µs", 0),
         ("scan of 100 keys, p99", reads, "scan_p99_us", "µs", 0),
+        ("gRPC: a get", reads, "grpc_get_p50_us", "µs", 0),
+        ("gRPC: an empty call of a server that does nothing", reads, "bare_p50_us", "µs", 0),
         ("replay of 256 MiB of log, values of 100 bytes", recovery, "replay_100", "MB/s", 0),
         ("replay of 256 MiB of log, values of 4 KiB", recovery, "replay_4096", "MB/s", 0),
         ("take-over, local bucket", recovery, "take_over_s", "s", 1),
         ("take-over, bucket 50 ms away", recovery, "take_over_far_s", "s", 1),
     ];
-    let mut rows = vec![["in process; two nodes", ""].map(str::to_owned).to_vec()];
+    let mut rows = vec![["in process; one client; two nodes", ""].map(str::to_owned).to_vec()];
     for (what, samples, name, unit, digits) in all {
         let found: Summary = samples.summary(name).context("nothing was measured")?;
         rows.push(vec![what.to_owned(), format!("{} {unit}", found.show(1.0, digits))]);

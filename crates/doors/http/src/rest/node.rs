@@ -13,7 +13,7 @@ use super::route;
 use crate::api::NodeVersion;
 use crate::call::{Call, json, respond};
 use crate::error::Error;
-use crate::metrics::{family, put, resident_bytes};
+use crate::metrics::{Metric, family, put, resident_bytes};
 use crate::openapi::{BodyDoc, Doc, shape};
 use crate::route::{self, Permission, Route};
 
@@ -181,6 +181,10 @@ async fn metrics(call: Call) -> Result<Response, Error> {
     }
     if let Some(usage) = call.door.kv().ok().and_then(Kv::usage) {
         partitions(&mut text, &usage);
+    }
+    for Metric { name, kind, help, value } in call.door.more_metrics() {
+        family(&mut text, name, kind, help);
+        put(&mut text, name, "", value);
     }
     Ok(respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
