@@ -40,8 +40,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// From now on the client may send as much as one that is let in.
-    pub(crate) fn lets_in(&mut self, known: bool) {
+    /// Whether the client is let in from now on: it may send more then.
+    pub fn lets_in(&mut self, known: bool) {
         self.known = known;
     }
 

@@ -10,6 +10,7 @@ mod cut;
 mod fresh;
 mod history;
 mod killed;
+mod redis;
 mod rivals;
 mod starved;
 mod work;

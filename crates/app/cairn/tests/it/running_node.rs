@@ -9,6 +9,8 @@ use crate::process::{Ended, Running};
 pub(crate) struct Node {
     running: Running,
     pub(crate) url: String,
+    /// Where it listens for clients of Redis, if it does.
+    pub(crate) redis: String,
     /// Root's token. Empty when the bucket had one before.
     pub(crate) token: String,
     /// The SHA-256 of the certificate of its cluster's authority.
@@ -33,7 +35,8 @@ impl Node {
         let authority = said["authority_sha256"].as_str().unwrap().to_owned();
         let url = said["urls"][0].as_str().unwrap().to_owned();
         let token = said["root_token"].as_str().unwrap_or_default().to_owned();
-        Self { running, url, token, authority }
+        let redis = said["redis_urls"][0].as_str().unwrap_or_default().to_owned();
+        Self { running, url, redis, token, authority }
     }
 
     /// Another node on the same bucket, which knows the same tokens.

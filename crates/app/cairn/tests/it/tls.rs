@@ -134,7 +134,7 @@ fn beyond_loopback_a_node_speaks_tls() {
     let plain = Node::up(&lab, "--listen 0.0.0.0:0 --plain-http");
     assert!(plain.url.starts_with("http://0.0.0.0:"), "{}", plain.url);
     let ended = plain.stop();
-    assert!(ended.stderr.contains("plain HTTP"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("speaks without TLS"), "{}", ended.stderr);
 }
 
 /// Files are read again when they change, and connections that are open go on.

@@ -26,6 +26,7 @@ impl Redis {
 
     async fn client(&self) -> Client {
         while TcpStream::connect(&self.address).await.is_err() {
+            // tidy: foreign process
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Client::connect(&self.address).await

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_kv::{At, Put};
+use cairn_testkit::Shifted;
 
 use crate::support::{Client, Server, carts, command};
 
@@ -248,11 +249,12 @@ async fn redis_3_pipelines_of_many_clients_lose_nothing() {
 /// What is over is not there, also before it was removed and in a transaction on an older state.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_is_not_there() {
-    let server = Server::start().await;
+    let (clock, env) = Shifted::env();
+    let server = Box::pin(Server::on(env)).await;
     let mut client = server.client().await;
-    assert_eq!(client.ask(&["SET", "a", "1", "PX", "60"]).await, "+OK");
+    assert_eq!(client.ask(&["SET", "a", "1", "PX", "60000"]).await, "+OK");
     assert_eq!(client.ask(&["SET", "a", "2", "NX"]).await, "$-1");
-    tokio::time::sleep(Duration::from_millis(80)).await;
+    clock.forward(Duration::from_secs(61));
     assert_eq!(client.ask(&["GET", "a"]).await, "$-1");
     assert_eq!(client.ask(&["TTL", "a"]).await, ":-2");
     assert_eq!(client.ask(&["INCR", "a"]).await, ":1");
