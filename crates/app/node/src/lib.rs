@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "the application wires the real runtime")]
 
 mod examine;
+mod listeners;
 mod partitions;
 mod seal;
 mod tls;
@@ -30,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use crate::examine::{Examined, backups, examine, keys_in_bucket};
+use crate::listeners::Listeners;
 use crate::partitions::Lazy;
 pub use crate::partitions::LogPlace;
 use crate::seal::BucketSeal;
@@ -181,8 +183,8 @@ impl Node {
         )
         .await?;
         let seal = BucketSeal::of(&datasets);
-        let listeners = bind(&options.listen).await?;
-        let redis_listeners = bind(&options.redis).await?;
+        let mut http = Listeners::bind("http", &options.listen, &options.tls).await?;
+        let mut redis = Listeners::bind("redis", &options.redis, &options.tls).await?;
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) =
@@ -193,37 +195,25 @@ impl Node {
         if token.is_some() {
             access.audit().commit().await.map_err(cairn_access::Error::Unrecorded)?;
         }
-        let (addresses, redis_addresses) = (bound(&listeners), bound(&redis_listeners));
-        let all = [&addresses[..], &redis_addresses].concat();
+        let all = [&http.addresses[..], &redis.addresses].concat();
         let server = options.tls.server(&all, &authority, &access, env)?;
-        let exposed = options.tls.exposed(&all);
-        let urls = options.tls.urls("http", &addresses);
-        let redis_urls = options.tls.urls("redis", &redis_addresses);
         let partitions = options.log.map(|place| {
-            let address = options.door.public_url.clone().or_else(|| urls.first().cloned());
+            let address = options.door.public_url.clone().or_else(|| http.urls.first().cloned());
             Lazy::start(bucket, seal, place, address.unwrap_or_default(), env)
         });
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
-        let redis = kv.clone().filter(|_| !redis_addresses.is_empty());
-        let redis = redis.map(|kv| cairn_redis::Door::new(kv, access.clone(), env));
-        let door = doors(&datasets, kv, &access, &stopped, &options.door)?;
-        let door = match redis.clone() {
-            Some(redis) => door.more_metrics(Arc::new(move || redis_metrics(&redis))),
-            None => door,
-        };
+        let redis_door = kv.clone().filter(|_| !redis.addresses.is_empty());
+        let redis_door = redis_door.map(|kv| cairn_redis::Door::new(kv, access.clone(), env));
+        let door = doors(&datasets, (kv, redis_door.as_ref()), &access, &stopped, &options.door)?;
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
-        let mut served = Vec::new();
-        for (listener, address) in listeners.into_iter().zip(&addresses) {
-            let transport = tls::transport(&options.tls, server.as_ref(), address);
-            served.push(tokio::spawn(serve(door.clone(), listener, transport, stopped.clone())));
-        }
-        for (listener, address) in redis_listeners.into_iter().zip(&redis_addresses) {
-            let transport = tls::transport(&options.tls, server.as_ref(), address);
-            let (door, until) = (redis.clone(), until(stopped.clone()));
-            served.extend(door.map(|door| {
-                tokio::spawn(async move { door.serve(listener, transport, until).await })
+        let mut served = http.serve(&options.tls, server.as_ref(), |listener, transport| {
+            serve(door.clone(), listener, transport, stopped.clone())
+        });
+        if let Some(door) = redis_door {
+            served.extend(redis.serve(&options.tls, server.as_ref(), |listener, transport| {
+                serve_redis(door.clone(), listener, transport, stopped.clone())
             }));
         }
         let hooks = HookRunner::new(&datasets, door.courier());
@@ -235,21 +225,19 @@ impl Node {
             let last = door.last_collection();
             tokio::spawn(collect(datasets.clone(), access.clone(), last, stopped));
         }
-        let first_token = token.map(|token| token.token);
-        let node = Self {
-            addresses,
-            urls,
-            redis_urls,
-            exposed,
+        Ok(Self {
+            addresses: http.addresses,
+            urls: http.urls,
+            redis_urls: redis.urls,
+            exposed: options.tls.exposed(&all),
             authority,
-            first_token,
+            first_token: token.map(|token| token.token),
             datasets,
             access,
             partitions,
             stop,
             served,
-        };
-        Ok(node)
+        })
     }
 
     /// Stops taking requests, waits for those under way, and writes what is left of the audit log, with what
@@ -304,7 +292,7 @@ fn self_checks(
 /// The doors of a node, on one port.
 fn doors(
     datasets: &Datasets,
-    kv: Option<Kv>,
+    (kv, redis): (Option<Kv>, Option<&cairn_redis::Door>),
     access: &Access,
     stopped: &watch::Receiver<bool>,
     set: &cairn_http::Options,
@@ -321,6 +309,10 @@ fn doors(
     let http = DoorBuilder::new(datasets.clone(), uploads, access.clone());
     let http = match kv {
         Some(kv) => http.kv(kv),
+        None => http,
+    };
+    let http = match redis.cloned() {
+        Some(redis) => http.more_metrics(Arc::new(move || redis_metrics(&redis))),
         None => http,
     };
     let mounted = |door: DoorBuilder, pattern| door.mount("grpc", pattern, grpc.router());
@@ -365,21 +357,6 @@ fn keys(partitions: &Arc<Lazy>, datasets: &Datasets, stopped: &watch::Receiver<b
     kv
 }
 
-/// Listeners on these addresses.
-async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let bound = TcpListener::bind(address).await;
-        listeners.push(bound.map_err(|source| Error::Listen { address: *address, source })?);
-    }
-    Ok(listeners)
-}
-
-/// Where they listen, with the ports that were chosen.
-fn bound(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-}
-
 /// What the door for clients of Redis counts.
 fn redis_metrics(door: &cairn_redis::Door) -> Vec<Metric> {
     let numbers = door.numbers();
@@ -406,6 +383,15 @@ async fn serve(
     if let Err(error) = door.serve(listener, transport, until(stopped)).await {
         tracing::error!(%error, "a door stopped");
     }
+}
+
+async fn serve_redis(
+    door: cairn_redis::Door,
+    listener: TcpListener,
+    transport: Transport,
+    stopped: watch::Receiver<bool>,
+) {
+    door.serve(listener, transport, until(stopped)).await;
 }
 
 /// Collects now and then. What fails is said and tried again the next time.

@@ -335,12 +335,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let (stream, buffer) = (&mut self.stream, &mut self.buffer);
         let goodbye = async {
             stream.shutdown().await?;
-            while takes {
+            buffer.clear();
+            buffer.reserve(READ_BYTES);
+            while takes && stream.read_buf(buffer).await? > 0 {
                 buffer.clear();
                 buffer.reserve(READ_BYTES);
-                if stream.read_buf(buffer).await? == 0 {
-                    break;
-                }
             }
             Ok::<(), std::io::Error>(())
         };

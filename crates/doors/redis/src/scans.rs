@@ -1,6 +1,6 @@
 //! Where scans are. The protocol has numbers for that, and a position is a key: so the door remembers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub(crate) struct Scans {
 
 #[derive(Default)]
 struct Known {
-    positions: HashMap<u64, Position>,
+    positions: BTreeMap<u64, Position>,
     /// The oldest first; some are gone already.
     order: VecDeque<u64>,
 }

@@ -177,7 +177,7 @@ impl Session {
             About::Auth => self.auth(words).await,
             About::Hello => self.hello(words).await,
             About::Reset => Ok(self.reset()),
-            About::Ping => Ok(words.get(1).map_or(Reply::Word("PONG"), |word| echo(word))),
+            About::Ping => Ok(words.get(1).map_or(Reply::Word("PONG"), echo)),
             About::Echo => Ok(echo(&words[1])),
             About::Select => generic::select(words),
             About::Client => self.client(words),

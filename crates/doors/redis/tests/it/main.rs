@@ -1,6 +1,10 @@
 //! The door for clients of Redis, from outside.
 
-#![allow(clippy::disallowed_methods, reason = "tests are on a runtime of their own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests are on a runtime of their own"
+)]
 
 mod beside_redis;
 mod clients;

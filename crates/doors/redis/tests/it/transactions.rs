@@ -80,7 +80,7 @@ async fn redis_3_what_exec_reads_is_one_state() {
         movers.push(tokio::spawn(async move {
             for _ in 0..100 {
                 let words = [&["MULTI"][..], &["DECR", "a"], &["INCR", "b"], &["EXEC"]];
-                redis.send(&words.map(|words| command(words)).concat()).await;
+                redis.send(&words.map(command).concat()).await;
                 for _ in words {
                     redis.answer().await.unwrap();
                 }
@@ -201,7 +201,7 @@ async fn redis_3_a_command_that_fails_half_way_changes_nothing() {
     // Those before it and after it in a pipeline are done.
     let pipeline =
         [&["INCR", "a"][..], &["MSET", "b", "9", &long, "9"], &["INCR", "a"], &["MGET", "a", "b"]];
-    client.send(&pipeline.map(|words| command(words)).concat()).await;
+    client.send(&pipeline.map(command).concat()).await;
     let mut next = async || String::from_utf8(client.answer().await.unwrap()).unwrap();
     assert_eq!(next().await, ":2\r\n");
     assert!(next().await.starts_with("-ERR "));
