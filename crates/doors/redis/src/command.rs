@@ -59,8 +59,9 @@ pub(crate) struct Command {
 
 impl Command {
     /// The command with this name.
-    pub(crate) fn find(name: &str) -> Option<&'static Self> {
-        COMMANDS.iter().find(|command| command.name == name)
+    pub(crate) fn find(name: &[u8]) -> Option<&'static Self> {
+        let is = |command: &&Self| command.name.as_bytes().eq_ignore_ascii_case(name);
+        COMMANDS.iter().find(is)
     }
 
     /// Fails when it cannot have so many words.
@@ -243,9 +244,9 @@ mod tests {
 
     #[test]
     fn a_command_says_how_many_words_it_has() {
-        let get = Command::find("get").unwrap();
+        let get = Command::find(b"get").unwrap();
         assert!(get.check(2).is_ok() && get.check(1).is_err() && get.check(3).is_err());
-        let del = Command::find("del").unwrap();
+        let del = Command::find(b"del").unwrap();
         assert!(del.check(1).is_err() && del.check(9).is_ok());
     }
 }

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, watch};
 
+use crate::command::Command;
 use crate::keys::Heavy;
 use crate::limits::{
     FREE_BYTES, IDLE_WAIT, LAST_WAIT, LOOK_EVERY, OUT_BYTES, PACE_BYTES, READ_BYTES,
@@ -154,10 +155,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if [&b"POST"[..], b"Host:"].iter().any(|word| words[0].eq_ignore_ascii_case(word)) {
                 return Err(Ended::Broken("it speaks HTTP"));
             }
-            if !self.session.keeps(&words) {
+            let called = Command::find(&words[0]);
+            if !self.session.keeps(called) {
                 self.settle().await;
             }
-            match self.session.take(words).await {
+            match self.session.take(called, words).await {
                 Step::Kept => {}
                 Step::Done(reply) => {
                     // It may be an error, and those that were kept come before it.

@@ -36,7 +36,7 @@ pub struct Numbers {
 pub struct Door(Arc<Shared>);
 
 struct Shared {
-    place: Place,
+    place: Arc<Place>,
     access: Access,
     connections: Arc<Semaphore>,
     /// Places of connections that hold much of commands.
@@ -49,10 +49,10 @@ impl Door {
     /// A door to these namespaces.
     #[must_use]
     pub fn new(kv: Kv, access: Access, env: &Env) -> Self {
-        let scans = Arc::new(Scans::new(Arc::clone(&env.rng)));
-        let turns = Arc::new(Turns::new(env));
+        let scans = Scans::new(Arc::clone(&env.rng));
+        let turns = Turns::new(env);
         let heavy = Arc::new(Semaphore::new(HEAVY_MAX));
-        let place = Place { kv, env: env.clone(), scans, turns, heavy };
+        let place = Arc::new(Place { kv, env: env.clone(), scans, turns, heavy });
         Self(Arc::new(Shared {
             place,
             access,
@@ -148,7 +148,7 @@ impl Door {
             ending,
         };
         let id = ids.fetch_add(1, Ordering::Relaxed) + 1;
-        let session = Session::new(place.clone(), access.clone(), peer, id);
+        let session = Session::new(Arc::clone(place), access.clone(), peer, id);
         Connection::new(stream, home, session).run().await;
     }
 }

@@ -3,47 +3,39 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_kv::{Entry, KeyRange, Kv, Namespace, Op, Scan, Seq, Transaction, large_size};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use cairn_kv::{Entry, KeyRange, Namespace, Op, Scan, Seq, Transaction, large_size};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Error;
 use crate::limits::{ANSWER_BYTES_MAX, FREE_BYTES, LOOKED_BYTES_MAX};
+use crate::work::Place;
 
 /// A place among the connections that hold much.
 pub(crate) type Heavy = OwnedSemaphorePermit;
 
 /// The keys as a transaction sees them, at one moment.
 pub(crate) struct Keys {
-    kv: Kv,
-    namespace: Namespace,
+    place: Arc<Place>,
+    namespace: Arc<Namespace>,
     transaction: Transaction,
     now_ms: u64,
     /// Bytes of values that were looked at.
     looked: usize,
     /// Bytes of values that are to be answered.
     read: usize,
-    places: Arc<Semaphore>,
     heavy: Option<Heavy>,
 }
 
 impl Keys {
     pub(crate) async fn begin(
-        kv: &Kv,
-        namespace: &Namespace,
-        now_ms: u64,
-        (places, heavy): (&Arc<Semaphore>, Option<Heavy>),
+        place: &Arc<Place>,
+        namespace: &Arc<Namespace>,
+        heavy: Option<Heavy>,
     ) -> Result<Self, Error> {
-        let transaction = kv.begin(namespace).await?;
-        Ok(Self {
-            kv: kv.clone(),
-            namespace: namespace.clone(),
-            transaction,
-            now_ms,
-            looked: 0,
-            read: 0,
-            places: Arc::clone(places),
-            heavy,
-        })
+        let transaction = place.kv.begin(namespace).await?;
+        let now_ms = u64::try_from(place.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
+        let (place, namespace) = (Arc::clone(place), Arc::clone(namespace));
+        Ok(Self { place, namespace, transaction, now_ms, looked: 0, read: 0, heavy })
     }
 
     /// When this is, in milliseconds since 1970.
@@ -71,7 +63,7 @@ impl Keys {
     pub(crate) async fn small(&mut self, key: &[u8]) -> Result<Option<Entry>, Error> {
         let Some(entry) = self.entry(key).await? else { return Ok(None) };
         if let Some(size) = large_size(&entry) {
-            let (namespace, key) = (self.namespace.clone(), key.to_vec());
+            let (namespace, key) = (Namespace::clone(&self.namespace), key.to_vec());
             return Err(cairn_kv::Error::Large { namespace, key, size }.into());
         }
         self.read += entry.value.len();
@@ -79,7 +71,7 @@ impl Keys {
             return Err(too_many(ANSWER_BYTES_MAX));
         }
         if self.read > FREE_BYTES && self.heavy.is_none() {
-            let place = Arc::clone(&self.places).acquire_owned().await;
+            let place = Arc::clone(&self.place.heavy).acquire_owned().await;
             self.heavy = Some(place.map_err(|_| Error::said("the node stops"))?);
         }
         Ok(Some(entry))
@@ -124,7 +116,7 @@ impl Keys {
         limit: usize,
     ) -> Result<(Vec<Bytes>, bool), Error> {
         let scan = Scan { limit, keys_only: true, ..Scan::of(range) };
-        let page = self.kv.scan(&self.namespace, &scan).await?;
+        let page = self.place.kv.scan(&self.namespace, &scan).await?;
         let keys = page.entries.into_iter().map(|entry| entry.key).collect();
         Ok((keys, page.next.is_none()))
     }

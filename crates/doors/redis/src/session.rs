@@ -1,5 +1,6 @@
 //! One client: who it is, which namespace it is at, and the transaction that it has begun.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::{About, COMMANDS, Command, Does};
@@ -29,7 +30,7 @@ pub(crate) enum Step {
 
 /// A client.
 pub(crate) struct Session {
-    place: Place,
+    place: Arc<Place>,
     access: Access,
     peer: Peer,
     /// Its number among the connections of this node.
@@ -52,7 +53,7 @@ struct User {
     visit: Visit,
     /// When that was last looked at.
     asked: Duration,
-    namespace: Namespace,
+    namespace: Arc<Namespace>,
     /// What it was allowed then: to read, and to write.
     uses: [Option<Use>; 2],
 }
@@ -69,7 +70,7 @@ struct Queue {
 const NO_AUTH: &str = "NOAUTH Authentication required: AUTH PROJECT/NAMESPACE TOKEN";
 
 impl Session {
-    pub(crate) fn new(place: Place, access: Access, peer: Peer, id: i64) -> Self {
+    pub(crate) fn new(place: Arc<Place>, access: Access, peer: Peer, id: i64) -> Self {
         Self {
             place,
             access,
@@ -103,15 +104,19 @@ impl Session {
     }
 
     /// Whether a command may be kept beside those that are: others wait until those are done.
-    pub(crate) fn keeps(&self, words: &[Bytes]) -> bool {
+    pub(crate) fn keeps(&self, called: Option<&Command>) -> bool {
         let full = self.kept.len() >= TOGETHER_MAX || self.kept_bytes >= TOGETHER_BYTES;
         let keeps = |command: &Command| command.about().is_none() && !command.is_alone();
-        self.queue.is_none() && !full && Command::find(&name(&words[0])).is_some_and(keeps)
+        self.queue.is_none() && !full && called.is_some_and(keeps)
     }
 
-    /// Does a command, which has at least one word, or keeps it.
-    pub(crate) async fn take(&mut self, words: Vec<Bytes>) -> Step {
-        match self.step(words).await {
+    /// Does a command, or keeps it. Its first word is the name of `called`, or of none.
+    pub(crate) async fn take(
+        &mut self,
+        called: Option<&'static Command>,
+        words: Vec<Bytes>,
+    ) -> Step {
+        match self.step(called, words).await {
             Ok(step) => step,
             Err(error) => {
                 if let Some(queue) = &mut self.queue {
@@ -129,8 +134,8 @@ impl Session {
         let Some(user) = self.user.as_ref().filter(|_| !commands.is_empty()) else {
             return Vec::new();
         };
-        let (count, namespace, watched) = (commands.len(), user.namespace.clone(), Vec::new());
-        let place = self.place.clone();
+        let (count, namespace, watched) = (commands.len(), Arc::clone(&user.namespace), Vec::new());
+        let place = Arc::clone(&self.place);
         let work = Work { place, namespace, commands, watched, transaction: false, used };
         match self.place.env.finish(work.done()).await {
             Ok(done) => {
@@ -141,14 +146,19 @@ impl Session {
         }
     }
 
-    async fn step(&mut self, words: Vec<Bytes>) -> Result<Step, Error> {
-        let called = name(&words[0]);
-        let found = Command::find(&called);
+    async fn step(
+        &mut self,
+        found: Option<&'static Command>,
+        words: Vec<Bytes>,
+    ) -> Result<Step, Error> {
         let open = found.is_some_and(|command| matches!(command.does, Does::Connection(_)));
         if !open && self.user.is_none() {
             return Err(Error::Said(NO_AUTH.to_owned()));
         }
-        let unknown = || Error::said(format_args!("unknown command '{}'", called.escape_debug()));
+        let unknown = || {
+            let called = name(&words[0]);
+            Error::said(format_args!("unknown command '{}'", called.escape_debug()))
+        };
         let command = found.ok_or_else(unknown)?;
         command.check(words.len()).map_err(|error| self.aborted(command, error))?;
         match command.about() {
@@ -223,6 +233,7 @@ impl Session {
         let about = Resource::Dataset(namespace.project.clone(), namespace.name.clone());
         // Who may do nothing there is a stranger there.
         let reads = visit.authorize_counted(Action::ReadKeys, &about)?;
+        let namespace = Arc::new(namespace);
         self.user = Some(User { visit, asked, namespace, uses: [Some(reads), None] });
         Ok(())
     }
@@ -267,7 +278,7 @@ impl Session {
     }
 
     fn reset(&mut self) -> Reply {
-        let (place, access) = (self.place.clone(), self.access.clone());
+        let (place, access) = (Arc::clone(&self.place), self.access.clone());
         *self = Self::new(place, access, self.peer, self.id);
         Reply::Word("RESET")
     }
@@ -386,13 +397,13 @@ impl Session {
         }
         drop(asked);
         let namespace = self.namespace()?;
-        let place = self.place.clone();
+        let place = Arc::clone(&self.place);
         Ok(Work { place, namespace, commands, watched, transaction: true, used })
     }
 
-    fn namespace(&self) -> Result<Namespace, Error> {
+    fn namespace(&self) -> Result<Arc<Namespace>, Error> {
         let user = self.user.as_ref().ok_or_else(|| Error::Said(NO_AUTH.to_owned()))?;
-        Ok(user.namespace.clone())
+        Ok(Arc::clone(&user.namespace))
     }
 
     /// Asks whether the client may, on a state that is not older than a moment (ACCESS-5).
@@ -408,7 +419,7 @@ impl Session {
             used.again()?;
             return Ok(used.clone());
         }
-        let Namespace { project, name } = user.namespace.clone();
+        let Namespace { project, name } = Namespace::clone(&user.namespace);
         let used = user.visit.authorize_counted(action, &Resource::Dataset(project, name))?;
         Ok(known.insert(used).clone())
     }
@@ -473,7 +484,7 @@ fn described(words: &[Bytes]) -> Result<Reply, Error> {
             Ok(Reply::List(COMMANDS.iter().map(description).collect()))
         }
         Some("info") => {
-            let named = rest.rest().iter().map(|word| Command::find(&name(word)));
+            let named = rest.rest().iter().map(|word| Command::find(word));
             Ok(Reply::List(named.map(|found| found.map_or(Reply::NoList, description)).collect()))
         }
         Some(_) => Err(Error::said("unknown subcommand of COMMAND")),

@@ -20,13 +20,12 @@ use crate::scans::Scans;
 /// The first pause before another attempt, and the longest one.
 const PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(20)];
 
-/// What all connections work with. Cheap to clone.
-#[derive(Clone)]
+/// What all connections work with.
 pub(crate) struct Place {
     pub(crate) kv: Kv,
     pub(crate) env: Env,
-    pub(crate) scans: Arc<Scans>,
-    pub(crate) turns: Arc<Turns>,
+    pub(crate) scans: Scans,
+    pub(crate) turns: Turns,
     /// Places of connections that hold much of answers.
     pub(crate) heavy: Arc<Semaphore>,
 }
@@ -78,8 +77,8 @@ pub(crate) type Watched = (Bytes, Option<Seq>);
 
 /// Commands to be done, for somebody who may.
 pub(crate) struct Work {
-    pub(crate) place: Place,
-    pub(crate) namespace: Namespace,
+    pub(crate) place: Arc<Place>,
+    pub(crate) namespace: Arc<Namespace>,
     pub(crate) commands: Vec<Given>,
     pub(crate) watched: Vec<Watched>,
     /// Whether they are one transaction. Others are done together when that is possible, and else one after
@@ -165,7 +164,7 @@ impl Work {
         if self.used.is_none() || alone {
             return None;
         }
-        let Place { turns, env, .. } = &self.place;
+        let Place { turns, env, .. } = &*self.place;
         turns.turn(env, &self.namespace, words.get(1)?).await
     }
 
@@ -175,7 +174,7 @@ impl Work {
         commands: &[Given],
         heavy: &mut Option<Heavy>,
     ) -> Result<Attempted, Error> {
-        let mut keys = self.place.keys(&self.namespace, heavy.take()).await?;
+        let mut keys = Keys::begin(&self.place, &self.namespace, heavy.take()).await?;
         for (key, expected) in &self.watched {
             if keys.seq(key).await? != *expected {
                 return Ok((None, None));
@@ -203,18 +202,13 @@ impl Work {
 }
 
 impl Place {
-    async fn keys(&self, namespace: &Namespace, heavy: Option<Heavy>) -> Result<Keys, Error> {
-        let now_ms = u64::try_from(self.env.clock.wall_ns() / 1_000_000).unwrap_or(0);
-        Keys::begin(&self.kv, namespace, now_ms, (&self.heavy, heavy)).await
-    }
-
     /// What keys are now, to be watched.
     pub(crate) async fn look_at(
-        &self,
-        namespace: &Namespace,
+        self: &Arc<Self>,
+        namespace: &Arc<Namespace>,
         words: &[Bytes],
     ) -> Result<Vec<Watched>, Error> {
-        let mut keys = self.keys(namespace, None).await?;
+        let mut keys = Keys::begin(self, namespace, None).await?;
         let mut watched = Vec::new();
         for key in words {
             watched.push((key.clone(), keys.seq(key).await?));

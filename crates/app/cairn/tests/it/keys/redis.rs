@@ -80,10 +80,9 @@ fn beyond_loopback_clients_of_redis_speak_tls() {
 #[test]
 fn a_door_to_no_keys_is_refused_before_anything_is_made() {
     let lab = Lab::new();
-    let bucket = lab.path("fresh").display().to_string();
-    let nowhere = lab.without("HOME").without("XDG_DATA_HOME");
-    let error =
-        nowhere.fails(&format!("--bucket {bucket} up --listen 127.0.0.1:0 --redis 127.0.0.1:0"), 2);
-    assert!(error.contains("--data-dir"), "{error}");
-    assert!(!nowhere.path("fresh").exists());
+    let mut up = lab.cairn("--bucket fresh up --listen 127.0.0.1:0 --redis 127.0.0.1:0");
+    let out = up.env_remove("HOME").output().unwrap();
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(!out.status.success() && error.contains("--data-dir"), "{error}");
+    assert!(!lab.path("fresh").exists());
 }
