@@ -126,6 +126,12 @@ impl Live {
         self.shared.failed.get().is_some()
     }
 
+    /// Its view was closed by somebody else: it must be opened again.
+    pub(crate) fn lost_view(&self, why: String) {
+        let what = format!("the view of {}", self.shared.name);
+        self.shared.fail(&Error::Closed { what, why });
+    }
+
     /// Changes what was chosen.
     pub(crate) fn set(&self, settings: Settings) {
         *self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;

@@ -198,6 +198,13 @@ fn redis_answers_the_same() {
 }
 
 /// Answers that hold a time, or are in no order.
+/// What is left of a long time, told on a machine that was busy for a while before it asked.
+fn a_little_later(answer: &str, expected: &str) -> bool {
+    let number = |text: &str| text.strip_prefix(':')?.parse::<i64>().ok();
+    let (Some(told), Some(full)) = (number(answer), number(expected)) else { return false };
+    full >= 10_000 && (full - 1_000..full).contains(&told)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_answers_alike_where_time_and_order_play_a_part() {
     let dir = tempfile::tempdir().unwrap();
@@ -207,29 +214,30 @@ async fn redis_answers_alike_where_time_and_order_play_a_part() {
     let mut said = [Vec::new(), Vec::new()];
     for (client, said) in both.iter_mut().zip(&mut said) {
         for (words, expected) in [
-            (&["SET", "a", "1", "EX", "100"][..], "+OK"),
-            (&["TTL", "a"], ":100"),
-            (&["EXPIRE", "a", "200", "GT"], ":1"),
-            (&["TTL", "a"], ":200"),
-            (&["EXPIRE", "a", "300", "LT"], ":0"),
+            (&["SET", "a", "1", "EX", "10000"][..], "+OK"),
+            (&["TTL", "a"], ":10000"),
+            (&["EXPIRE", "a", "20000", "GT"], ":1"),
+            (&["TTL", "a"], ":20000"),
+            (&["EXPIRE", "a", "30000", "LT"], ":0"),
             (&["SET", "a", "2", "KEEPTTL"], "+OK"),
-            (&["TTL", "a"], ":200"),
+            (&["TTL", "a"], ":20000"),
             (&["INCR", "a"], ":3"),
-            (&["TTL", "a"], ":200"),
+            (&["TTL", "a"], ":20000"),
             (&["GETEX", "a", "PERSIST"], "$1 3"),
             (&["TTL", "a"], ":-1"),
             (&["PEXPIRE", "a", "0"], ":1"),
             (&["EXISTS", "a"], ":0"),
-            (&["SETEX", "a", "10", "v"], "+OK"),
+            (&["SETEX", "a", "10000", "v"], "+OK"),
             (&["RENAME", "a", "b"], "+OK"),
-            (&["TTL", "b"], ":10"),
+            (&["TTL", "b"], ":10000"),
             (&["SET", "b", "w"], "+OK"),
             (&["TTL", "b"], ":-1"),
             (&["DBSIZE"], ":1"),
             (&["ECHO", "x"], "$1 x"),
             (&["SELECT", "0"], "+OK"),
         ] {
-            assert_eq!(client.ask(words).await, expected, "{words:?}");
+            let answer = client.ask(words).await;
+            assert!(answer == expected || a_little_later(&answer, expected), "{words:?} {answer}");
         }
         for key in ["user:1", "user:2", "user:[x]", "item"] {
             client.ask(&["SET", key, "x"]).await;

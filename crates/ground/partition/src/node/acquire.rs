@@ -68,7 +68,8 @@ fn owned(shared: &Shared, before: &Owner, inheritance: &Inheritance) -> Owner {
     owner
 }
 
-async fn open(
+/// Opens what `owner` says that this node owns.
+pub(super) async fn open(
     shared: &Arc<Shared>,
     name: &Name,
     owner: &Owner,

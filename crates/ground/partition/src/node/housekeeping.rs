@@ -64,7 +64,16 @@ async fn look(node: Weak<Shared>) {
 
 /// Looks at one partition, and sees to it in the background when there is something to do.
 fn visit(shared: &Arc<Shared>, opened: &Arc<Opened>) {
-    let manifest = opened.db.manifest();
+    if opened.live.has_failed() {
+        return;
+    }
+    let status = opened.db.status();
+    if let Some(reason) = status.close_reason {
+        // An owner of before was still opening it, and came late: nothing can be read here any more.
+        opened.live.lost_view(format!("its engine ended: {reason:?}"));
+        return;
+    }
+    let manifest = status.current_manifest;
     let replay_after = manifest.replay_after_wal_id();
     release(shared, opened, replay_after);
     let now_ms = u64::try_from(shared.env.clock.monotonic().as_millis()).unwrap_or(u64::MAX);

@@ -237,6 +237,29 @@ async fn log_1_a_node_whose_lease_is_broken_stops() {
 }
 
 /// At level `bucket` nothing is shown that the bucket has not, whatever this node's disk has.
+/// The tree ends the one before whenever somebody opens it, also somebody who lost the ownership while
+/// he did: the owner opens it again.
+#[tokio::test(start_paused = true)]
+async fn an_owner_survives_somebody_who_opens_its_view_late() {
+    let cluster = Cluster::new(12);
+    let (a, b) = (Arc::new(SimDisk::new()), Arc::new(SimDisk::new()));
+    let (a, b) = (cluster.node("a", &a).await, cluster.node("b", &b).await);
+    let name = Name::new(NAME).unwrap();
+    let partition = a.create(&name, Settings::default()).await.unwrap();
+    write(&partition, 0, 10).await;
+    let record = b.shared.owner(&name).await.unwrap().unwrap().record;
+    let inheritance = super::inherit::Inheritance::of(&b.shared, &name, &record).await.unwrap();
+    let late = super::acquire::open(&b.shared, &name, &record, inheritance).await.unwrap();
+    // It learns of it when it looks at the bucket.
+    let found = a.shared.opened();
+    drop(found[0].db.refresh_manifest().await);
+    cluster.seconds(5).await;
+    let partition = a.open(&name).await.unwrap();
+    assert_eq!(value(&partition, "k2").await.as_deref(), Some("9"));
+    write(&partition, 10, 1).await;
+    drop(late);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_shown_at_level_bucket_is_in_the_bucket() {
     let (cluster, name) = (Cluster::new(9), Name::new(NAME).unwrap());
