@@ -154,6 +154,13 @@ fn comparable(answer: &[u8]) -> String {
     lines.collect::<Vec<_>>().join("\r\n")
 }
 
+/// A time to live that ends in the run: for the one before a read, for the other one after it.
+fn ends_soon(words: &[String]) -> bool {
+    let name = words[0].to_ascii_uppercase();
+    let sets = ["SETEX", "PSETEX", "EXPIRE", "PEXPIRE"].contains(&name.as_str());
+    sets && words.iter().any(|word| ["1", "3", "10", "100", "007"].contains(&word.as_str()))
+}
+
 /// What the two differ in, on purpose: places beyond 4 MiB in a value, and a time to live of more than a
 /// hundred years.
 fn beyond(words: &[String]) -> bool {
@@ -174,8 +181,10 @@ fn redis_answers_the_same() {
     let server = runtime.block_on(Server::start());
     let config = ProptestConfig { cases: 600, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
-    let sequences =
-        prop::collection::vec(given().prop_filter("beyond", |words| !beyond(words)), 1..40);
+    let sequences = prop::collection::vec(
+        given().prop_filter("beyond", |words| !beyond(words) && !ends_soon(words)),
+        1..40,
+    );
     let done = runner.run(&sequences, |sequence| {
         runtime.block_on(async {
             let (mut theirs, mut ours) = (redis.client().await, server.client().await);
