@@ -288,6 +288,11 @@ impl Core {
         self.ring(state);
     }
 
+    /// Whether a writer has something for the next group.
+    pub(super) fn has_appends(&self) -> bool {
+        self.buffered.load(Ordering::Relaxed) > 0 && !self.state().dirty.is_empty()
+    }
+
     /// What there is to do, if there is something.
     pub(super) fn take(&self) -> Option<Work> {
         Self::take_from(&mut self.state())

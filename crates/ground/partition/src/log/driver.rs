@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cairn_env::Env;
 
-use super::core::Work;
+use super::core::{Core, Work};
 use super::engine::{Engine, Next};
 use crate::Error;
 
@@ -14,6 +14,9 @@ use crate::Error;
 const FULL_RETRY: Duration = Duration::from_secs(1);
 /// The longest that a group waits for more.
 const LINGER_MAX: Duration = Duration::from_millis(1);
+/// The longest that the thread stays awake for the next append: to sleep and be woken takes about as
+/// long as a sync does where disks are fast.
+const AWAKE_MAX: Duration = Duration::from_micros(200);
 /// The longest that a simulated step takes.
 const STEP_MAX_US: u64 = 2000;
 
@@ -31,12 +34,12 @@ pub(super) fn start(engine: Engine, env: &Env) -> Result<(), Error> {
 }
 
 fn run(mut engine: Engine) {
-    let mut next = Next::Now;
+    let (mut next, mut gap) = (Next::Now, Duration::MAX);
     loop {
         let core = engine.core();
         let mut work = match next {
             Next::Now => core.take().unwrap_or_default(),
-            Next::Wait => core.wait(None),
+            Next::Wait => rest(core, &mut gap),
             Next::Retry => core.wait(Some(FULL_RETRY)),
             Next::End => break,
         };
@@ -53,6 +56,25 @@ fn run(mut engine: Engine) {
         next = engine.settle(abandoned);
     }
     end(engine);
+}
+
+/// Waits for work. Where the last append came soon after the one before, as from one client that goes on
+/// when it is told, the thread stays awake for the next one, and lets others run meanwhile. `gap` is how
+/// long appends were waited for the last time.
+fn rest(core: &Core, gap: &mut Duration) -> Work {
+    let clock = &core.env.clock;
+    let begin = clock.monotonic();
+    let passed = || clock.monotonic().saturating_sub(begin);
+    if *gap < AWAKE_MAX {
+        while !core.has_appends() && passed() < AWAKE_MAX {
+            std::thread::yield_now();
+        }
+    }
+    let work = core.wait(None);
+    if !work.slots.is_empty() {
+        *gap = passed();
+    }
+    work
 }
 
 /// Those who were just acknowledged will mostly append again: the group is worth a moment in which they

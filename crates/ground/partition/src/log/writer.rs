@@ -1,8 +1,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -135,13 +135,15 @@ impl Writer {
         state.buffer.appends += 1;
         state.last_seq = last_seq;
         core.buffered.fetch_add(size as u64, Ordering::Relaxed);
-        self.queue(&mut state);
+        self.queue(state);
         Ok(())
     }
 
-    fn queue(&self, state: &mut SlotState) {
-        if !state.queued {
-            state.queued = true;
+    /// Hands the slot to the driver, which wants its lock first thing: so it is free by then.
+    fn queue(&self, mut state: MutexGuard<'_, SlotState>) {
+        let queued = std::mem::replace(&mut state.queued, true);
+        drop(state);
+        if !queued {
             self.core().push(&self.slot);
         }
     }
@@ -152,17 +154,16 @@ impl Writer {
     /// future says why it is closed.
     pub fn flush(&self) -> (u64, Flush) {
         let mut state = self.slot.state();
-        let id = if state.closed.is_some() {
+        if state.closed.is_some() {
             // What was not frozen before has no frame, and never will.
-            u64::MAX
-        } else {
-            state.freeze();
-            if !state.frozen.is_empty() {
-                self.queue(&mut state);
-            }
-            state.last_id
-        };
-        (state.last_id, Flush(Wait::new(self, id, Stage::Durable)))
+            return (state.last_id, Flush(Wait::new(self, u64::MAX, Stage::Durable)));
+        }
+        state.freeze();
+        let last_id = state.last_id;
+        if !state.frozen.is_empty() {
+            self.queue(state);
+        }
+        (last_id, Flush(Wait::new(self, last_id, Stage::Durable)))
     }
 
     /// Ends when frame `id` is in the bucket, and the gate was open after that. Without a shipper it does
