@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
@@ -32,14 +34,23 @@ async fn answer(stream: TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut connection = h2::server::handshake(stream).await?;
     while let Some(request) = connection.accept().await {
-        let (_, mut respond) = request?;
-        let head = Response::builder().header("content-type", "application/grpc").body(())?;
-        let mut body = respond.send_response(head, false)?;
-        body.send_data(Bytes::from_static(EMPTY), false)?;
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from_static("0"));
-        body.send_trailers(trailers)?;
+        let (request, respond) = request?;
+        tokio::spawn(say_nothing(request.into_body(), respond));
     }
+    Ok(())
+}
+
+/// Answers when the request is whole: before that, the answer would reset it.
+async fn say_nothing(mut request: RecvStream, mut respond: SendResponse<Bytes>) -> Result<()> {
+    while let Some(data) = request.data().await {
+        request.flow_control().release_capacity(data?.len())?;
+    }
+    let head = Response::builder().header("content-type", "application/grpc").body(())?;
+    let mut body = respond.send_response(head, false)?;
+    body.send_data(Bytes::from_static(EMPTY), false)?;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    body.send_trailers(trailers)?;
     Ok(())
 }
 
