@@ -72,6 +72,8 @@ struct Shared {
     open: Mutex<BTreeMap<Name, Arc<Place>>>,
     /// Those that wait for an opening, also when nobody waits for them any more.
     waiting: AtomicUsize,
+    /// Room for partitions that are seen to.
+    chores: tokio::sync::Semaphore,
     closing: AtomicBool,
     /// Another node has broken the lease.
     deposed: AtomicBool,
@@ -166,6 +168,7 @@ impl Node {
             caches: AtomicU64::new(1),
             open: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            chores: tokio::sync::Semaphore::new(housekeeping::CHORES_MAX),
             closing: AtomicBool::new(false),
             deposed: AtomicBool::new(false),
         };

@@ -15,6 +15,9 @@ use crate::view::failed;
 /// Tables without order after which a view is compacted.
 const L0_TABLES: usize = 4;
 
+/// Partitions that are seen to at a time: each holds what it writes in memory meanwhile.
+pub(super) const CHORES_MAX: usize = 16;
+
 /// What is known of a partition's chores.
 #[derive(Default)]
 pub(super) struct Chores {
@@ -87,9 +90,11 @@ fn visit(shared: &Arc<Shared>, opened: &Arc<Opened>) {
     }
     let (shared, opened) = (Arc::clone(shared), Arc::clone(opened));
     shared.env.clone().spawn.task(Box::pin(async move {
+        let place = shared.chores.acquire().await;
         if let Err(error) = see_to(&shared, &opened, chore, now_ms).await {
             tracing::warn!(partition = %opened.name, %error, "background work failed: trying again");
         }
+        drop(place);
         opened.chores.busy.store(false, Ordering::Release);
     }));
 }
