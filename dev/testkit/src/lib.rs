@@ -6,6 +6,7 @@
 
 mod ask;
 mod clock;
+pub mod guests;
 pub mod postgres;
 mod process;
 pub mod store;

@@ -22,7 +22,7 @@ impl Kv {
     /// is of another project; [`Error::Partition`], [`Error::Values`].
     pub async fn clone_to(&self, of: &Namespace, to: &Namespace) -> Result<Info, Error> {
         of.check_clone(to)?;
-        let (source, target) = (of.partition()?, to.partition()?);
+        let (source, target) = (self.partition(of)?, self.partition(to)?);
         let (pins, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
         // KV-5: the name is taken and nobody sees the clone yet; its pins are its own from the beginning. Those
         // of its source are all there, for the source is there after that.

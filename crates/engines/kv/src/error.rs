@@ -22,6 +22,12 @@ pub enum Error {
         /// What was given.
         namespace: Namespace,
     },
+    /// It is Cairn's own, or is not.
+    #[error("{namespace} is kept for Cairn itself: names that begin with \"cairn.\" are no namespaces of keys")]
+    Own {
+        /// What was given.
+        namespace: Namespace,
+    },
     /// There is no such namespace.
     #[error("there is no namespace {namespace}; `cairn kv create` makes one")]
     NoNamespace {
@@ -124,7 +130,7 @@ impl Error {
                 ErrorKind::NotFound
             }
             Self::Exists { .. } => ErrorKind::Conflict,
-            Self::Name { .. } | Self::Large { .. } | Self::Invalid { .. } | Self::Line { .. } => {
+            Self::Name { .. } | Self::Own { .. } | Self::Large { .. } | Self::Invalid { .. } | Self::Line { .. } => {
                 ErrorKind::Invalid
             }
             Self::Import { kind, .. } | Self::Remote { kind, .. } => *kind,

@@ -2,13 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cairn_base::ProjectName;
+use cairn_base::{DatasetName, ProjectName};
 use cairn_datasets::Datasets;
 use cairn_env::Env;
 use cairn_partition::limits::WATCH_WAIT_MAX;
 use cairn_partition::{
     AnyPartition, AnyPartitions, At, Changes, Commit, Committed, Condition, Entry,
-    Error as PartitionError, KeyRange, Op, Page, Scan, Seq, Settings, Transaction, Usage,
+    Error as PartitionError, KeyRange, Name, Op, Page, Scan, Seq, Settings, Transaction, Usage,
 };
 use tokio::sync::Semaphore;
 
@@ -33,6 +33,8 @@ pub struct Kv {
     pub(crate) env: Env,
     /// Room for large values that are being stored.
     pub(crate) places: Arc<Semaphore>,
+    /// Whether this handle is an engine's: for its own namespaces, and for no others.
+    own: bool,
 }
 
 impl Kv {
@@ -41,7 +43,32 @@ impl Kv {
     pub fn new(partitions: AnyPartitions, datasets: &Datasets) -> Self {
         let (datasets, env) = (datasets.clone(), datasets.blocks().env().clone());
         let places = Arc::new(Semaphore::new(LARGE_WRITES_MAX));
-        Self { partitions, datasets, env, places }
+        Self { partitions, datasets, env, places, own: false }
+    }
+
+    /// The same for an engine: it reaches the namespaces that engines keep what is theirs in
+    /// ([`Namespace::is_own`]), and no others.
+    #[must_use]
+    pub fn of_engines(&self) -> Self {
+        Self { own: true, ..self.clone() }
+    }
+
+    /// The projects that have a namespace of this name.
+    ///
+    /// # Errors
+    /// [`Error::Partition`].
+    pub async fn projects_with(&self, name: &DatasetName) -> Result<Vec<ProjectName>, Error> {
+        let names = self.partitions.list(ROOM).await?;
+        let found = names.iter().filter_map(Namespace::of).filter(|found| found.name == *name);
+        Ok(found.map(|found| found.project).collect())
+    }
+
+    /// The partition of a namespace that this handle may reach (KV-2).
+    pub(crate) fn partition(&self, of: &Namespace) -> Result<Name, Error> {
+        if of.is_own() != self.own {
+            return Err(Error::Own { namespace: of.clone() });
+        }
+        of.partition()
     }
 
     /// How the partitions below stand; `None` while this node keeps none.
@@ -55,7 +82,7 @@ impl Kv {
     /// # Errors
     /// [`Error::Exists`], [`Error::Name`]; [`Error::Partition`].
     pub async fn create(&self, of: &Namespace, settings: Settings) -> Result<Info, Error> {
-        let made = self.partitions.create(&of.partition()?, settings).await;
+        let made = self.partitions.create(&self.partition(of)?, settings).await;
         Ok(Info::new(of, &made.map_err(|error| named(of, error))?))
     }
 
@@ -65,7 +92,7 @@ impl Kv {
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn change(&self, of: &Namespace, change: SettingsChange) -> Result<Info, Error> {
         let settings = change.of(self.open(of).await?.status().settings);
-        let changed = self.partitions.change(&of.partition()?, settings).await;
+        let changed = self.partitions.change(&self.partition(of)?, settings).await;
         changed.map_err(|error| named(of, error))?;
         self.status(of).await
     }
@@ -76,7 +103,8 @@ impl Kv {
     /// [`Error::Partition`].
     pub async fn list(&self, project: &ProjectName) -> Result<Vec<Namespace>, Error> {
         let names = self.partitions.list(&format!("{ROOM}/{project}")).await?;
-        Ok(names.iter().filter_map(Namespace::of).collect())
+        let found = names.iter().filter_map(Namespace::of);
+        Ok(found.filter(|found| found.is_own() == self.own).collect())
     }
 
     /// Where a namespace stands.
@@ -92,7 +120,7 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn remove(&self, of: &Namespace) -> Result<(), Error> {
-        let name = of.partition()?;
+        let name = self.partition(of)?;
         // Those that are there before it goes are its own: another one of its name may be made at once.
         let pins = self.pins_of(of).await?;
         self.partitions.remove(&name).await.map_err(|error| named(of, error))?;
@@ -241,7 +269,7 @@ impl Kv {
     /// # Errors
     /// [`Error::NoNamespace`]; [`Error::Partition`].
     pub async fn open(&self, of: &Namespace) -> Result<AnyPartition, Error> {
-        self.partitions.open(&of.partition()?).await.map_err(|error| named(of, error))
+        self.partitions.open(&self.partition(of)?).await.map_err(|error| named(of, error))
     }
 }
 

@@ -40,6 +40,7 @@ mod sweep;
 mod text;
 mod transfer;
 
+pub use cairn_partition::Error as PartitionError;
 pub use cairn_partition::{
     At, Change, Changes, Commit, Committed, Condition, Cursor, Durable, Entry, KeyRange, Loss, Op,
     Page, Scan, Seq, Settings, Transaction, What, limits,

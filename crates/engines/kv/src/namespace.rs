@@ -9,6 +9,9 @@ use crate::Error;
 /// What the partitions of namespaces are below.
 pub(crate) const ROOM: &str = "kv";
 
+/// How the names of namespaces begin that engines keep what is theirs in.
+const OWN: &str = "cairn.";
+
 /// A namespace by its names, whether it is there or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace {
@@ -19,6 +22,12 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// Whether an engine keeps what is its own there: no door reaches it (KV-2).
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.name.as_str().starts_with(OWN)
+    }
+
     /// What its partition is called.
     ///
     /// # Errors

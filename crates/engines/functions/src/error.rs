@@ -1,0 +1,137 @@
+use cairn_base::ErrorKind;
+use cairn_wasm::Failure;
+use thiserror::Error;
+
+use crate::Function;
+
+/// Why something could not be done with a function.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What is kept of functions.
+    #[error(transparent)]
+    Kept(#[from] cairn_kv::Error),
+    /// The upload cannot be a function.
+    #[error("{message}")]
+    Code {
+        /// What a caller can do about it.
+        kind: ErrorKind,
+        /// Why not.
+        message: String,
+    },
+    /// There is no such function.
+    #[error("there is no function {function}; `cairn fn deploy` makes one")]
+    NoFunction {
+        /// Which one.
+        function: Function,
+    },
+    /// There is no such release of it.
+    #[error("{function} has no release {number}; `cairn fn versions {function}` lists them")]
+    NoRelease {
+        /// The function.
+        function: Function,
+        /// The release.
+        number: u32,
+    },
+    /// A release cannot be run.
+    #[error("release {number} of {function} is {state}, and cannot be what answers")]
+    NotReady {
+        /// The function.
+        function: Function,
+        /// The release.
+        number: u32,
+        /// What it is.
+        state: &'static str,
+    },
+    /// No release of it can be run yet.
+    #[error("{function} has no release that is ready yet: `cairn fn versions {function}` says how they stand")]
+    NoneReady {
+        /// The function.
+        function: Function,
+    },
+    /// No pattern of a route.
+    #[error("{pattern:?} is no pattern of a route: {why}; write it as in 'GET example.org/hello/{{who}}'")]
+    Pattern {
+        /// What was given.
+        pattern: String,
+        /// Why not.
+        why: String,
+    },
+    /// There is a route for the same requests.
+    #[error("the route {pattern:?} to {function} is for the same requests: remove it first")]
+    RouteExists {
+        /// Its pattern.
+        pattern: String,
+        /// What it leads to.
+        function: String,
+    },
+    /// There is no such route.
+    #[error("there is no route {pattern:?}; `cairn route ls` lists them")]
+    NoRoute {
+        /// What was given.
+        pattern: String,
+    },
+    /// Something leads to it still.
+    #[error("routes lead to {function}: {routes}; remove them first, or all at once with --with-routes")]
+    InUse {
+        /// The function.
+        function: Function,
+        /// Their patterns.
+        routes: String,
+    },
+    /// The request makes no sense.
+    #[error("{why}")]
+    Invalid {
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// Others change the same at the same time.
+    #[error("others change {function} at the same time: try again")]
+    Contended {
+        /// The function.
+        function: Function,
+    },
+    /// A row that this version does not understand.
+    #[error("what is kept under {key} cannot be read: {why}")]
+    Row {
+        /// Its key.
+        key: String,
+        /// Why not.
+        why: String,
+    },
+    /// A call did not end well.
+    #[error("{function}: {failure}")]
+    Failed {
+        /// The function.
+        function: Function,
+        /// What happened.
+        failure: Failure,
+    },
+}
+
+impl From<cairn_wasm::Error> for Error {
+    fn from(error: cairn_wasm::Error) -> Self {
+        Self::Code { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl Error {
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Kept(error) => error.kind(),
+            Self::Code { kind, .. } => *kind,
+            Self::NoFunction { .. } | Self::NoRelease { .. } | Self::NoRoute { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::NotReady { .. } | Self::RouteExists { .. } | Self::InUse { .. } => {
+                ErrorKind::Conflict
+            }
+            Self::NoneReady { .. } | Self::Contended { .. } => ErrorKind::Retry,
+            Self::Pattern { .. } | Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Row { .. } => ErrorKind::Corrupt,
+            Self::Failed { failure, .. } => failure.kind(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Routes: which function answers which requests.
+
+mod pattern;
+mod table;
+
+pub use pattern::{Host, Method, Pattern, Segment};
+pub(crate) use table::{Found, Table};

@@ -1,0 +1,101 @@
+//! One function as this node runs it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cairn_wasm::{Code, HttpFunction, Kind, World};
+
+use crate::logs::Journal;
+use crate::model::{Function, Release};
+
+/// A function that is there, with what is known of it here.
+pub(crate) struct Slot {
+    pub(crate) of: Function,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) counts: Counts,
+    current: Mutex<Current>,
+    /// One at a time makes it ready.
+    pub(crate) loading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Current {
+    number: Option<u32>,
+    ready: Option<Arc<Ready>>,
+}
+
+/// A release that can be called.
+pub(crate) struct Ready {
+    pub(crate) release: Release,
+    pub(crate) code: Code,
+    pub(crate) world: World,
+    pub(crate) http: Option<HttpFunction>,
+}
+
+/// What was done on this node since it started.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) calls: AtomicU64,
+    pub(crate) failures: AtomicU64,
+}
+
+impl Slot {
+    pub(crate) fn new(of: Function, journal: Journal) -> Self {
+        Self {
+            of,
+            journal: Arc::new(journal),
+            counts: Counts::default(),
+            current: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The release that answers, as far as this node knows.
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.current().number
+    }
+
+    /// From now on this release answers; calls that were begun end where they are.
+    pub(crate) fn switch(&self, number: Option<u32>) {
+        let mut current = self.current();
+        current.number = number;
+        current.ready.take_if(|ready| Some(ready.release.number) != number);
+    }
+
+    /// The release that answers, when it is ready.
+    pub(crate) fn ready(&self) -> Option<Arc<Ready>> {
+        self.current().ready.clone()
+    }
+
+    /// A release is ready, and is what answers if it still should be.
+    pub(crate) fn put(&self, ready: &Arc<Ready>) {
+        let mut current = self.current();
+        if current.number == Some(ready.release.number) {
+            current.ready = Some(Arc::clone(ready));
+        }
+    }
+
+    pub(crate) fn count(&self, failed: bool) {
+        self.counts.calls.fetch_add(1, Ordering::Relaxed);
+        if failed {
+            self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Ready {
+    pub(crate) fn new(release: Release, code: Code, journal: &Arc<Journal>) -> Self {
+        let environment = release.settings.environment.clone().into_iter().collect();
+        let world = World { environment, logs: Arc::clone(journal) as _ };
+        let limits = release.settings.limits.clone();
+        let http = match code.kind() {
+            Kind::Http => HttpFunction::new(&code, limits, world.clone()).ok(),
+            Kind::Command => None,
+        };
+        Self { release, code, world, http }
+    }
+}

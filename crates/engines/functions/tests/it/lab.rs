@@ -1,0 +1,91 @@
+//! An engine, guests and requests.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_bucket::Bucket;
+use cairn_datasets::Datasets;
+use cairn_env::Env;
+use cairn_functions::{Error, Function, Functions, Match, Release, Settings, State};
+use cairn_kv::Kv;
+use cairn_partition::MemoryStore;
+use cairn_wasm::{Options, Runtime};
+use http_body_util::BodyExt as _;
+
+/// The sample that answers requests.
+pub(crate) fn hello() -> Bytes {
+    static BUILT: OnceLock<Bytes> = OnceLock::new();
+    let built = BUILT
+        .get_or_init(|| std::fs::read(cairn_testkit::guests::rust("hello").unwrap()).unwrap().into());
+    built.clone()
+}
+
+/// A program that does nothing.
+pub(crate) const COMMAND: &[u8] =
+    br#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+/// What is a component and nothing that can be run.
+pub(crate) const USELESS: &[u8] = b"(component)";
+
+pub(crate) struct Lab {
+    pub(crate) env: Env,
+    pub(crate) kv: Kv,
+    pub(crate) functions: Functions,
+}
+
+impl Lab {
+    pub(crate) async fn new() -> Self {
+        let env = Env::real();
+        let options = cairn_blocks::Options::default();
+        let bucket = Bucket::memory(&env);
+        let datasets = Datasets::open_or_init(bucket, None, options, &env).await.unwrap();
+        let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
+        let functions = engine(&kv, &env);
+        Self { env, kv, functions }
+    }
+
+    /// Another node on the same, once this one is gone.
+    pub(crate) fn restart(&mut self) {
+        self.functions = engine(&self.kv, &self.env);
+    }
+
+    pub(crate) async fn deploy(&self, name: &str, code: &[u8]) -> Result<Release, Error> {
+        let (function, code) = (function(name), Bytes::copy_from_slice(code));
+        let settings = Settings::default();
+        let release = self.functions.deploy(&function, code, &settings, "root").await?;
+        self.functions.decided(&function, release.number, Duration::from_secs(60)).await
+    }
+
+    pub(crate) async fn deployed(&self, name: &str, code: &[u8]) -> u32 {
+        let release = self.deploy(name, code).await.unwrap();
+        assert!(matches!(release.state, State::Ready { .. }), "{release:?}");
+        release.number
+    }
+
+    pub(crate) fn find(&self, method: &str, url: &str) -> Option<Match> {
+        let (host, path) = url.split_once('/').unwrap();
+        self.functions.find(method, host, &format!("/{path}")).ok()
+    }
+
+    /// What the function of a route answers to a request for it.
+    pub(crate) async fn get(&self, url: &str) -> String {
+        let Some(found) = self.find("GET", url) else { return "no route".to_owned() };
+        let body = cairn_wasm::whole(Bytes::new());
+        let request = http::Request::get(format!("http://{url}")).body(body).unwrap();
+        match self.functions.answer(&found, request).await {
+            Ok(response) => {
+                let bytes = response.into_body().collect().await.unwrap().to_bytes();
+                String::from_utf8(bytes.to_vec()).unwrap()
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+fn engine(kv: &Kv, env: &Env) -> Functions {
+    Functions::new(kv, Runtime::start(Options::default(), env).unwrap(), env)
+}
+
+pub(crate) fn function(name: &str) -> Function {
+    Function { project: "main".parse().unwrap(), name: name.parse().unwrap() }
+}

@@ -1,0 +1,7 @@
+//! Functions on partitions in memory.
+
+#![allow(clippy::unwrap_used, reason = "this whole crate is tests")]
+
+mod lab;
+mod releases;
+mod routes;

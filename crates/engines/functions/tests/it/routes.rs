@@ -1,0 +1,51 @@
+//! Routes.
+
+use cairn_base::ErrorKind;
+use cairn_functions::{Auth, Error, NoMatch, Pattern};
+
+use crate::lab::{COMMAND, Lab, function, hello};
+
+fn pattern(text: &str) -> Pattern {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn routes_come_go_and_outlive_the_node() {
+    let mut lab = Lab::new().await;
+    let of = function("f");
+    let early = lab.functions.add_route(&of, &pattern("/a"), Auth::None, "root").await.unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::NotFound);
+    lab.deployed("f", &hello()).await;
+    let made =
+        lab.functions.add_route(&of, &pattern("GET x.org/a/{b}"), Auth::Cairn, "root").await.unwrap();
+    assert_eq!((made.pattern.as_str(), made.function.as_str()), ("GET x.org/a/{b}", "f"));
+    let again = lab.functions.add_route(&of, &pattern("GET x.org/a/{c}"), Auth::None, "root").await;
+    assert!(matches!(again, Err(Error::RouteExists { .. })), "{again:?}");
+    lab.restart();
+    lab.functions.begin(&of.project);
+    lab.functions.kind(&of).await.unwrap();
+    let found = lab.find("GET", "x.org/a/1").unwrap();
+    assert_eq!((found.function.clone(), found.auth), (of.clone(), Auth::Cairn));
+    assert_eq!(found.named, [("b".to_owned(), "1".to_owned())]);
+    let wrong = lab.functions.find("PUT", "x.org", "/a/1").err().unwrap();
+    assert_eq!(wrong, NoMatch::Method(vec!["GET".to_owned()]));
+    assert_eq!(lab.get("x.org/a/1").await, "hello /a/1\n");
+    lab.functions.remove_route(&of.project, &pattern("GET x.org/a/{b}")).await.unwrap();
+    assert_eq!(lab.get("x.org/a/1").await, "no route");
+    let gone = lab.functions.remove_route(&of.project, &pattern("GET x.org/a/{b}")).await;
+    assert!(matches!(gone, Err(Error::NoRoute { .. })), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_function_with_routes_is_removed_with_them_or_not_at_all() {
+    let lab = Lab::new().await;
+    let of = function("f");
+    lab.deployed("f", COMMAND).await;
+    lab.functions.add_route(&of, &pattern("/a"), Auth::None, "root").await.unwrap();
+    let refused = lab.functions.remove(&of, false).await.unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+    assert!(lab.find("GET", "x.org/a").is_some());
+    assert_eq!(lab.functions.remove(&of, true).await.unwrap(), ["* /a"]);
+    assert!(lab.find("GET", "x.org/a").is_none());
+    assert_eq!(lab.functions.routes(&of.project).await.unwrap(), []);
+}

@@ -1,0 +1,123 @@
+//! Files of compiled code.
+//!
+//! WASM-2 Compiled code is run only when this node made it: each file has a seal beside it, a keyed BLAKE3 of what it was
+//! compiled from and of all its bytes, under a key that is not in this directory. What has none, or
+//! another one, is removed and compiled again. Files are written under another name, and renamed.
+//!
+//! `DIR/ID.cwasm` is what the engine wrote; `DIR/ID.seal` 32 bytes. ID is the hash of the component and of all
+//! that the engine says its compiled code depends on, in hexadecimal.
+
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::error::Error;
+
+/// The hash of a component's bytes.
+pub(crate) type Digest = [u8; 32];
+
+pub(crate) struct Cache {
+    dir: PathBuf,
+    key: [u8; 32],
+}
+
+impl Cache {
+    pub(crate) fn open(dir: PathBuf, key: [u8; 32]) -> Result<Self, Error> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.map_err(|source| failed("make", &dir, source))?;
+        Ok(Self { dir, key })
+    }
+
+    /// The compiled code of a component, when it is there and sealed.
+    pub(crate) fn find(&self, engine: &Engine, of: &Digest) -> Option<Component> {
+        let (code, seal) = self.paths(engine, of);
+        let (bytes, found) = (std::fs::read(&code).ok()?, std::fs::read(&seal).ok()?);
+        if self.seal(of, &bytes).as_bytes()[..] != found[..] {
+            tracing::warn!(file = %code.display(), "compiled code without this node's seal is removed");
+            drop((std::fs::remove_file(&seal), std::fs::remove_file(&code)));
+            return None;
+        }
+        drop(bytes);
+        self.map(engine, &code)
+    }
+
+    #[allow(unsafe_code, reason = "this is where compiled code is mapped")]
+    fn map(&self, engine: &Engine, code: &Path) -> Option<Component> {
+        // SAFETY: the file holds what `Engine::precompile_component` returned, for its seal says that this node wrote
+        // it; it is in a directory of this user alone, and files in it are replaced and never changed.
+        match unsafe { Component::deserialize_file(engine, code) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(file = %code.display(), %error, "compiled code cannot be mapped");
+                None
+            }
+        }
+    }
+
+    /// Keeps compiled code, and maps it.
+    pub(crate) fn keep(
+        &self,
+        engine: &Engine,
+        of: &Digest,
+        compiled: &[u8],
+    ) -> Result<Option<Component>, Error> {
+        let (code, seal) = self.paths(engine, of);
+        write(&code, compiled)?;
+        write(&seal, self.seal(of, compiled).as_bytes())?;
+        Ok(self.map(engine, &code))
+    }
+
+    fn seal(&self, of: &Digest, compiled: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(of);
+        hasher.update(compiled);
+        hasher.finalize()
+    }
+
+    fn paths(&self, engine: &Engine, of: &Digest) -> (PathBuf, PathBuf) {
+        let mut id = Blake3(blake3::Hasher::new());
+        id.0.update(of);
+        engine.precompile_compatibility_hash().hash(&mut id);
+        let id = hex::encode(&id.0.finalize().as_bytes()[..16]);
+        (self.dir.join(format!("{id}.cwasm")), self.dir.join(format!("{id}.seal")))
+    }
+}
+
+/// Writes a file that is there whole or not at all; it need not last.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let begun = path.with_extension(format!("{}.new", std::process::id()));
+    let written = (|| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&begun)?;
+        file.write_all(bytes)?;
+        std::fs::rename(&begun, path)
+    })();
+    written.map_err(|source| {
+        drop(std::fs::remove_file(&begun));
+        failed("write", path, source)
+    })
+}
+
+fn failed(what: &'static str, path: &Path, source: std::io::Error) -> Error {
+    Error::Cache { what, path: path.to_owned(), source }
+}
+
+/// Collects what is hashed.
+struct Blake3(blake3::Hasher);
+
+impl Hasher for Blake3 {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0.finalize().as_bytes()[..8]);
+        u64::from_le_bytes(first)
+    }
+}

@@ -1,0 +1,141 @@
+//! Functions that are programs.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+
+use crate::code::{Code, Entry};
+use crate::error::Failure;
+use crate::guest::{Fate, Guest, World};
+use crate::http::of;
+use crate::limits::Limits;
+
+/// A run of a program.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Its arguments, the program's name first.
+    pub arguments: Vec<String>,
+    /// Its standard input.
+    pub input: Bytes,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Its standard output.
+    pub output: Bytes,
+    /// Its exit code.
+    pub exit: i32,
+}
+
+impl Code {
+    /// Runs a program to its end. Its standard error goes to the logs.
+    ///
+    /// # Errors
+    /// [`Failure`]; an exit code is none.
+    pub async fn run(&self, call: Call, limits: &Limits, world: &World) -> Result<Done, Failure> {
+        let Entry::Command(pre) = &self.entry else {
+            return Err(Failure::Kind { is: "answers HTTP requests", asked: "run as a command" });
+        };
+        let output = Output::new(limits.output_bytes);
+        let fate = Arc::<Fate>::default();
+        let mut store = Guest::store(&self.runtime, limits, world, &fate, |wasi| {
+            wasi.stdin(MemoryInputPipe::new(call.input)).stdout(output.clone());
+            wasi.args(&call.arguments);
+        });
+        let ran = async {
+            let command = pre.instantiate_async(&mut store).await?;
+            command.wasi_cli_run().call_run(&mut store).await
+        };
+        let clock = &self.runtime.env().clock;
+        let ended = tokio::select! {
+            biased;
+            ended = ran => ended,
+            () = clock.sleep(limits.wall()) => {
+                return Err(Failure::Wall { limit_ms: limits.wall_ms });
+            }
+        };
+        let exit = match ended {
+            Ok(Ok(())) => 0,
+            Ok(Err(())) => 1,
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(exit) => exit.0,
+                None if output.kept().is_none() => {
+                    return Err(Failure::Output { limit_bytes: limits.output_bytes });
+                }
+                None => return Err(of(&error, limits, &fate)),
+            },
+        };
+        drop(store);
+        match output.taken() {
+            Some(output) => Ok(Done { output, exit }),
+            None => Err(Failure::Output { limit_bytes: limits.output_bytes }),
+        }
+    }
+}
+
+/// What a program writes to its standard output; once there is too much, nothing is kept any more.
+#[derive(Clone)]
+struct Output {
+    kept: Arc<Mutex<Option<BytesMut>>>,
+    max: u64,
+}
+
+impl Output {
+    fn new(max: u64) -> Self {
+        Self { kept: Arc::new(Mutex::new(Some(BytesMut::new()))), max }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<BytesMut>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn taken(&self) -> Option<Bytes> {
+        self.kept().take().map(BytesMut::freeze)
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let mut kept = self.kept();
+        let room = kept.as_ref().map_or(0, |kept| self.max.saturating_sub(kept.len() as u64));
+        if bytes.len() as u64 > room {
+            *kept = None;
+            return Poll::Ready(Err(std::io::Error::other("the output is too long")));
+        }
+        if let Some(kept) = kept.as_mut() {
+            kept.extend_from_slice(bytes);
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

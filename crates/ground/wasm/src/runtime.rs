@@ -1,0 +1,181 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_env::Env;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::cache::{Cache, Digest};
+use crate::code::Code;
+use crate::error::Error;
+use crate::guest::Guest;
+use crate::meter::{Running, Ticker};
+
+/// The stack of a guest, in bytes.
+const STACK_BYTES: usize = 512 << 10;
+/// Its stack with that of the host's functions that it calls.
+const FIBER_BYTES: usize = 1 << 20;
+/// Core instances, memories and tables of one component.
+const PARTS_MAX: u32 = 64;
+/// Bytes of an instance's own state.
+const INSTANCE_BYTES_MAX: usize = 10 << 20;
+/// Elements of one table.
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Bytes of a slot's memory that are cleared instead of given back.
+const KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Compilations at a time; each uses as many threads as there are.
+const COMPILATIONS_MAX: usize = 1;
+
+/// What a runtime is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where compiled code is kept; without it everything is compiled again after a start.
+    pub cache: Option<PathBuf>,
+    /// What seals compiled code: a secret of this node that is not in that directory.
+    pub key: [u8; 32],
+    /// Instances at a time.
+    pub instances_max: u32,
+    /// Memory of one instance at most, in bytes.
+    pub memory_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache: None, key: [0; 32], instances_max: 1000, memory_bytes_max: 4 << 30 }
+    }
+}
+
+/// An engine with what components may import. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    linker: Linker<Guest>,
+    cache: Option<Cache>,
+    ticker: Arc<Ticker>,
+    compiling: tokio::sync::Semaphore,
+    env: Env,
+}
+
+impl Runtime {
+    /// Starts an engine.
+    ///
+    /// # Errors
+    /// [`Error::Engine`], [`Error::Cache`].
+    pub fn start(options: Options, env: &Env) -> Result<Self, Error> {
+        let failed = |error: wasmtime::Error| Error::Engine { detail: format!("{error:#}") };
+        let engine = Engine::new(&config(&options)).map_err(failed)?;
+        let linker = linker(&engine).map_err(failed)?;
+        let cache = options.cache.map(|dir| Cache::open(dir, options.key)).transpose()?;
+        let ticker = Ticker::start(&engine, env)?;
+        let compiling = tokio::sync::Semaphore::new(COMPILATIONS_MAX);
+        let env = env.clone();
+        let shared = Shared { engine, linker, cache, ticker, compiling, env };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The code of a component: as this node compiled it before, or compiled now, which takes seconds for a
+    /// large one. One that was prepared ([`crate::prepare`]).
+    ///
+    /// # Errors
+    /// [`Error::Compile`], [`Error::Imports`], [`Error::World`]; [`Error::Cache`].
+    pub async fn code(&self, component: Bytes) -> Result<Code, Error> {
+        let lost = |_| Error::Lost { detail: "its thread is gone".to_owned() };
+        let closed = |_| Error::Lost { detail: "the node stops".to_owned() };
+        let digest: Digest = *blake3::hash(&component).as_bytes();
+        let runtime = self.clone();
+        let found = move || runtime.found(&digest);
+        if let Some(component) = self.shared.env.spawn.run(found).await.map_err(lost)? {
+            return self.linked(&component);
+        }
+        let _turn = self.shared.compiling.acquire().await.map_err(closed)?;
+        let runtime = self.clone();
+        let work = move || runtime.compiled(&digest, &component);
+        let component = self.shared.env.spawn.run(work).await.map_err(lost)??;
+        self.linked(&component)
+    }
+
+    fn found(&self, digest: &Digest) -> Option<Component> {
+        self.shared.cache.as_ref()?.find(&self.shared.engine, digest)
+    }
+
+    fn compiled(&self, digest: &Digest, component: &[u8]) -> Result<Component, Error> {
+        let engine = &self.shared.engine;
+        // Another one may have compiled it while this one waited for its turn.
+        if let Some(found) = self.found(digest) {
+            return Ok(found);
+        }
+        let failed = |error: wasmtime::Error| Error::Compile { detail: format!("{error:#}") };
+        if let Some(cache) = &self.shared.cache {
+            let compiled = engine.precompile_component(component).map_err(failed)?;
+            if let Some(mapped) = cache.keep(engine, digest, &compiled)? {
+                return Ok(mapped);
+            }
+        }
+        Component::from_binary(engine, component).map_err(failed)
+    }
+
+    fn linked(&self, component: &Component) -> Result<Code, Error> {
+        Code::of(self, component)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<Guest> {
+        &self.shared.linker
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.shared.env
+    }
+
+    /// Lets time pass for guests.
+    pub(crate) fn running(&self) -> Running {
+        self.shared.ticker.running()
+    }
+}
+
+fn config(options: &Options) -> Config {
+    let instances = options.instances_max;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(4))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(4))
+        .total_stacks(instances)
+        .max_core_instances_per_component(PARTS_MAX)
+        .max_memories_per_component(PARTS_MAX)
+        .max_tables_per_component(PARTS_MAX)
+        .max_component_instance_size(INSTANCE_BYTES_MAX)
+        .max_core_instance_size(INSTANCE_BYTES_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .max_memory_size(options.memory_bytes_max)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES);
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .async_stack_size(FIBER_BYTES)
+        .memory_init_cow(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// What components may import.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    Ok(linker)
+}

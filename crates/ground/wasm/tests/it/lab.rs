@@ -1,0 +1,78 @@
+//! A runtime, guests, and requests to them.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use cairn_env::Env;
+use cairn_wasm::{
+    Body, Code, Failure, HttpFunction, Limits, Logs, Options, Runtime, Stream, World, prepare, whole,
+};
+use http_body_util::BodyExt as _;
+
+/// The sample that answers requests, as a component.
+pub(crate) fn hello() -> Bytes {
+    static BUILT: OnceLock<Bytes> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let module = std::fs::read(cairn_testkit::guests::rust("hello").unwrap()).unwrap();
+        prepare(&module).unwrap().component
+    });
+    built.clone()
+}
+
+pub(crate) fn runtime() -> Runtime {
+    Runtime::start(Options::default(), &Env::real()).unwrap()
+}
+
+/// What was written.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Vec<String>>);
+
+impl Kept {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Logs for Kept {
+    fn line(&self, stream: Stream, line: &str) {
+        self.0.lock().unwrap().push(format!("{}: {line}", stream.as_str()));
+    }
+
+    fn left_out(&self, bytes: u64) {
+        self.0.lock().unwrap().push(format!("left out {bytes}"));
+    }
+}
+
+pub(crate) fn world() -> (World, Arc<Kept>) {
+    let kept = Arc::new(Kept::default());
+    (World { environment: Vec::new(), logs: Arc::clone(&kept) as _ }, kept)
+}
+
+pub(crate) async fn code(component: Bytes) -> Code {
+    runtime().code(component).await.unwrap()
+}
+
+/// The sample with these limits.
+pub(crate) async fn function(limits: Limits) -> (HttpFunction, Arc<Kept>) {
+    let (world, kept) = world();
+    (HttpFunction::new(&code(hello()).await, limits, world).unwrap(), kept)
+}
+
+/// A request, and all of its answer.
+pub(crate) async fn get(function: &HttpFunction, path: &str) -> Result<(u16, String), Failure> {
+    post(function, path, "").await
+}
+
+pub(crate) async fn post(
+    function: &HttpFunction,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), Failure> {
+    let body: Body = whole(Bytes::copy_from_slice(body.as_bytes()));
+    let uri = format!("http://localhost{path}");
+    let request = http::Request::builder().method("POST").uri(uri).body(body).unwrap();
+    let response = function.handle(request).await?;
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    Ok((status, String::from_utf8(bytes.to_vec()).unwrap()))
+}

@@ -1,0 +1,64 @@
+//! What breaks a limit is told by name, and harms nobody else.
+
+use cairn_wasm::{Failure, Limits};
+use futures::FutureExt;
+
+use crate::lab::{function, get};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn wasm_3_an_endless_loop_is_stopped_and_others_run_meanwhile() {
+    let (hello, _) = function(Limits { cpu_ms: 300, ..Limits::default() }).await;
+    let looping = tokio::spawn({
+        let hello = hello.clone();
+        async move { get(&hello, "/loop").await }
+    });
+    // The only worker computes; they are answered all the same, long before it is stopped.
+    for _ in 0..5 {
+        assert_eq!(get(&hello, "/x").await.unwrap().1, "hello /x\n");
+    }
+    assert!(!looping.is_finished());
+    assert_eq!(looping.await.unwrap(), Err(Failure::Cpu { limit_ms: 300 }));
+}
+
+#[tokio::test]
+async fn memory_is_bounded() {
+    let limit_bytes = 16 << 20;
+    let (hello, _) = function(Limits { memory_bytes: limit_bytes, ..Limits::default() }).await;
+    assert_eq!(get(&hello, "/memory").await, Err(Failure::Memory { limit_bytes }));
+    assert_eq!(get(&hello, "/x").await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn who_only_waits_is_stopped_too() {
+    let (hello, _) = function(Limits { wall_ms: 200, ..Limits::default() }).await;
+    assert_eq!(get(&hello, "/sleep").await, Err(Failure::Wall { limit_ms: 200 }));
+    assert_eq!(get(&hello, "/x").await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_trap_with_its_message_in_the_log() {
+    let (hello, kept) = function(Limits::default()).await;
+    let failed = get(&hello, "/panic").await.unwrap_err();
+    let Failure::Trap { message, backtrace } = &failed else { panic!("{failed}") };
+    assert!(message.contains("unreachable"), "{message}");
+    assert!(backtrace.contains("rust_panic"), "{backtrace}");
+    assert!(kept.lines().iter().any(|line| line.contains("on purpose")), "{:?}", kept.lines());
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_told() {
+    let (hello, _) = function(Limits::default()).await;
+    let failed = get(&hello, "/silent").await.unwrap_err();
+    assert!(matches!(failed, Failure::NoAnswer { .. }), "{failed}");
+}
+
+#[tokio::test]
+async fn no_more_run_and_wait_than_may() {
+    let limits = Limits { concurrency: 1, queue: 1, wall_ms: 300, ..Limits::default() };
+    let (hello, _) = function(limits).await;
+    let all = [get(&hello, "/sleep"), get(&hello, "/x"), get(&hello, "/x")].map(FutureExt::boxed);
+    let ended = futures::future::join_all(all).await;
+    assert_eq!(ended[0], Err(Failure::Wall { limit_ms: 300 }));
+    assert_eq!(ended[1].as_ref().unwrap().0, 200);
+    assert_eq!(ended[2], Err(Failure::Busy { running: 1, waiting: 1 }));
+}

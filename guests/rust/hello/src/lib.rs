@@ -1,0 +1,85 @@
+//! Says hello, and misbehaves when it is asked to: what tests of limits run.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use wasip2::exports::http::incoming_handler::Guest;
+use wasip2::http::types::{
+    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
+
+struct Hello;
+wasip2::http::proxy::export!(Hello);
+
+/// Requests that this instance has seen.
+static SEEN: AtomicU32 = AtomicU32::new(0);
+
+impl Guest for Hello {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
+        let text = match path.as_str() {
+            "/loop" => endless(),
+            "/memory" => hoard(),
+            "/panic" => panic!("on purpose"),
+            "/silent" => return,
+            "/sleep" => {
+                std::thread::sleep(Duration::from_secs(600));
+                String::new()
+            }
+            "/log" => {
+                println!("to stdout");
+                eprintln!("to stderr");
+                "written\n".to_owned()
+            }
+            "/seen" => format!("{seen}\n"),
+            "/environment" => {
+                let mut all: Vec<_> = std::env::vars().collect();
+                all.sort();
+                format!("{all:?}\n")
+            }
+            "/echo" => echo(&request),
+            _ => format!("hello {path}\n"),
+        };
+        answer(out, text.as_bytes());
+    }
+}
+
+fn answer(out: ResponseOutparam, bytes: &[u8]) {
+    let headers = Fields::new();
+    headers.set("content-type", &[b"text/plain".to_vec()]).expect("the header is allowed");
+    let response = OutgoingResponse::new(headers);
+    let body = response.body().expect("it is taken once");
+    ResponseOutparam::set(out, Ok(response));
+    let stream = body.write().expect("it is taken once");
+    for piece in bytes.chunks(4096) {
+        stream.blocking_write_and_flush(piece).expect("the client is there");
+    }
+    drop(stream);
+    OutgoingBody::finish(body, None).expect("the body is whole");
+}
+
+fn echo(request: &IncomingRequest) -> String {
+    let body = request.consume().expect("it is taken once");
+    let stream = body.stream().expect("it is taken once");
+    let mut all = Vec::new();
+    while let Ok(piece) = stream.blocking_read(65_536) {
+        all.extend_from_slice(&piece);
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+fn endless() -> String {
+    let mut count = 0u64;
+    loop {
+        count = std::hint::black_box(count.wrapping_add(1));
+    }
+}
+
+fn hoard() -> String {
+    let mut all = Vec::new();
+    loop {
+        all.push(vec![1u8; 1 << 20]);
+        std::hint::black_box(&all);
+    }
+}
