@@ -10,6 +10,7 @@ pub(crate) use self::access::{AccessCommand, Grant, Token};
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
 pub(crate) use self::backup::{Backup, Chosen};
 pub(crate) use self::edit::Put;
+pub(crate) use self::functions::{Fn, FnDeploy, FnInvoke, Route};
 pub(crate) use self::hook::Hook;
 pub(crate) use self::kv::{Kv, KvDel, KvGet, KvPut, KvScan, KvSettings, Level};
 pub(crate) use self::people::{Cert, Cluster, Idp, Login, Logout, User};
@@ -21,6 +22,7 @@ mod access;
 mod audit;
 mod backup;
 mod edit;
+mod functions;
 mod hook;
 mod kv;
 mod people;
@@ -162,6 +164,12 @@ pub(crate) enum Command {
     /// Keys and values: read, change and watch them
     #[command(subcommand)]
     Kv(Kv),
+    /// Functions: WebAssembly that answers requests, deployed and called
+    #[command(subcommand)]
+    Fn(Fn),
+    /// Routes: which function answers which requests
+    #[command(subcommand)]
+    Route(Route),
     /// Points in time of the whole cluster: make, list, verify and restore them
     #[command(subcommand)]
     Backup(Backup),

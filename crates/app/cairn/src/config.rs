@@ -43,6 +43,8 @@ pub(crate) struct NodeConfig {
     pub(crate) listen: Vec<SocketAddr>,
     /// Where to listen for clients of Redis.
     pub(crate) redis: Vec<SocketAddr>,
+    /// Where functions answer requests.
+    pub(crate) web: Vec<SocketAddr>,
     /// Where browsers reach the node, when that is not where it listens.
     pub(crate) public_url: Option<String>,
     /// Whether it collects in the background.
@@ -54,7 +56,14 @@ pub(crate) struct NodeConfig {
 impl Default for NodeConfig {
     fn default() -> Self {
         let listen = vec![SocketAddr::from(([127, 0, 0, 1], 7400))];
-        Self { listen, redis: Vec::new(), public_url: None, collect: true, hooks_to_private: false }
+        Self {
+            listen,
+            redis: Vec::new(),
+            web: Vec::new(),
+            public_url: None,
+            collect: true,
+            hooks_to_private: false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "the application wires the real runtime")]
 
 mod examine;
+mod functions;
 mod listeners;
 mod partitions;
 mod seal;
@@ -22,8 +23,9 @@ use cairn_blocks::DiskCacheOptions;
 use cairn_bucket::Bucket;
 use cairn_datasets::{CollectOptions, Collected, Datasets, HookRunner, Secret, Uploads};
 use cairn_env::Env;
+use cairn_functions::Functions;
 use cairn_http::api::Check;
-use cairn_http::{Door, DoorBuilder, LastCollection, Metric, SelfChecks, Transport, disk_space};
+use cairn_http::{Door, DoorBuilder, LastCollection, SelfChecks, Transport, disk_space};
 use cairn_kv::Kv;
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
@@ -54,6 +56,10 @@ pub struct NodeOptions {
     pub listen: Vec<SocketAddr>,
     /// Where to listen for clients of Redis; nowhere by default.
     pub redis: Vec<SocketAddr>,
+    /// Where functions answer requests; nowhere by default.
+    pub web: Vec<SocketAddr>,
+    /// Where compiled functions are kept on this machine; without it they are compiled again after each start.
+    pub code: Option<PathBuf>,
     /// How listeners speak.
     pub tls: Tls,
     /// What the door is set to.
@@ -87,6 +93,9 @@ pub enum Error {
     /// Keys and values.
     #[error(transparent)]
     Keys(#[from] cairn_kv::Error),
+    /// The engine of functions.
+    #[error(transparent)]
+    Wasm(#[from] cairn_wasm::Error),
     /// Certificates.
     #[error(transparent)]
     Mesh(#[from] cairn_mesh::Error),
@@ -102,13 +111,13 @@ pub enum Error {
     /// The gRPC door.
     #[error(transparent)]
     Grpc(#[from] cairn_grpc::Error),
-    /// There is nothing to serve to clients of Redis.
+    /// There is nothing to serve to clients of Redis, and no functions.
     #[error(
-        "this node keeps no keys that clients of Redis could ask for: say where their log goes with --data-dir"
+        "this node keeps no keys and runs no functions: say where their log goes with --data-dir"
     )]
     NoKeys,
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --listen or --redis")]
+    #[error("cannot listen on {address}: {source}; choose another with --listen, --redis or --web")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -128,6 +137,7 @@ impl Error {
             Self::Audit(error) => error.kind(),
             Self::Partition(error) => error.kind(),
             Self::Keys(error) => error.kind(),
+            Self::Wasm(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
             Self::Oidc { .. } => ErrorKind::Internal,
             Self::NoKeys => ErrorKind::Invalid,
@@ -150,6 +160,8 @@ pub struct Node {
     pub urls: Vec<String>,
     /// Where it listens for clients of Redis, as URLs.
     pub redis_urls: Vec<String>,
+    /// Where its functions answer requests, as URLs.
+    pub web_urls: Vec<String>,
     /// Addresses that others can reach and that speak no TLS.
     pub exposed: Vec<SocketAddr>,
     /// Who signs the cluster's certificates.
@@ -170,7 +182,7 @@ impl Node {
     /// # Errors
     /// [`Error`]; nothing runs then.
     pub async fn start(options: NodeOptions, env: &Env) -> Result<Self, Error> {
-        if options.log.is_none() && !options.redis.is_empty() {
+        if options.log.is_none() && !(options.redis.is_empty() && options.web.is_empty()) {
             return Err(Error::NoKeys);
         }
         let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
@@ -185,6 +197,7 @@ impl Node {
         let seal = BucketSeal::of(&datasets);
         let mut http = Listeners::bind("http", &options.listen, &options.tls).await?;
         let mut redis = Listeners::bind("redis", &options.redis, &options.tls).await?;
+        let mut web = Listeners::bind("http", &options.web, &options.tls).await?;
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) =
@@ -195,7 +208,7 @@ impl Node {
         if token.is_some() {
             access.audit().commit().await.map_err(cairn_access::Error::Unrecorded)?;
         }
-        let all = [&http.addresses[..], &redis.addresses].concat();
+        let all = [&http.addresses[..], &redis.addresses, &web.addresses].concat();
         let server = options.tls.server(&all, &authority, &access, env)?;
         let partitions = options.log.map(|place| {
             let address = options.door.public_url.clone().or_else(|| http.urls.first().cloned());
@@ -203,9 +216,19 @@ impl Node {
         });
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
+        let functions = match &kv {
+            Some(kv) => Some(functions::start(kv, &datasets, options.code, env)?),
+            None => None,
+        };
+        let web_door = functions
+            .clone()
+            .filter(|_| !web.addresses.is_empty())
+            .map(|functions| cairn_web::Door::new(functions, access.clone(), env.rng.next_u64()));
         let redis_door = kv.clone().filter(|_| !redis.addresses.is_empty());
         let redis_door = redis_door.map(|kv| cairn_redis::Door::new(kv, access.clone(), env));
-        let door = doors(&datasets, (kv, redis_door.as_ref()), &access, &stopped, &options.door)?;
+        let more = functions::more_metrics(redis_door.clone(), web_door.clone(), functions.clone());
+        let door = doors(&datasets, (kv, functions), &access, &stopped, &options.door)?;
+        let door = door.more_metrics(more);
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = http.serve(&options.tls, server.as_ref(), |listener, transport| {
@@ -214,6 +237,12 @@ impl Node {
         if let Some(door) = redis_door {
             served.extend(redis.serve(&options.tls, server.as_ref(), |listener, transport| {
                 serve_redis(door.clone(), listener, transport, stopped.clone())
+            }));
+        }
+        if let Some(web_door) = web_door {
+            served.extend(web.serve(&options.tls, server.as_ref(), |listener, transport| {
+                let router = web_door.router();
+                serve_functions(door.clone(), router, listener, transport, stopped.clone())
             }));
         }
         let hooks = HookRunner::new(&datasets, door.courier());
@@ -229,6 +258,7 @@ impl Node {
             addresses: http.addresses,
             urls: http.urls,
             redis_urls: redis.urls,
+            web_urls: web.urls,
             exposed: options.tls.exposed(&all),
             authority,
             first_token: token.map(|token| token.token),
@@ -292,7 +322,7 @@ fn self_checks(
 /// The doors of a node, on one port.
 fn doors(
     datasets: &Datasets,
-    (kv, redis): (Option<Kv>, Option<&cairn_redis::Door>),
+    (kv, functions): (Option<Kv>, Option<Functions>),
     access: &Access,
     stopped: &watch::Receiver<bool>,
     set: &cairn_http::Options,
@@ -311,8 +341,8 @@ fn doors(
         Some(kv) => http.kv(kv),
         None => http,
     };
-    let http = match redis.cloned() {
-        Some(redis) => http.more_metrics(Arc::new(move || redis_metrics(&redis))),
+    let http = match functions {
+        Some(functions) => http.functions(functions),
         None => http,
     };
     let mounted = |door: DoorBuilder, pattern| door.mount("grpc", pattern, grpc.router());
@@ -357,17 +387,6 @@ fn keys(partitions: &Arc<Lazy>, datasets: &Datasets, stopped: &watch::Receiver<b
     kv
 }
 
-/// What the door for clients of Redis counts.
-fn redis_metrics(door: &cairn_redis::Door) -> Vec<Metric> {
-    let numbers = door.numbers();
-    let metric = |name, kind, help, value| Metric { name, kind, help, value };
-    vec![
-        metric("cairn_redis_connections", "gauge", "Connections open.", numbers.connections),
-        metric("cairn_redis_commands_total", "counter", "Commands answered.", numbers.commands),
-        metric("cairn_redis_errors_total", "counter", "Errors among them.", numbers.errors),
-    ]
-}
-
 /// Ready when the node stops.
 async fn until(mut stopped: watch::Receiver<bool>) {
     // Without its sender there is no node any more.
@@ -382,6 +401,18 @@ async fn serve(
 ) {
     if let Err(error) = door.serve(listener, transport, until(stopped)).await {
         tracing::error!(%error, "a door stopped");
+    }
+}
+
+async fn serve_functions(
+    door: Door,
+    router: axum::Router,
+    listener: TcpListener,
+    transport: Transport,
+    stopped: watch::Receiver<bool>,
+) {
+    if let Err(error) = door.serve_with(router, listener, transport, until(stopped)).await {
+        tracing::error!(%error, "the door of functions stopped");
     }
 }
 

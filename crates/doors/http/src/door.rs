@@ -13,6 +13,7 @@ use bytes::Bytes;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Edits, Uploads};
 use cairn_env::{Env, Rng};
+use cairn_functions::Functions;
 use cairn_kv::Kv;
 use cairn_mesh::Authority;
 use cairn_oidc::Oidc;
@@ -118,6 +119,7 @@ struct Shared {
     uploads: Uploads,
     edits: Edits,
     kv: Option<Kv>,
+    functions: Option<Functions>,
     kv_bytes: Arc<tokio::sync::Semaphore>,
     self_checks: SelfChecks,
     more_metrics: MoreMetrics,
@@ -169,6 +171,12 @@ impl Inner {
     pub(crate) fn kv(&self) -> Result<&Kv, Error> {
         let missing = || Error::Internal { detail: "this node keeps no keys".to_owned() };
         self.0.kv.as_ref().ok_or_else(missing)
+    }
+
+    /// The functions; routes to them are there only with it.
+    pub(crate) fn functions(&self) -> Result<&Functions, Error> {
+        let missing = || Error::Internal { detail: "this node runs no functions".to_owned() };
+        self.0.functions.as_ref().ok_or_else(missing)
     }
 
     /// Room for bodies with values, in KiB.
@@ -263,6 +271,7 @@ pub struct DoorBuilder {
     datasets: Datasets,
     uploads: Uploads,
     kv: Option<Kv>,
+    functions: Option<Functions>,
     access: Access,
     authority: Option<Authority>,
     oidc: Option<Oidc>,
@@ -291,11 +300,12 @@ impl DoorBuilder {
         let (options, mounts) = (Options::default(), Vec::new());
         let self_checks: SelfChecks = Arc::new(Vec::new);
         let more_metrics: MoreMetrics = Arc::new(Vec::new);
-        let (authority, oidc, kv) = (None, None, None);
+        let (authority, oidc, kv, functions) = (None, None, None, None);
         Self {
             datasets,
             uploads,
             kv,
+            functions,
             access,
             authority,
             oidc,
@@ -312,6 +322,13 @@ impl DoorBuilder {
     pub fn kv(mut self, kv: Kv) -> Self {
         self.routes.extend(crate::rest::kv_routes());
         Self { kv: Some(kv), ..self }
+    }
+
+    /// Serves these functions.
+    #[must_use]
+    pub fn functions(mut self, functions: Functions) -> Self {
+        self.routes.extend(crate::rest::function_routes());
+        Self { functions: Some(functions), ..self }
     }
 
     /// Lets nodes join by this authority.
@@ -389,6 +406,7 @@ impl DoorBuilder {
             courier,
             edits: Edits::new(self.datasets.clone()),
             kv: self.kv,
+            functions: self.functions,
             kv_bytes: Arc::new(tokio::sync::Semaphore::new(KV_BODIES_KIB_MAX)),
             self_checks: self.self_checks,
             more_metrics: self.more_metrics,

@@ -10,6 +10,9 @@ pub enum Error {
     /// Namespaces of keys.
     #[error(transparent)]
     Kv(#[from] cairn_kv::Error),
+    /// Functions.
+    #[error(transparent)]
+    Functions(#[from] cairn_functions::Error),
     /// Who may do what.
     #[error(transparent)]
     Access(#[from] cairn_access::Error),
@@ -142,6 +145,7 @@ impl Error {
         match self {
             Self::Datasets(error) => error.kind(),
             Self::Kv(error) => error.kind(),
+            Self::Functions(error) => error.kind(),
             Self::Access(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
             Self::Name(error) => error.kind(),
@@ -174,7 +178,10 @@ impl Error {
                 | cairn_datasets::Error::Blocks(cairn_blocks::Error::TooMany { .. }),
             ) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Datasets(cairn_datasets::Error::Undelivered { .. }) => StatusCode::BAD_GATEWAY,
-            Self::Kv(error) => status_of_keys(error),
+            Self::Kv(error) | Self::Functions(cairn_functions::Error::Kept(error)) => {
+                status_of_keys(error)
+            }
+            Self::Functions(error) => status_of_function(error),
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Uploads { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {
@@ -197,10 +204,12 @@ impl Error {
     /// Where the node is that owns what was asked for.
     pub(crate) fn owner(&self) -> Option<&str> {
         match self {
-            Self::Kv(cairn_kv::Error::Partition(cairn_partition::Error::Elsewhere {
-                address,
-                ..
-            })) => address.as_deref(),
+            Self::Kv(error) | Self::Functions(cairn_functions::Error::Kept(error)) => match error {
+                cairn_kv::Error::Partition(cairn_partition::Error::Elsewhere {
+                    address, ..
+                }) => address.as_deref(),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -223,6 +232,20 @@ fn status_of_keys(error: &cairn_kv::Error) -> StatusCode {
         Partition::InDoubt { .. } | Partition::Fenced { .. } | Partition::Closed { .. } => {
             StatusCode::GATEWAY_TIMEOUT
         }
+        other => status_of(other.kind()),
+    }
+}
+
+/// What a called function did is no fault of the node that says so.
+fn status_of_function(error: &cairn_functions::Error) -> StatusCode {
+    use cairn_functions::{Error as Function, Failure};
+    match error {
+        Function::Failed { failure: Failure::Busy { .. } | Failure::Full, .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Function::Failed { failure: Failure::Wall { .. }, .. } => StatusCode::GATEWAY_TIMEOUT,
+        Function::Failed { failure: Failure::Kind { .. }, .. } => StatusCode::BAD_REQUEST,
+        Function::Failed { .. } => StatusCode::BAD_GATEWAY,
         other => status_of(other.kind()),
     }
 }

@@ -90,6 +90,13 @@ pub const KV_IMPORT_BYTES_MAX: usize = 1 << 40;
 /// Bodies with values that are held at a time, in KiB; more wait a moment, and get 503 then.
 pub const KV_BODIES_KIB_MAX: usize = 256 * 1024;
 
+/// The body of one release of a function.
+pub const FUNCTION_BYTES_MAX: usize = cairn_functions::COMPONENT_BYTES_MAX;
+/// The input of one call of a function without a route.
+pub const FUNCTION_INPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Seconds that are waited at most for a release to be compiled, or for a line that a function writes.
+pub const FUNCTION_WAIT_MAX: u64 = cairn_functions::DECIDED_WAIT_MAX.as_secs();
+
 /// Entries of a page when the request does not say.
 pub const PAGE_DEFAULT: usize = 1000;
 /// Entries of a page at most.

@@ -321,6 +321,14 @@ rules! {
     SET_NAMESPACE = SetNamespace Dataset;
     /// To remove the namespace in the path.
     REMOVE_NAMESPACE = RemoveNamespace Dataset;
+    /// To read the function in the path.
+    READ_FUNCTION = ReadFunction Dataset;
+    /// To deploy the function in the path.
+    DEPLOY_FUNCTION = DeployFunction Dataset;
+    /// To remove the function in the path.
+    REMOVE_FUNCTION = RemoveFunction Dataset;
+    /// To call the function in the path.
+    INVOKE_FUNCTION = InvokeFunction Dataset;
     /// To read numbers about the node.
     METRICS = ReadMetrics Cluster;
     /// To maintain the bucket.

@@ -34,6 +34,20 @@ impl Door {
         transport: Transport,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
+        self.serve_with(self.router(), listener, transport, shutdown).await
+    }
+
+    /// The same for another router, with the bounds of this door.
+    ///
+    /// # Errors
+    /// As [`Door::serve`].
+    pub async fn serve_with(
+        &self,
+        router: axum::Router,
+        listener: TcpListener,
+        transport: Transport,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
         let env = self.inner().env().clone();
         let waits = self.inner().options().waits;
         let server = Arc::new(server(&waits));
@@ -49,7 +63,7 @@ impl Door {
             let Some((stream, address, place)) = accepted else { continue };
             let connection = Connection {
                 server: Arc::clone(&server),
-                router: self.router(),
+                router: router.clone(),
                 clock: Arc::clone(&env.clock),
                 spawn: Arc::clone(&env.spawn),
                 waits,

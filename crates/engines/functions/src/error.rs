@@ -44,13 +44,17 @@ pub enum Error {
         state: &'static str,
     },
     /// No release of it can be run yet.
-    #[error("{function} has no release that is ready yet: `cairn fn versions {function}` says how they stand")]
+    #[error(
+        "{function} has no release that is ready yet: `cairn fn versions {function}` says how they stand"
+    )]
     NoneReady {
         /// The function.
         function: Function,
     },
     /// No pattern of a route.
-    #[error("{pattern:?} is no pattern of a route: {why}; write it as in 'GET example.org/hello/{{who}}'")]
+    #[error(
+        "{pattern:?} is no pattern of a route: {why}; write it as in 'GET example.org/hello/{{who}}'"
+    )]
     Pattern {
         /// What was given.
         pattern: String,
@@ -72,7 +76,9 @@ pub enum Error {
         pattern: String,
     },
     /// Something leads to it still.
-    #[error("routes lead to {function}: {routes}; remove them first, or all at once with --with-routes")]
+    #[error(
+        "routes lead to {function}: {routes}; remove them first, or all at once with --with-routes"
+    )]
     InUse {
         /// The function.
         function: Function,

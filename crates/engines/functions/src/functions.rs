@@ -88,6 +88,15 @@ impl Functions {
         Self { shared }
     }
 
+    /// The projects that have functions, as `kv` sees them.
+    ///
+    /// # Errors
+    /// [`Error::Kept`].
+    pub async fn projects(&self, kv: &Kv) -> Result<Vec<ProjectName>, Error> {
+        let name = crate::rows::NAME.parse().expect("it is a name of a dataset");
+        Ok(kv.projects_with(&name).await?)
+    }
+
     /// Begins to serve the routes of a project.
     pub fn begin(&self, project: &ProjectName) {
         self.shared.live.begin(project);
@@ -158,7 +167,10 @@ impl Functions {
         let registry = &self.shared.registry;
         let found = registry.rows(project, crate::rows::FUNCTIONS).await?;
         let infos = found.iter().map(|(key, value)| {
-            let wrong = |error: cairn_base::name::Error| Error::Row { key: key.clone(), why: error.to_string() };
+            let wrong = |error: cairn_base::name::Error| Error::Row {
+                key: key.clone(),
+                why: error.to_string(),
+            };
             let name = key[crate::rows::FUNCTIONS.len()..].parse().map_err(wrong)?;
             let function = Function { project: project.clone(), name };
             Ok(crate::registry::info(&function, &crate::rows::decode(key, value)?))
@@ -204,7 +216,11 @@ impl Functions {
     ///
     /// # Errors
     /// [`Error::NoFunction`]; [`Error::InUse`] when routes lead to it; [`Error::Kept`].
-    pub async fn remove(&self, function: &Function, with_routes: bool) -> Result<Vec<String>, Error> {
+    pub async fn remove(
+        &self,
+        function: &Function,
+        with_routes: bool,
+    ) -> Result<Vec<String>, Error> {
         let Made { what, seq } = self.shared.registry.remove(function, with_routes).await?;
         self.shared.live.seen(&function.project, seq).await?;
         Ok(what)
@@ -239,17 +255,17 @@ impl Functions {
         self.shared.live.routes(project).await
     }
 
-    /// Removes a route of a project.
+    /// Removes a route to a function.
     ///
     /// # Errors
     /// [`Error::NoRoute`]; [`Error::Kept`].
     pub async fn remove_route(
         &self,
-        project: &ProjectName,
+        function: &Function,
         pattern: &Pattern,
     ) -> Result<RouteInfo, Error> {
-        let made = self.shared.registry.remove_route(project, pattern).await?;
-        self.shared.live.seen(project, made.seq).await?;
+        let made = self.shared.registry.remove_route(function, pattern).await?;
+        self.shared.live.seen(&function.project, made.seq).await?;
         Ok(made.what)
     }
 
@@ -396,7 +412,9 @@ async fn decide(shared: Weak<Shared>, function: Function, number: u32) {
         drop(strong);
         match tried {
             Ok(()) => return,
-            Err(error) => tracing::warn!(%function, number, %error, "a release is not compiled yet"),
+            Err(error) => {
+                tracing::warn!(%function, number, %error, "a release is not compiled yet")
+            }
         }
         clock.sleep(RETRY_AFTER).await;
     }

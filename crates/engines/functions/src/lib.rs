@@ -30,9 +30,11 @@ mod routes;
 mod rows;
 mod slot;
 
-pub use cairn_wasm::{Body, COMPONENT_BYTES_MAX, Call, Done, Failure, Limits, Reuse};
+pub use cairn_wasm::{
+    Body, COMPONENT_BYTES_MAX, Call, Done, Failure, Limits, Reuse, streamed as body, whole,
+};
 pub use error::Error;
-pub use functions::{Counted, Functions, Match, NoMatch};
+pub use functions::{Counted, DECIDED_WAIT_MAX, Functions, Match, NoMatch};
 pub use logs::{LINES_MAX, Line};
 pub use model::{Auth, Function, Info, Release, RouteInfo, Settings, State};
 pub use registry::{RELEASES_KEPT, ROWS_MAX};

@@ -137,18 +137,13 @@ impl Live {
         }
     }
 
-    /// The functions of a project, by name.
-    pub(crate) async fn list(self: &Arc<Self>, of: &ProjectName) -> Result<Vec<Arc<Slot>>, Error> {
-        let project = self.project(of);
-        self.until(&project, Seq(0)).await?;
-        let slots = project.slots().values().cloned().collect();
-        Ok(slots)
-    }
-
     /// All functions that this node knows.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
         let projects: Vec<_> = self.projects().values().cloned().collect();
-        projects.iter().flat_map(|project| project.slots().values().cloned().collect::<Vec<_>>()).collect()
+        projects
+            .iter()
+            .flat_map(|project| project.slots().values().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     /// The route for a request.
@@ -204,7 +199,8 @@ impl Live {
             }
         }
         self.forget_routes(&project.name);
-        let names: Vec<_> = kept.iter().filter_map(|(key, _)| key.strip_prefix(rows::FUNCTIONS)).collect();
+        let names: Vec<_> =
+            kept.iter().filter_map(|(key, _)| key.strip_prefix(rows::FUNCTIONS)).collect();
         project.slots().retain(|name, _| names.contains(&name.as_str()));
         for (key, value) in &kept {
             self.put(project, key, value);
@@ -253,7 +249,10 @@ impl Live {
         value: &[u8],
     ) -> Result<(), Error> {
         let row: FunctionRow = rows::decode(key, value)?;
-        let wrong = |error: cairn_base::name::Error| Error::Row { key: key.to_owned(), why: error.to_string() };
+        let wrong = |error: cairn_base::name::Error| Error::Row {
+            key: key.to_owned(),
+            why: error.to_string(),
+        };
         let name: DatasetName = name.parse().map_err(wrong)?;
         let slot = self.slot_of(project, &name);
         slot.switch(row.current);
@@ -288,7 +287,10 @@ impl Live {
     ) -> Result<(), Error> {
         let row: RouteRow = rows::decode(key, value)?;
         let pattern: Pattern = pattern.parse()?;
-        let wrong = |error: cairn_base::name::Error| Error::Row { key: key.to_owned(), why: error.to_string() };
+        let wrong = |error: cairn_base::name::Error| Error::Row {
+            key: key.to_owned(),
+            why: error.to_string(),
+        };
         let name: DatasetName = row.function.parse().map_err(wrong)?;
         let slot = project.slots().get(&name).cloned();
         let function = Function { project: project.name.clone(), name };

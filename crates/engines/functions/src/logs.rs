@@ -71,6 +71,7 @@ impl Journal {
         let there = |number: &u64| *number > after;
         if !wait.is_zero() && !there(&written.borrow_and_update()) {
             tokio::select! {
+                biased;
                 _ = written.wait_for(there) => {}
                 () = self.clock.sleep(wait) => {}
             }

@@ -56,9 +56,9 @@ impl Settings {
         }
         let wrong = |name: &String| name.is_empty() || name.contains(['=', '\0']);
         match self.environment.iter().find(|(name, value)| wrong(name) || value.contains('\0')) {
-            Some((name, _)) => {
-                invalid(format!("{name:?} is no environment variable: no =, no zero byte, not empty"))
-            }
+            Some((name, _)) => invalid(format!(
+                "{name:?} is no environment variable: no =, no zero byte, not empty"
+            )),
             None => Ok(()),
         }
     }

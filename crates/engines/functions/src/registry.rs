@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use cairn_base::{DatasetName, ProjectName};
 use cairn_env::Env;
-use cairn_kv::{At, Error as KvError, KeyRange, Kv, Only, Put, Scan, Seq, Settings as KvSettings, Transaction};
+use cairn_kv::{
+    At, Error as KvError, KeyRange, Kv, Only, Put, Scan, Seq, Settings as KvSettings, Transaction,
+};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
@@ -87,8 +89,7 @@ impl Registry {
     ) -> Result<(), Error> {
         let key = Bytes::from(rows::code(digest));
         let of = rows::namespace(project);
-        let put =
-            Put { key, value: Bytes::new(), ttl: None, only: Only::Absent, durable: None };
+        let put = Put { key, value: Bytes::new(), ttl: None, only: Only::Absent, durable: None };
         let pieces = Box::pin(futures::stream::iter([Ok(component.clone())]));
         let size = component.len() as u64;
         match self.kv.write(&of, put, Some(size), pieces).await {
@@ -128,8 +129,10 @@ impl Registry {
                     return Ok((transaction, None));
                 }
                 let now_ms = self.now_ms();
-                let found: Option<FunctionRow> = row(&mut transaction, &rows::function(name)).await?;
-                let before = found.unwrap_or(FunctionRow { current: None, newest: 0, made_ms: now_ms });
+                let found: Option<FunctionRow> =
+                    row(&mut transaction, &rows::function(name)).await?;
+                let before =
+                    found.unwrap_or(FunctionRow { current: None, newest: 0, made_ms: now_ms });
                 let number = before.newest.saturating_add(1);
                 let release = Release {
                     number,
@@ -171,7 +174,8 @@ impl Registry {
                 };
                 let release = Release { state: state.clone(), ..release };
                 put(&mut transaction, key, rows::encode(&release))?;
-                let found: Option<FunctionRow> = row(&mut transaction, &rows::function(name)).await?;
+                let found: Option<FunctionRow> =
+                    row(&mut transaction, &rows::function(name)).await?;
                 if let Some(before) = found
                     && matches!(state, State::Ready { .. })
                     && before.current.is_none_or(|current| current < number)
@@ -201,13 +205,17 @@ impl Registry {
                 let before: FunctionRow = row(&mut transaction, &key).await?.ok_or_else(missing)?;
                 let release: Option<Release> =
                     row(&mut transaction, &rows::release(name, number)).await?;
-                let release =
-                    release.ok_or_else(|| Error::NoRelease { function: function.clone(), number })?;
+                let release = release
+                    .ok_or_else(|| Error::NoRelease { function: function.clone(), number })?;
                 if !matches!(release.state, State::Ready { .. }) {
                     let state = release.state.as_str();
                     return Err(Error::NotReady { function: function.clone(), number, state });
                 }
-                put(&mut transaction, key, rows::encode(&FunctionRow { current: Some(number), ..before }))?;
+                put(
+                    &mut transaction,
+                    key,
+                    rows::encode(&FunctionRow { current: Some(number), ..before }),
+                )?;
                 Ok((transaction, release))
             }
             .boxed()
@@ -285,23 +293,23 @@ impl Registry {
         made.await
     }
 
-    /// Removes a route of a project.
+    /// Removes a route to a function.
     pub(crate) async fn remove_route(
         &self,
-        project: &ProjectName,
+        function: &Function,
         pattern: &Pattern,
     ) -> Result<Made<RouteInfo>, Error> {
-        let name = rows::NAME.parse().expect("it is a name of a dataset");
-        let all = Function { project: project.clone(), name };
-        let removed = self.transact(&all, move |mut transaction: Transaction| {
+        let removed = self.transact(function, move |mut transaction: Transaction| {
             async move {
                 let pattern = pattern.to_string();
                 let key = rows::route(&pattern);
-                let Some(route) = row::<RouteRow>(&mut transaction, &key).await? else {
+                let found: Option<RouteRow> = row(&mut transaction, &key).await?;
+                let ours = |route: &RouteRow| route.function == function.name.as_str();
+                let Some(route) = found.filter(ours) else {
                     return Err(Error::NoRoute { pattern });
                 };
                 delete(&mut transaction, key)?;
-                Ok((transaction, route_info(project, pattern, route)))
+                Ok((transaction, route_info(&function.project, pattern, route)))
             }
             .boxed()
         });
@@ -394,7 +402,11 @@ pub(crate) fn text(key: &[u8]) -> String {
 }
 
 /// Lets go of releases that are too old, now that `current` answers.
-async fn prune(transaction: &mut Transaction, name: &DatasetName, current: u32) -> Result<(), Error> {
+async fn prune(
+    transaction: &mut Transaction,
+    name: &DatasetName,
+    current: u32,
+) -> Result<(), Error> {
     let mut others = Vec::new();
     for (key, value) in below(transaction, &rows::releases(name)).await? {
         let release: Release = rows::decode(&key, &value)?;

@@ -1,7 +1,7 @@
 //! One function as this node runs it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_wasm::{Code, HttpFunction, Kind, World};
 

@@ -23,7 +23,9 @@ pub enum Error {
         namespace: Namespace,
     },
     /// It is Cairn's own, or is not.
-    #[error("{namespace} is kept for Cairn itself: names that begin with \"cairn.\" are no namespaces of keys")]
+    #[error(
+        "{namespace} is kept for Cairn itself: names that begin with \"cairn.\" are no namespaces of keys"
+    )]
     Own {
         /// What was given.
         namespace: Namespace,
@@ -130,9 +132,11 @@ impl Error {
                 ErrorKind::NotFound
             }
             Self::Exists { .. } => ErrorKind::Conflict,
-            Self::Name { .. } | Self::Own { .. } | Self::Large { .. } | Self::Invalid { .. } | Self::Line { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Name { .. }
+            | Self::Own { .. }
+            | Self::Large { .. }
+            | Self::Invalid { .. }
+            | Self::Line { .. } => ErrorKind::Invalid,
             Self::Import { kind, .. } | Self::Remote { kind, .. } => *kind,
         }
     }

@@ -14,9 +14,11 @@ use crate::principal::Subject;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// List and read.
+    /// Call functions.
+    Invoker,
+    /// What an invoker may, and list and read.
     Reader,
-    /// What a reader may, and publish, move and delete tags, set retention.
+    /// What a reader may, and publish, move and delete tags, set retention, change keys, deploy functions.
     Writer,
     /// What a writer may, and give and take back roles there, and make tokens of one's own. On
     /// everything: all there is, also principals, everybody's tokens, collection and verification.
@@ -25,7 +27,7 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Reader, Self::Writer, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Invoker, Self::Reader, Self::Writer, Self::Admin];
 
     /// Whether this role allows all that `other` does.
     #[must_use]
@@ -37,6 +39,7 @@ impl Role {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Invoker => "invoker",
             Self::Reader => "reader",
             Self::Writer => "writer",
             Self::Admin => "admin",
@@ -83,6 +86,14 @@ pub enum Action {
     SetNamespace,
     /// Remove a namespace with its keys.
     RemoveNamespace,
+    /// Call a function.
+    InvokeFunction,
+    /// Read what there is of a function: its releases, settings, routes and logs.
+    ReadFunction,
+    /// Deploy a function, choose which of its releases answers, lead routes to it.
+    DeployFunction,
+    /// Remove a function.
+    RemoveFunction,
     /// Read numbers about the whole node and bucket.
     ReadMetrics,
     /// Collect unused blocks, verify stored ones.
@@ -114,7 +125,7 @@ pub(crate) enum Reach {
 }
 
 /// The one table: each action, its word, the least role that allows it, and where.
-const ACTIONS: [(Action, &str, Role, Reach); 16] = [
+const ACTIONS: [(Action, &str, Role, Reach); 20] = [
     (Action::ListDatasets, "list_datasets", Role::Reader, Reach::Part),
     (Action::ReadDataset, "read_dataset", Role::Reader, Reach::Whole),
     (Action::WriteDataset, "write_dataset", Role::Writer, Reach::Whole),
@@ -124,6 +135,10 @@ const ACTIONS: [(Action, &str, Role, Reach); 16] = [
     (Action::WriteKeys, "write_keys", Role::Writer, Reach::Whole),
     (Action::SetNamespace, "set_namespace", Role::Writer, Reach::Whole),
     (Action::RemoveNamespace, "remove_namespace", Role::Writer, Reach::Whole),
+    (Action::InvokeFunction, "invoke_function", Role::Invoker, Reach::Whole),
+    (Action::ReadFunction, "read_function", Role::Reader, Reach::Whole),
+    (Action::DeployFunction, "deploy_function", Role::Writer, Reach::Whole),
+    (Action::RemoveFunction, "remove_function", Role::Writer, Reach::Whole),
     (Action::ReadMetrics, "read_metrics", Role::Reader, Reach::Cluster),
     (Action::Maintain, "maintain", Role::Admin, Reach::Cluster),
     (Action::ManageAccess, "manage_access", Role::Admin, Reach::Cluster),
@@ -150,7 +165,7 @@ impl Action {
         self.row().2
     }
 
-    /// Whether it changes nothing by itself.
+    /// Whether it changes nothing by itself; what a called function does is its own doing.
     #[must_use]
     pub fn only_reads(self) -> bool {
         matches!(
@@ -158,6 +173,8 @@ impl Action {
             Self::ListDatasets
                 | Self::ReadDataset
                 | Self::ReadKeys
+                | Self::InvokeFunction
+                | Self::ReadFunction
                 | Self::ReadMetrics
                 | Self::ListGrants
                 | Self::ReadAudit
@@ -325,13 +342,17 @@ mod tests {
             | Action::WriteKeys
             | Action::SetNamespace
             | Action::RemoveNamespace
+            | Action::InvokeFunction
+            | Action::ReadFunction
+            | Action::DeployFunction
+            | Action::RemoveFunction
             | Action::ReadMetrics
             | Action::Maintain
             | Action::ManageAccess
             | Action::ListGrants
             | Action::ManageGrants
             | Action::ManageOwnTokens
-            | Action::ReadAudit => 16,
+            | Action::ReadAudit => 20,
         };
         let mut all: Vec<_> = Action::all().collect();
         assert!(all.iter().all(|action| every(*action) == ACTIONS.len()));

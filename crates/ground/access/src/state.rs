@@ -324,7 +324,7 @@ impl State {
 
     fn check_grant(&self, grant: &Grant) -> Result<(), Error> {
         match &grant.subject {
-            Subject::Anonymous if grant.role != Role::Reader => Err(Error::AnonymousRole),
+            Subject::Anonymous if grant.role > Role::Reader => Err(Error::AnonymousRole),
             Subject::Principal(name) if !self.principals.contains_key(name) => {
                 Err(Error::NoPrincipal { name: name.clone() })
             }

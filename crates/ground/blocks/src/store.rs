@@ -195,6 +195,13 @@ impl Blocks {
         &self.inner.id
     }
 
+    /// A secret of who can open this bucket, for `context`: what is sealed with it on this machine was made by such a
+    /// one.
+    #[must_use]
+    pub fn secret_for(&self, context: &'static str) -> [u8; 32] {
+        *self.inner.chunk_root.derive(context, b"")
+    }
+
     /// Whether objects are encrypted.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {

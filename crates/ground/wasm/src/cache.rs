@@ -1,6 +1,6 @@
 //! Files of compiled code.
 //!
-//! WASM-2 Compiled code is run only when this node made it: each file has a seal beside it, a keyed BLAKE3 of what it was
+//! WASM-1 Compiled code is run only when this node made it: each file has a seal beside it, a keyed BLAKE3 of what it was
 //! compiled from and of all its bytes, under a key that is not in this directory. What has none, or
 //! another one, is removed and compiled again. Files are written under another name, and renamed.
 //!

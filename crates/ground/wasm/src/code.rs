@@ -45,7 +45,8 @@ impl Code {
     pub(crate) fn of(runtime: &Runtime, component: &Component) -> Result<Self, Error> {
         let linked = runtime.linker().instantiate_pre(component);
         let pre = linked.map_err(|error| Error::Imports { detail: format!("{error:#}") })?;
-        let entry = entry(&pre).ok_or_else(|| Error::World { found: exports(runtime, component) })?;
+        let entry =
+            entry(&pre).ok_or_else(|| Error::World { found: exports(runtime, component) })?;
         Ok(Self { runtime: runtime.clone(), entry })
     }
 

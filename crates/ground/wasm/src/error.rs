@@ -8,7 +8,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum Error {
     /// No WebAssembly.
-    #[error("this is no WebAssembly: {detail}; upload a component, a core module or its text (.wat)")]
+    #[error(
+        "this is no WebAssembly: {detail}; upload a component, a core module or its text (.wat)"
+    )]
     NotWasm {
         /// Why not.
         detail: String,

@@ -239,6 +239,20 @@ impl WorkerState for Worker {
     }
 }
 
+/// A body that comes from a client.
+pub fn streamed<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    let broken = |error: B::Error| {
+        wasmtime_wasi_http::Error::InternalError(Some(format!(
+            "the client's body broke off: {error}"
+        )))
+    };
+    body.map_err(broken).boxed_unsync()
+}
+
 /// A body of bytes that are there.
 #[must_use]
 pub fn whole(bytes: Bytes) -> Body {

@@ -2,7 +2,7 @@
 //! its own within limits.
 //!
 //! Compiled code is a file that this node made ([`Runtime::code`]): it is mapped, never accepted from outside, and
-//! believed only with this node's seal (WASM-2). Nothing here is durable: whatever is lost is compiled
+//! believed only with this node's seal (WASM-1). Nothing here is durable: whatever is lost is compiled
 //! again. This crate is the only one that knows the engine, wasmtime.
 
 #![allow(unsafe_code, reason = "compiled code is mapped; the one place says why it may be")]
@@ -22,10 +22,10 @@ mod runtime;
 pub use code::{Code, Kind};
 pub use command::{Call, Done};
 pub use error::{Error, Failure};
-pub use http::{Body, HttpFunction, whole};
+pub use guest::World;
+pub use http::{Body, HttpFunction, streamed, whole};
 pub use limits::{Limits, Reuse};
 pub use logs::{Logs, Stream};
-pub use guest::World;
-pub use prepare::{COMPONENT_BYTES_MAX, Prepared, prepare};
 pub use meter::TICK;
+pub use prepare::{COMPONENT_BYTES_MAX, Prepared, prepare};
 pub use runtime::{Options, Runtime};

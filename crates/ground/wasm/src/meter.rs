@@ -1,7 +1,7 @@
 //! Time on the processor: guests are interrupted at ticks, let others run, and are charged for what they
 //! computed in between.
 //!
-//! WASM-3 A guest that computes without end is stopped within two ticks of its limit, and lets others run at
+//! WASM-2 A guest that computes without end is stopped within two ticks of its limit, and lets others run at
 //! every tick. It is charged for at most a tick at a time, and for no more than its thread ran: who waits
 //! is not charged for waiting.
 

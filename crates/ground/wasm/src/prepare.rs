@@ -125,7 +125,9 @@ mod tests {
     fn what_is_no_wasm_is_said_to_be_none() {
         let module = wat::parse_str(COMMAND).unwrap();
         let cut = &module[..module.len() - 3];
-        for bytes in [&b""[..], b"#!/bin/sh", b"(module", b"\0asm", b"\x7fELF", b"\0asm\x02\0\0\0", cut] {
+        for bytes in
+            [&b""[..], b"#!/bin/sh", b"(module", b"\0asm", b"\x7fELF", b"\0asm\x02\0\0\0", cut]
+        {
             let error = prepare(bytes).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         }

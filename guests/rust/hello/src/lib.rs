@@ -38,6 +38,7 @@ impl Guest for Hello {
                 all.sort();
                 format!("{all:?}\n")
             }
+            "/headers" => format!("{:?}\n", headers(&request)),
             "/echo" => echo(&request),
             _ => format!("hello {path}\n"),
         };
@@ -57,6 +58,15 @@ fn answer(out: ResponseOutparam, bytes: &[u8]) {
     }
     drop(stream);
     OutgoingBody::finish(body, None).expect("the body is whole");
+}
+
+/// Names and values as they came, in order of names.
+fn headers(request: &IncomingRequest) -> Vec<(String, String)> {
+    let all = request.headers().entries().into_iter();
+    let mut all: Vec<_> =
+        all.map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned())).collect();
+    all.sort();
+    all
 }
 
 fn echo(request: &IncomingRequest) -> String {

@@ -50,7 +50,7 @@ pub(crate) enum Grant {
         /// `anonymous`
         subject: String,
         /// reader, writer or admin
-        #[arg(value_parser = ["reader", "writer", "admin"])]
+        #[arg(value_parser = ["invoker", "reader", "writer", "admin"])]
         role: String,
         /// Datasets: NAME or @PROJECT/NAME, with `*` for any characters
         pattern: String,

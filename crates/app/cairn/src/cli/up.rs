@@ -12,6 +12,7 @@ use crate::command::cache;
     cairn up --bucket s3://my-bucket/cairn          serve a bucket\n  \
     cairn up --listen 0.0.0.0:7400                  beyond this machine, over TLS\n  \
     cairn up --redis 127.0.0.1:6379                 for clients of Redis too\n  \
+    cairn up --web 127.0.0.1:7404                   functions answer requests there\n  \
     cairn up --tls-cert full.pem --tls-key key.pem  with a certificate of your own\n\n\
     On loopback a node speaks plain HTTP. Elsewhere it speaks TLS, with a certificate of your own or\n\
     one signed by the cluster's own authority, whose certificate is in the bucket and is printed by\n\
@@ -25,6 +26,10 @@ pub(crate) struct Up {
     /// PROJECT/NAMESPACE and the password a token. Repeat for several addresses; nowhere by default
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) redis: Vec<std::net::SocketAddr>,
+    /// Where functions answer the requests that routes lead to them. Repeat for several addresses;
+    /// nowhere by default
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) web: Vec<std::net::SocketAddr>,
     /// A certificate chain (PEM) for TLS on every address; read again when the file changes
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "CAIRN_TLS_CERT")]
     pub(crate) tls_cert: Option<PathBuf>,

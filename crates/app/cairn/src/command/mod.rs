@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod edit;
+mod functions;
 mod hook;
 mod kv;
 mod login;
@@ -52,6 +53,8 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Grant(args) => access::grant(&context, &args).await?,
         Command::Hook(args) => hook::hook(&context, &args).await?,
         Command::Kv(args) => kv::kv(&context, &args).await?,
+        Command::Fn(args) => return functions::function(&context, &args).await,
+        Command::Route(args) => functions::route(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
         Command::Access(args) => access::access(&context, &args).await?,
         Command::User(args) => people::user(&context, &args).await?,

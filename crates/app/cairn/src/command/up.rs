@@ -21,6 +21,8 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
         secret: context.secret()?,
         listen: typed_or_set(&args.listen, &config.node.listen),
         redis: typed_or_set(&args.redis, &config.node.redis),
+        web: typed_or_set(&args.web, &config.node.web),
+        code: args.data_dir.clone().or_else(data_dir).map(|data| data.join("code")),
         tls: tls(args, &config.tls),
         door: door(args, config),
         collect: config.node.collect && !args.no_gc,
@@ -114,7 +116,8 @@ fn announce(
     let authority = hex::encode(node.authority.sha256());
     if context.global.json {
         return output::json(&serde_json::json!({
-            "urls": urls, "redis_urls": node.redis_urls, "bucket": bucket, "root_token": token, "authority_sha256": authority,
+            "urls": urls, "redis_urls": node.redis_urls,
+            "web_urls": node.web_urls, "bucket": bucket, "root_token": token, "authority_sha256": authority,
         }));
     }
     output::line(&format!("cairn {} on {}", env!("CARGO_PKG_VERSION"), urls.join(", ")))?;
@@ -122,10 +125,13 @@ fn announce(
     if !node.redis_urls.is_empty() {
         output::line(&format!("redis       {}", node.redis_urls.join(", ")))?;
     }
+    if !node.web_urls.is_empty() {
+        output::line(&format!("functions   {}", node.web_urls.join(", ")))?;
+    }
     if let Some(url) = urls.first().filter(|_| cairn_http::has_console()) {
         output::line(&format!("console     {url}/console/"))?;
     }
-    if urls.iter().chain(&node.redis_urls).any(|url| url.contains("s://")) {
+    if urls.iter().chain(&node.redis_urls).chain(&node.web_urls).any(|url| url.contains("s://")) {
         output::line(&format!("authority   sha256:{authority}"))?;
     }
     if let Some(token) = token {

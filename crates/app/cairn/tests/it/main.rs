@@ -15,6 +15,7 @@ mod contract;
 mod documented;
 mod editing;
 mod full;
+mod functions;
 mod grpc;
 mod help;
 mod hubs;

@@ -11,6 +11,8 @@ pub(crate) struct Node {
     pub(crate) url: String,
     /// Where it listens for clients of Redis, if it does.
     pub(crate) redis: String,
+    /// Where its functions answer requests, if they do.
+    pub(crate) web: String,
     /// Root's token. Empty when the bucket had one before.
     pub(crate) token: String,
     /// The SHA-256 of the certificate of its cluster's authority.
@@ -36,7 +38,8 @@ impl Node {
         let url = said["urls"][0].as_str().unwrap().to_owned();
         let token = said["root_token"].as_str().unwrap_or_default().to_owned();
         let redis = said["redis_urls"][0].as_str().unwrap_or_default().to_owned();
-        Self { running, url, redis, token, authority }
+        let web = said["web_urls"][0].as_str().unwrap_or_default().to_owned();
+        Self { running, url, redis, web, token, authority }
     }
 
     /// Another node on the same bucket, which knows the same tokens.

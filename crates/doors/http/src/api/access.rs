@@ -49,7 +49,7 @@ pub enum ScopesBody {
 #[serde(deny_unknown_fields)]
 pub struct ScopeBody {
     /// `reader`, `writer` or `admin`.
-    #[schema(pattern = "^(reader|writer|admin)$")]
+    #[schema(pattern = "^(invoker|reader|writer|admin)$")]
     pub role: String,
     /// `@PROJECT/NAME`, with `*` for any characters.
     #[schema(pattern = "^(@[A-Za-z0-9*][A-Za-z0-9._*-]*/)?[A-Za-z0-9*][A-Za-z0-9._*-]*$")]
@@ -133,7 +133,7 @@ pub struct GrantBody {
     )]
     pub subject: String,
     /// `reader`, `writer` or `admin`.
-    #[schema(pattern = "^(reader|writer|admin)$")]
+    #[schema(pattern = "^(invoker|reader|writer|admin)$")]
     pub role: String,
     /// `@PROJECT/NAME`, with `*` for any characters.
     #[schema(pattern = "^(@[A-Za-z0-9*][A-Za-z0-9._*-]*/)?[A-Za-z0-9*][A-Za-z0-9._*-]*$")]

@@ -283,3 +283,114 @@ pub struct KeyLine {
     /// When it is over, in milliseconds since 1970; never when not there.
     expires_ms: Option<u64>,
 }
+
+/// A function.
+#[derive(Serialize, ToSchema)]
+pub struct Function {
+    /// Its project.
+    project: String,
+    /// Its name.
+    name: String,
+    /// The release that answers; none while the first is not ready.
+    current: Option<u32>,
+    /// The newest release.
+    newest: u32,
+    /// When it was first deployed, in milliseconds since 1970.
+    made_ms: u64,
+}
+
+/// A release of a function.
+#[derive(Serialize, ToSchema)]
+pub struct Release {
+    /// Its number, counted from 1.
+    number: u32,
+    /// The BLAKE3 hash of its component, in hexadecimal.
+    digest: String,
+    /// The length of its component, in bytes.
+    bytes: u64,
+    /// `compiling`, `ready` or `failed`.
+    state: String,
+    /// How it is called, of one that is ready: `http` or `command`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    /// Why it cannot be run, of one that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// When it was deployed, in milliseconds since 1970.
+    made_ms: u64,
+    /// By whom.
+    by: String,
+    /// What it is run with.
+    settings: FunctionSettings,
+}
+
+/// What a release is run with.
+#[derive(Serialize, ToSchema)]
+pub struct FunctionSettings {
+    /// What a call may use.
+    limits: FunctionLimits,
+    /// Its environment variables.
+    environment: std::collections::BTreeMap<String, String>,
+}
+
+/// What a call of a function may use.
+#[derive(Serialize, ToSchema)]
+pub struct FunctionLimits {
+    /// Memory of an instance, in bytes.
+    memory_bytes: u64,
+    /// Computing for one call, in milliseconds.
+    cpu_ms: u64,
+    /// From the call to the end of its answer, in milliseconds.
+    wall_ms: u64,
+    /// Bytes of the output of a command.
+    output_bytes: u64,
+    /// Bytes of stdout and stderr that are kept of one call.
+    log_bytes: u64,
+    /// Calls that run at a time on a node.
+    concurrency: u32,
+    /// Calls that wait for that.
+    queue: u32,
+    /// How often an instance is used.
+    reuse: FunctionReuse,
+}
+
+/// How often an instance of a function is used.
+#[derive(Serialize, ToSchema)]
+pub struct FunctionReuse {
+    /// Requests that one instance answers before it is dropped.
+    requests: u32,
+    /// Requests that one instance answers at a time.
+    at_once: u32,
+    /// How long an instance waits for the next request, in milliseconds.
+    idle_ms: u64,
+}
+
+/// A line that a function wrote.
+#[derive(Serialize, ToSchema)]
+pub struct LogLine {
+    /// Its number, counted from 1 since the node started.
+    number: u64,
+    /// When it was written, in milliseconds since 1970.
+    time_ms: u64,
+    /// `stdout`, `stderr`, or `cairn` for what the node says of a call.
+    stream: String,
+    /// The line.
+    text: String,
+}
+
+/// A route to a function.
+#[derive(Serialize, ToSchema)]
+pub struct FunctionRoute {
+    /// Which requests it is for.
+    pattern: String,
+    /// The function's project.
+    project: String,
+    /// The function's name.
+    function: String,
+    /// Who may use it: `cairn` for callers with a credential of the cluster, `none` for all.
+    auth: String,
+    /// When it was made, in milliseconds since 1970.
+    made_ms: u64,
+    /// By whom.
+    by: String,
+}

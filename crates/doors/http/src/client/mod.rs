@@ -11,6 +11,7 @@
 mod admin;
 mod edits;
 mod follow;
+mod functions;
 mod hooks;
 mod http;
 mod kv;
@@ -21,6 +22,7 @@ mod trust;
 mod upload;
 
 pub use edits::{FilePart, NodeEdit};
+pub use functions::Invoked;
 pub(crate) use http::reasons;
 pub use http::{Node, Wire};
 pub use people::DevicePolled;

@@ -12,6 +12,7 @@ mod datasets;
 mod doctor;
 mod edits;
 pub(crate) mod follow;
+mod functions;
 mod hooks;
 mod kv;
 mod kv_bulk;
@@ -22,10 +23,12 @@ mod node;
 mod people;
 mod progress;
 mod proofs;
+mod routes;
 mod uploads;
 mod versions;
 
 pub(crate) use doctor::disk_space;
+pub(crate) use functions::{EXIT, SETTINGS};
 pub(crate) use proofs::BLAKE3;
 
 use crate::route::Route;
@@ -60,6 +63,11 @@ pub(crate) fn kv_routes() -> Vec<Route> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// The routes to functions, of a node that runs them.
+pub(crate) fn function_routes() -> Vec<Route> {
+    functions::routes().into_iter().chain(routes::routes()).collect()
 }
 
 /// A route to an async function.

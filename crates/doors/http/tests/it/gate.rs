@@ -93,6 +93,17 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /api/v1/kv/{project}/{name}/watch", "read"),
     ("GET /api/v1/kv/{project}/{name}/export", "read"),
     ("POST /api/v1/kv/{project}/{name}/import", "write"),
+    ("GET /api/v1/functions/{project}", "look"),
+    ("GET /api/v1/functions/{project}/{name}", "read"),
+    ("DELETE /api/v1/functions/{project}/{name}", "write"),
+    ("GET /api/v1/functions/{project}/{name}/releases", "read"),
+    ("POST /api/v1/functions/{project}/{name}/releases", "write"),
+    ("PUT /api/v1/functions/{project}/{name}/current", "write"),
+    ("POST /api/v1/functions/{project}/{name}/invoke", "read"),
+    ("GET /api/v1/functions/{project}/{name}/logs", "read"),
+    ("GET /api/v1/routes/{project}", "look"),
+    ("POST /api/v1/functions/{project}/{name}/routes", "write"),
+    ("DELETE /api/v1/functions/{project}/{name}/routes", "write"),
     ("POST /api/v1/maintenance/collect", "admin"),
     ("POST /api/v1/maintenance/verify", "admin"),
     ("GET /api/v1/usage", "admin"),
@@ -149,6 +160,11 @@ const CHANGES: &[&str] = &[
     "PUT /api/v1/kv/{project}/{name}",
     "DELETE /api/v1/kv/{project}/{name}",
     "POST /api/v1/kv/{project}/{name}/import",
+    "DELETE /api/v1/functions/{project}/{name}",
+    "POST /api/v1/functions/{project}/{name}/releases",
+    "PUT /api/v1/functions/{project}/{name}/current",
+    "POST /api/v1/functions/{project}/{name}/routes",
+    "DELETE /api/v1/functions/{project}/{name}/routes",
     "POST /api/v1/maintenance/collect",
     "POST /api/v1/access/principals",
     "DELETE /api/v1/access/principals/{id}",
@@ -179,6 +195,7 @@ const COUNTED: &[&str] = &[
     "GET /api/v1/kv/{project}/{name}/scan",
     "POST /api/v1/kv/{project}/{name}/commit",
     "POST /api/v1/kv/{project}/{name}/delete-range",
+    "POST /api/v1/functions/{project}/{name}/invoke",
 ];
 
 /// The callers, in the order of the columns below.
@@ -686,7 +703,7 @@ fn bounds_are_true(document: &Value) {
     let words = |all: Vec<String>| format!("^({})$", all.join("|"));
     let actions = cairn_access::Action::all().map(|action| action.to_string()).collect();
     assert_eq!(shape("Explain", "action")["pattern"], words(actions));
-    let roles = ["reader", "writer", "admin"].map(str::to_owned).to_vec();
+    let roles = ["invoker", "reader", "writer", "admin"].map(str::to_owned).to_vec();
     assert!(roles.iter().all(|role| role.parse::<cairn_access::Role>().is_ok()));
     assert_eq!(shape("GrantBody", "role")["pattern"], words(roles));
 }

@@ -81,8 +81,12 @@ impl Server {
     ) -> Self {
         let uploads = Uploads::new(datasets.clone());
         let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
+        let engine = cairn_wasm::Options { instances_max: 8, ..Default::default() };
+        let engine = cairn_wasm::Runtime::start(engine, &env).unwrap();
+        let functions = cairn_functions::Functions::new(&kv, engine, &env);
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
             .kv(kv)
+            .functions(functions)
             .options(options)
             .build()
             .unwrap();

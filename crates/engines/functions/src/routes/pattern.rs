@@ -100,7 +100,9 @@ fn parse_host(text: &str) -> Result<Host, &'static str> {
             && name.len() <= HOST_BYTES_MAX
             && name.split('.').all(|label| {
                 !label.is_empty()
-                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+                    && label
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
             })
     };
     let lower = text.to_ascii_lowercase();
@@ -132,7 +134,9 @@ fn parse_path(text: &str) -> Result<Vec<Segment>, &'static str> {
         };
         if let Segment::Param(name) | Segment::Rest(name) = &segment {
             let is_name = !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+                && name.bytes().all(|byte| {
+                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte)
+                });
             if !is_name {
                 return Err("a name in {} has lower-case letters, digits, - and _");
             }

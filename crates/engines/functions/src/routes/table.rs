@@ -52,7 +52,10 @@ impl<T> Default for Node<T> {
 
 impl<T> Node<T> {
     fn is_empty(&self) -> bool {
-        self.literals.is_empty() && self.param.is_none() && self.here.is_empty() && self.rest.is_empty()
+        self.literals.is_empty()
+            && self.param.is_none()
+            && self.here.is_empty()
+            && self.rest.is_empty()
     }
 }
 
@@ -167,7 +170,8 @@ fn collect<T>(node: &Node<T>, of: &impl Fn(&T) -> bool, found: &mut Vec<Pattern>
 fn segments(path: &str) -> Option<Vec<String>> {
     const SEGMENTS_SENT_MAX: usize = 1024;
     let decoded = |part| percent_encoding::percent_decode_str(part).decode_utf8();
-    let parts = path.strip_prefix('/')?.split('/').map(|part| Some(decoded(part).ok()?.into_owned()));
+    let parts =
+        path.strip_prefix('/')?.split('/').map(|part| Some(decoded(part).ok()?.into_owned()));
     let parts: Vec<String> = parts.take(SEGMENTS_SENT_MAX + 1).collect::<Option<_>>()?;
     (parts.len() <= SEGMENTS_SENT_MAX).then_some(parts)
 }
@@ -279,6 +283,7 @@ mod tests {
         }
     }
 
+    /// FUNCTIONS-1: whatever the order that routes were made in.
     #[test]
     fn functions_1_the_most_particular_route_answers() {
         let table = table();

@@ -16,8 +16,9 @@ use http_body_util::BodyExt as _;
 /// The sample that answers requests.
 pub(crate) fn hello() -> Bytes {
     static BUILT: OnceLock<Bytes> = OnceLock::new();
-    let built = BUILT
-        .get_or_init(|| std::fs::read(cairn_testkit::guests::rust("hello").unwrap()).unwrap().into());
+    let built = BUILT.get_or_init(|| {
+        std::fs::read(cairn_testkit::guests::rust("hello").unwrap()).unwrap().into()
+    });
     built.clone()
 }
 

@@ -14,6 +14,7 @@ async fn numbers(lab: &Lab, name: &str) -> Vec<u32> {
     all.iter().map(|release| release.number).collect()
 }
 
+/// FUNCTIONS-2: a switch is seen by the next call.
 #[tokio::test]
 async fn functions_2_the_newest_release_answers_until_another_is_chosen() {
     let lab = Lab::new().await;
@@ -37,6 +38,7 @@ async fn functions_2_the_newest_release_answers_until_another_is_chosen() {
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
 
+/// FUNCTIONS-3: it is kept, and says why.
 #[tokio::test]
 async fn functions_3_what_cannot_be_compiled_never_answers() {
     let lab = Lab::new().await;
@@ -91,7 +93,8 @@ async fn old_releases_go_and_their_code_with_the_last() {
     assert!(matches!(gone, Error::NoFunction { .. }), "{gone}");
     assert_eq!(lab.functions.list(&"main".parse().unwrap()).await.unwrap(), []);
     let own = lab.kv.of_engines();
-    let of = Namespace { project: "main".parse().unwrap(), name: "cairn.functions".parse().unwrap() };
+    let of =
+        Namespace { project: "main".parse().unwrap(), name: "cairn.functions".parse().unwrap() };
     let page = own.scan(&of, &cairn_kv::Scan::of(cairn_kv::KeyRange::all())).await.unwrap();
     assert_eq!(page.entries, []);
 }
@@ -100,7 +103,8 @@ async fn old_releases_go_and_their_code_with_the_last() {
 async fn kv_2_no_door_reaches_what_functions_are_kept_in() {
     let lab = Lab::new().await;
     lab.deployed("f", COMMAND).await;
-    let of = Namespace { project: "main".parse().unwrap(), name: "cairn.functions".parse().unwrap() };
+    let of =
+        Namespace { project: "main".parse().unwrap(), name: "cairn.functions".parse().unwrap() };
     assert!(matches!(lab.kv.status(&of).await, Err(KvError::Own { .. })));
     assert!(matches!(lab.kv.remove(&of).await, Err(KvError::Own { .. })));
     assert_eq!(lab.kv.list(&of.project).await.unwrap(), []);
@@ -126,7 +130,10 @@ async fn what_went_wrong_is_in_the_functions_own_log() {
     assert!(told.starts_with("@main/f: it trapped"), "{told}");
     let lines = lab.functions.logs(&of, 0, Duration::ZERO).await.unwrap();
     let text: Vec<_> = lines.iter().map(|line| format!("{} {}", line.stream, line.text)).collect();
-    assert!(text.iter().any(|line| line.contains("stderr") && line.contains("on purpose")), "{text:?}");
+    assert!(
+        text.iter().any(|line| line.contains("stderr") && line.contains("on purpose")),
+        "{text:?}"
+    );
     assert!(text.iter().any(|line| line.starts_with("cairn it trapped")), "{text:?}");
     let counted = lab.functions.counted();
     assert_eq!((counted[0].calls, counted[0].failures), (1, 1));

@@ -16,8 +16,11 @@ async fn routes_come_go_and_outlive_the_node() {
     let early = lab.functions.add_route(&of, &pattern("/a"), Auth::None, "root").await.unwrap_err();
     assert_eq!(early.kind(), ErrorKind::NotFound);
     lab.deployed("f", &hello()).await;
-    let made =
-        lab.functions.add_route(&of, &pattern("GET x.org/a/{b}"), Auth::Cairn, "root").await.unwrap();
+    let made = lab
+        .functions
+        .add_route(&of, &pattern("GET x.org/a/{b}"), Auth::Cairn, "root")
+        .await
+        .unwrap();
     assert_eq!((made.pattern.as_str(), made.function.as_str()), ("GET x.org/a/{b}", "f"));
     let again = lab.functions.add_route(&of, &pattern("GET x.org/a/{c}"), Auth::None, "root").await;
     assert!(matches!(again, Err(Error::RouteExists { .. })), "{again:?}");
@@ -30,9 +33,9 @@ async fn routes_come_go_and_outlive_the_node() {
     let wrong = lab.functions.find("PUT", "x.org", "/a/1").err().unwrap();
     assert_eq!(wrong, NoMatch::Method(vec!["GET".to_owned()]));
     assert_eq!(lab.get("x.org/a/1").await, "hello /a/1\n");
-    lab.functions.remove_route(&of.project, &pattern("GET x.org/a/{b}")).await.unwrap();
+    lab.functions.remove_route(&of, &pattern("GET x.org/a/{b}")).await.unwrap();
     assert_eq!(lab.get("x.org/a/1").await, "no route");
-    let gone = lab.functions.remove_route(&of.project, &pattern("GET x.org/a/{b}")).await;
+    let gone = lab.functions.remove_route(&of, &pattern("GET x.org/a/{b}")).await;
     assert!(matches!(gone, Err(Error::NoRoute { .. })), "{gone:?}");
 }
 

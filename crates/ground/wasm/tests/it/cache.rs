@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cairn_env::Env;
-use cairn_wasm::{Limits, HttpFunction, Options, Runtime};
+use cairn_wasm::{HttpFunction, Limits, Options, Runtime};
 
 use crate::lab::{get, hello, world};
 
@@ -12,7 +12,8 @@ fn options(dir: &Path, key: u8) -> Options {
 }
 
 fn compiled(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.into_iter().map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
 }
@@ -24,13 +25,15 @@ async fn answers(dir: &Path, key: u8) {
     assert_eq!(get(&function, "/x").await.unwrap().0, 200);
 }
 
+/// WASM-1: forged, cut and foreign files are compiled again.
 #[tokio::test]
-async fn wasm_2_only_what_this_node_compiled_is_run() {
+async fn wasm_1_only_what_this_node_compiled_is_run() {
     let dir = tempfile::tempdir().unwrap();
     answers(dir.path(), 1).await;
     let [(code, first), (seal, _)] = <[_; 2]>::try_from(compiled(dir.path())).unwrap();
     assert!(code.to_string_lossy().ends_with(".cwasm"));
-    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    let inode =
+        |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
     let before = inode(&code);
     answers(dir.path(), 1).await;
     assert_eq!(inode(&code), before, "it is compiled once");
@@ -38,7 +41,9 @@ async fn wasm_2_only_what_this_node_compiled_is_run() {
     let mut forged = first.clone();
     let middle = forged.len() / 2;
     forged[middle] ^= 1;
-    for (name, bytes) in [("changed", &forged[..]), ("cut", &first[..first.len() / 2]), ("empty", b"")] {
+    for (name, bytes) in
+        [("changed", &forged[..]), ("cut", &first[..first.len() / 2]), ("empty", b"")]
+    {
         std::fs::write(&code, bytes).unwrap();
         answers(dir.path(), 1).await;
         assert_eq!(std::fs::read(&code).unwrap(), first, "{name}: it is compiled again");

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use cairn_env::Env;
 use cairn_wasm::{
-    Body, Code, Failure, HttpFunction, Limits, Logs, Options, Runtime, Stream, World, prepare, whole,
+    Body, Code, Failure, HttpFunction, Limits, Logs, Options, Runtime, Stream, World, prepare,
+    whole,
 };
 use http_body_util::BodyExt as _;
 

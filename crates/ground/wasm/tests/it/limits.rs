@@ -5,8 +5,9 @@ use futures::FutureExt;
 
 use crate::lab::{function, get};
 
+/// WASM-2: with one worker, others are answered while a guest computes without end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn wasm_3_an_endless_loop_is_stopped_and_others_run_meanwhile() {
+async fn wasm_2_an_endless_loop_is_stopped_and_others_run_meanwhile() {
     let (hello, _) = function(Limits { cpu_ms: 300, ..Limits::default() }).await;
     let looping = tokio::spawn({
         let hello = hello.clone();

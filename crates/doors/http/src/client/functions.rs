@@ -1,0 +1,202 @@
+//! Functions on a node.
+
+use bytes::Bytes;
+use cairn_base::ProjectName;
+use cairn_datasets::Error;
+use cairn_functions::{Auth, Function, Info, Line, Release, RouteInfo, Settings};
+use reqwest::Method;
+
+use super::http::{Again, Asked, Node, strange};
+use super::kv::add;
+use crate::api::{AddRoute, ChooseRelease, FunctionPage, LogPage, ReleasePage, RoutePage};
+use crate::limits::FUNCTION_INPUT_BYTES_MAX;
+use crate::rest::{EXIT, SETTINGS};
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoked {
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// The exit code, of a program.
+    pub exit: Option<i32>,
+    /// The answer, or what the program wrote.
+    pub output: Bytes,
+}
+
+fn path(of: &Function, below: &str) -> String {
+    let slash = if below.is_empty() { "" } else { "/" };
+    format!("api/v1/functions/{}/{}{slash}{below}", of.project, of.name)
+}
+
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+impl Node {
+    /// The functions of a project, by name.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn functions(&self, project: &ProjectName) -> Result<Vec<Info>, Error> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let path = ["api", "v1", "functions", project.as_str()];
+            let page: FunctionPage = self.get(&path, &[("after", &after)]).await?;
+            all.extend(page.functions);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The releases of a function that are kept, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn releases(&self, of: &Function) -> Result<Vec<Release>, Error> {
+        let path = path(of, "releases");
+        let asked = Asked { path: &path, ..asked(Method::GET) };
+        let page: ReleasePage = self.json(self.ask(&asked).await?).await?;
+        Ok(page.releases)
+    }
+
+    /// A function, and which of its releases answers.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn function(&self, of: &Function) -> Result<Info, Error> {
+        let path = path(of, "");
+        let asked = Asked { path: &path, ..asked(Method::GET) };
+        self.json(self.ask(&asked).await?).await
+    }
+
+    /// Deploys a release, and waits so many seconds until it is compiled.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn deploy(
+        &self,
+        of: &Function,
+        code: Bytes,
+        settings: &Settings,
+        wait: u64,
+    ) -> Result<Release, Error> {
+        let settings = serde_json::to_string(settings)
+            .map_err(|error| Error::Invalid { detail: format!("the settings: {error}") })?;
+        // A header is ASCII; JSON can say all else so.
+        let ascii = settings.chars().map(|char| match char {
+            ' '..='~' => char.to_string(),
+            _ => {
+                let mut units = [0; 2];
+                let units = char.encode_utf16(&mut units).iter();
+                units.map(|unit| format!("\\u{unit:04x}")).collect()
+            }
+        });
+        let headers = [(SETTINGS, ascii.collect::<String>())];
+        let (path, query) = (path(of, "releases"), format!("wait={wait}"));
+        let body = Some(("application/wasm", code));
+        let asked =
+            Asked { path: &path, query: &query, headers: &headers, body, ..asked(Method::POST) };
+        self.json(self.ask(&asked).await?).await
+    }
+
+    /// Chooses which release answers.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn choose(&self, of: &Function, release: u32) -> Result<Release, Error> {
+        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "current"];
+        self.call(Method::PUT, &path, &ChooseRelease { release }, Again::Yes).await
+    }
+
+    /// Removes a function, and its routes `with_routes`.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn remove_function(&self, of: &Function, with_routes: bool) -> Result<(), Error> {
+        let (path, query) = (path(of, ""), format!("with_routes={with_routes}"));
+        let asked = Asked { path: &path, query: &query, ..asked(Method::DELETE) };
+        self.ask(&asked).await.map(drop)
+    }
+
+    /// Calls a function without a route.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn invoke(
+        &self,
+        of: &Function,
+        ask_for: &str,
+        arguments: &[String],
+        input: Bytes,
+    ) -> Result<Invoked, Error> {
+        let mut query = String::new();
+        add(&mut query, "path", &encoded(ask_for));
+        arguments.iter().for_each(|argument| add(&mut query, "arg", &encoded(argument)));
+        let path = path(of, "invoke");
+        let body = Some(("application/octet-stream", input));
+        let asked = Asked { path: &path, query: &query, body, ..asked(Method::POST) };
+        let response = self.ask(&asked).await?;
+        let status = response.status().as_u16();
+        let exit = response.headers().get(EXIT).map(|value| {
+            let code = value.to_str().ok().and_then(|text| text.parse().ok());
+            code.ok_or_else(|| strange("an exit code is no number"))
+        });
+        let exit = exit.transpose()?;
+        let output = self.whole(response, FUNCTION_INPUT_BYTES_MAX).await?;
+        Ok(Invoked { status, exit, output })
+    }
+
+    /// The lines that a function wrote after one, waited for so many seconds.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn logs(&self, of: &Function, after: u64, wait: u64) -> Result<Vec<Line>, Error> {
+        let (path, query) = (path(of, "logs"), format!("after={after}&wait={wait}"));
+        let asked = Asked { path: &path, query: &query, ..asked(Method::GET) };
+        let page: LogPage = self.json(self.ask(&asked).await?).await?;
+        Ok(page.lines)
+    }
+
+    /// The routes of a project, by pattern.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn routes(&self, project: &ProjectName) -> Result<Vec<RouteInfo>, Error> {
+        let page: RoutePage = self.get(&["api", "v1", "routes", project.as_str()], &[]).await?;
+        Ok(page.routes)
+    }
+
+    /// Leads requests to a function.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn add_route(
+        &self,
+        of: &Function,
+        pattern: &str,
+        auth: Auth,
+    ) -> Result<RouteInfo, Error> {
+        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "routes"];
+        let body = AddRoute { pattern: pattern.to_owned(), auth: Some(auth) };
+        self.call(Method::POST, &path, &body, Again::Unsent).await
+    }
+
+    /// Removes a route of a function.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn remove_route(&self, of: &Function, pattern: &str) -> Result<(), Error> {
+        let (path, query) = (path(of, "routes"), format!("pattern={}", encoded(pattern)));
+        let asked = Asked { path: &path, query: &query, ..asked(Method::DELETE) };
+        self.ask(&asked).await.map(drop)
+    }
+}
+
+/// A request of which the rest is to be said. What changes something is sent once.
+fn asked(method: Method) -> Asked<'static> {
+    let again = if method == Method::GET { Again::Yes } else { Again::Unsent };
+    Asked { method, path: "", query: "", headers: &[], body: None, again }
+}

@@ -1,0 +1,102 @@
+//! One request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::Response;
+use cairn_access::{Action, Origin, Peer, Resource, Shown};
+use cairn_functions::{Auth, Match, NoMatch};
+use http_body_util::BodyExt as _;
+
+use crate::error::Error;
+use crate::{Shared, URI_BYTES_MAX, headers};
+
+pub(crate) async fn answer(door: &Arc<Shared>, request: Request) -> Response {
+    // An odd factor is a permutation of all numbers: none comes twice.
+    let count = door.ids.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    let id = hex::encode(count.to_be_bytes());
+    door.requests.fetch_add(1, Ordering::Relaxed);
+    match answered(door, request, &id).await {
+        Ok(response) => response,
+        Err(error) => {
+            door.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(request = id, ?error, "no function answered");
+            error.answer(&id)
+        }
+    }
+}
+
+async fn answered(door: &Arc<Shared>, request: Request, id: &str) -> Result<Response, Error> {
+    let place = Arc::clone(&door.places).try_acquire_owned().map_err(|_| Error::Busy)?;
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_BYTES_MAX) {
+        return Err(Error::Invalid("the address is too long"));
+    }
+    let host = host(&parts.uri, &parts.headers)?;
+    let found = door.functions.find(parts.method.as_str(), &host, parts.uri.path());
+    let found = found.map_err(|none| match none {
+        NoMatch::Path => Error::NoRoute,
+        NoMatch::Method(allowed) => Error::Method(allowed),
+    })?;
+    let caller = authorized(door, &found, &parts, id).await?;
+    headers::prepare(&mut parts.headers, &found, &caller, id);
+    let body = cairn_functions::body(body);
+    let request = axum::http::Request::from_parts(parts, body);
+    let response = door.functions.answer(&found, request).await.map_err(Error::Function)?;
+    // The place is kept until the answer is sent.
+    Ok(response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _place = &place;
+            frame
+        }))
+    }))
+}
+
+/// The host that is asked for, without a port.
+fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, Error> {
+    let mut named = headers.get_all(header::HOST).iter();
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        return Err(Error::Invalid("there are two Host headers"));
+    }
+    let host = match (uri.host(), first) {
+        (Some(host), _) => host,
+        (None, Some(named)) => named.to_str().map_err(|_| Error::Invalid("the Host is no text"))?,
+        (None, None) => "",
+    };
+    let end = if host.starts_with('[') { host.find(']').map(|at| at + 1) } else { host.find(':') };
+    Ok(host[..end.unwrap_or(host.len())].to_owned())
+}
+
+/// Who asks, once it is said that it may (WEB-1).
+async fn authorized(
+    door: &Shared,
+    found: &Match,
+    request: &Parts,
+    id: &str,
+) -> Result<String, Error> {
+    let function = &found.function;
+    let resource = Resource::Dataset(function.project.clone(), function.name.clone());
+    let peer = request.extensions.get::<Peer>().copied().unwrap_or_default();
+    let origin = |peer| Origin { door: "web", request: id.to_owned(), peer };
+    let visit = match found.auth {
+        // What is shown is the function's business, and one record counts for all who come.
+        Auth::None => door.access.admit(Shown::default(), origin(Peer::default())).await?,
+        Auth::Cairn => {
+            let mut shown = request.headers.get_all(header::AUTHORIZATION).iter();
+            let (first, second) = (shown.next(), shown.next());
+            let first = first.map(|value| value.to_str()).transpose();
+            let (Ok(authorization), None) = (first, second) else {
+                return Err(Error::Invalid("the Authorization header cannot be read"));
+            };
+            let shown = Shown { authorization, session: None };
+            door.access.admit(shown, origin(peer)).await?
+        }
+    };
+    visit.authorize_counted(Action::InvokeFunction, &resource)?;
+    Ok(visit.caller().name().to_owned())
+}
