@@ -187,7 +187,7 @@ pub struct Explain {
     pub subject: String,
     /// An action, such as `read_dataset`.
     #[schema(
-        pattern = "^(list_datasets|read_dataset|write_dataset|delete_dataset|set_retention|read_keys|write_keys|set_namespace|remove_namespace|read_metrics|maintain|manage_access|list_grants|manage_grants|manage_own_tokens|read_audit)$"
+        pattern = "^(list_datasets|read_dataset|write_dataset|delete_dataset|set_retention|read_keys|write_keys|set_namespace|remove_namespace|invoke_function|read_function|deploy_function|remove_function|read_metrics|maintain|manage_access|list_grants|manage_grants|manage_own_tokens|read_audit)$"
     )]
     pub action: String,
     /// `@PROJECT/NAME`, with `*` for any characters: all that the pattern covers. `@*/*` is everything.
