@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the application wires the real runtime")]
 
+mod beside;
 mod examine;
 mod functions;
 mod listeners;
@@ -32,6 +33,7 @@ use cairn_oidc::Oidc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::beside::Beside;
 pub use crate::examine::{Examined, backups, examine, keys_in_bucket};
 use crate::listeners::Listeners;
 use crate::partitions::Lazy;
@@ -185,6 +187,7 @@ impl Node {
         if options.log.is_none() && !(options.redis.is_empty() && options.web.is_empty()) {
             return Err(Error::NoKeys);
         }
+        let mut beside = Beside::bind(&options).await?;
         let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
         let cache_dir = options.disk_cache.as_ref().map(|cache| cache.dir.clone());
         let datasets = Datasets::open_or_init(
@@ -196,8 +199,6 @@ impl Node {
         .await?;
         let seal = BucketSeal::of(&datasets);
         let mut http = Listeners::bind("http", &options.listen, &options.tls).await?;
-        let mut redis = Listeners::bind("redis", &options.redis, &options.tls).await?;
-        let mut web = Listeners::bind("http", &options.web, &options.tls).await?;
         let authority =
             Authority::open_or_make(bucket.clone(), env.clone(), Arc::clone(&seal) as _).await?;
         let (access, token) =
@@ -208,7 +209,7 @@ impl Node {
         if token.is_some() {
             access.audit().commit().await.map_err(cairn_access::Error::Unrecorded)?;
         }
-        let all = [&http.addresses[..], &redis.addresses, &web.addresses].concat();
+        let all = [http.addresses.clone(), beside.addresses()].concat();
         let server = options.tls.server(&all, &authority, &access, env)?;
         let partitions = options.log.map(|place| {
             let address = options.door.public_url.clone().or_else(|| http.urls.first().cloned());
@@ -216,17 +217,10 @@ impl Node {
         });
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
-        let functions = match &kv {
-            Some(kv) => Some(functions::start(kv, &datasets, options.code, env)?),
-            None => None,
-        };
-        let web_door = functions
-            .clone()
-            .filter(|_| !web.addresses.is_empty())
-            .map(|functions| cairn_web::Door::new(functions, access.clone(), env.rng.next_u64()));
-        let redis_door = kv.clone().filter(|_| !redis.addresses.is_empty());
-        let redis_door = redis_door.map(|kv| cairn_redis::Door::new(kv, access.clone(), env));
-        let more = functions::more_metrics(redis_door.clone(), web_door.clone(), functions.clone());
+        let started = |kv| functions::start(kv, &datasets, options.code, env);
+        let functions = kv.as_ref().map(started).transpose()?;
+        beside.open(kv.as_ref(), functions.as_ref(), &access, env);
+        let more = beside.more_metrics(functions.as_ref());
         let door = doors(&datasets, (kv, functions), &access, &stopped, &options.door)?;
         let door = door.more_metrics(more);
         let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
@@ -234,17 +228,7 @@ impl Node {
         let mut served = http.serve(&options.tls, server.as_ref(), |listener, transport| {
             serve(door.clone(), listener, transport, stopped.clone())
         });
-        if let Some(door) = redis_door {
-            served.extend(redis.serve(&options.tls, server.as_ref(), |listener, transport| {
-                serve_redis(door.clone(), listener, transport, stopped.clone())
-            }));
-        }
-        if let Some(web_door) = web_door {
-            served.extend(web.serve(&options.tls, server.as_ref(), |listener, transport| {
-                let router = web_door.router();
-                serve_functions(door.clone(), router, listener, transport, stopped.clone())
-            }));
-        }
+        served.extend(beside.serve(&options.tls, server.as_ref(), &door, &stopped));
         let hooks = HookRunner::new(&datasets, door.courier());
         served.push(tokio::spawn(hooks.run(stopped.clone())));
         if let Some(server) = server {
@@ -257,8 +241,8 @@ impl Node {
         Ok(Self {
             addresses: http.addresses,
             urls: http.urls,
-            redis_urls: redis.urls,
-            web_urls: web.urls,
+            redis_urls: beside.redis.urls,
+            web_urls: beside.web.urls,
             exposed: options.tls.exposed(&all),
             authority,
             first_token: token.map(|token| token.token),
@@ -402,27 +386,6 @@ async fn serve(
     if let Err(error) = door.serve(listener, transport, until(stopped)).await {
         tracing::error!(%error, "a door stopped");
     }
-}
-
-async fn serve_functions(
-    door: Door,
-    router: axum::Router,
-    listener: TcpListener,
-    transport: Transport,
-    stopped: watch::Receiver<bool>,
-) {
-    if let Err(error) = door.serve_with(router, listener, transport, until(stopped)).await {
-        tracing::error!(%error, "the door of functions stopped");
-    }
-}
-
-async fn serve_redis(
-    door: cairn_redis::Door,
-    listener: TcpListener,
-    transport: Transport,
-    stopped: watch::Receiver<bool>,
-) {
-    door.serve(listener, transport, until(stopped)).await;
 }
 
 /// Collects now and then. What fails is said and tried again the next time.

@@ -68,7 +68,6 @@ impl Door {
     }
 
     /// What answers requests. Listeners put the [`cairn_access::Peer`] into their extensions.
-    #[must_use]
     pub fn router(&self) -> Router {
         let shared = Arc::clone(&self.shared);
         Router::new().fallback(move |request: Request| {

@@ -202,8 +202,7 @@ mod tests {
         drop(budget);
         pieces.iter().for_each(|piece| pipe.0.take(piece.as_bytes()));
         drop(pipe);
-        let lines = kept.0.lock().unwrap().clone();
-        lines
+        kept.0.lock().unwrap().clone()
     }
 
     #[test]
