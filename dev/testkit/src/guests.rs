@@ -26,7 +26,7 @@ pub fn rust(name: &str) -> Result<PathBuf> {
     if !has_target()? {
         ensure!(
             Path::new(DEBIAN).exists(),
-            "there is no Rust for {TARGET}: `rustup target add {TARGET}`, or `cargo xtask setup --group guests`"
+            "there is no Rust for {TARGET}: `rustup target add {TARGET}`, or `cargo xtask setup --group test`"
         );
         build.env("RUSTC", DEBIAN).env("RUSTC_BOOTSTRAP", "1");
         build.env("CARGO_TARGET_WASM32_WASIP1_LINKER", "/usr/bin/wasm-ld");

@@ -14,7 +14,7 @@ use crate::logs::Line;
 use crate::model::{Auth, Function, Info, Release, RouteInfo, Settings, State};
 use crate::registry::{Made, Registry};
 use crate::routes::Pattern;
-use crate::slot::{Ready, Slot};
+use crate::slot::{Callable, Ready, Slot};
 
 /// How often a component is stored again that others removed meanwhile.
 const STORES_MAX: u32 = 3;
@@ -22,6 +22,8 @@ const STORES_MAX: u32 = 3;
 pub const DECIDED_WAIT_MAX: Duration = Duration::from_secs(120);
 /// How often it is looked at meanwhile.
 const DECIDED_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Releases that are being compiled, or wait for it with their component in memory.
+const DECISIONS_MAX: usize = 2;
 /// How soon a compilation is tried again that failed for no fault of its release.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -36,6 +38,8 @@ struct Shared {
     runtime: Runtime,
     live: Arc<Live>,
     env: Env,
+    /// Room for releases that are being compiled, each with its component in memory.
+    deciding: tokio::sync::Semaphore,
 }
 
 /// The function that answers a request.
@@ -83,7 +87,8 @@ impl Functions {
                 spawn.task(Box::pin(async move { decide(shared, function, number).await }));
             });
             let live = Live::new(registry.clone(), env, undecided);
-            Shared { registry, runtime, live, env: env.clone() }
+            let deciding = tokio::sync::Semaphore::new(DECISIONS_MAX);
+            Shared { registry, runtime, live, env: env.clone(), deciding }
         });
         Self { shared }
     }
@@ -124,6 +129,7 @@ impl Functions {
         let digest = blake3::hash(&component).to_hex();
         let registry = &self.shared.registry;
         registry.ensure(&function.project).await?;
+        self.shared.live.want(&function.project);
         for _ in 0..STORES_MAX {
             registry.keep_code(&function.project, &digest, &component).await?;
             let code = (digest.as_str(), component.len() as u64);
@@ -316,9 +322,11 @@ impl Functions {
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Error> {
         let ready = self.ready(slot).await?;
-        let answered = match &ready.http {
-            Some(http) => http.handle(request).await,
-            None => Err(Failure::Kind { is: "is a command", asked: "answer a request" }),
+        let answered = match &ready.call {
+            Callable::Http(http) => http.handle(request).await,
+            Callable::Command(_) => {
+                Err(Failure::Kind { is: "is a command", asked: "answer a request" })
+            }
         };
         ended(slot, answered)
     }
@@ -330,8 +338,12 @@ impl Functions {
     pub async fn run(&self, function: &Function, call: Call) -> Result<Done, Error> {
         let slot = self.shared.live.slot(function).await?;
         let ready = self.ready(&slot).await?;
-        let limits = &ready.release.settings.limits;
-        let done = ready.code.run(call, limits, &ready.world).await;
+        let done = match &ready.call {
+            Callable::Command(command) => command.run(call).await,
+            Callable::Http(_) => {
+                Err(Failure::Kind { is: "answers requests", asked: "run as a command" })
+            }
+        };
         ended(&slot, done)
     }
 
@@ -341,7 +353,7 @@ impl Functions {
     /// [`Error::NoFunction`], [`Error::NoneReady`]; [`Error::Kept`].
     pub async fn kind(&self, function: &Function) -> Result<&'static str, Error> {
         let slot = self.shared.live.slot(function).await?;
-        Ok(self.ready(&slot).await?.code.kind().as_str())
+        Ok(self.ready(&slot).await?.kind().as_str())
     }
 
     /// What a function wrote on this node after a line, at most [`crate::LINES_MAX`] lines; when there is nothing yet, waits at
@@ -385,7 +397,8 @@ impl Functions {
         let release = self.release(&slot.of, number).await?;
         let component = self.shared.registry.code(&slot.of.project, &release.digest).await?;
         let code = self.shared.runtime.code(component).await?;
-        let ready = Arc::new(Ready::new(release, code, &slot.journal));
+        let failed = |failure| Error::Failed { function: slot.of.clone(), failure };
+        let ready = Arc::new(Ready::new(release, &code, &slot.journal).map_err(failed)?);
         slot.put(&ready);
         Ok(ready)
     }
@@ -421,6 +434,7 @@ async fn decide(shared: Weak<Shared>, function: Function, number: u32) {
 }
 
 async fn try_decide(shared: &Shared, function: &Function, number: u32) -> Result<(), Error> {
+    let _place = shared.deciding.acquire().await;
     let registry = &shared.registry;
     let release = match registry.release(function, number).await {
         Err(Error::NoRelease { .. }) => return Ok(()),

@@ -1,7 +1,7 @@
 //! Functions: WebAssembly that answers requests, kept and run by the nodes of a cluster.
 //!
 //! A [`Function`] is `@PROJECT/NAME`. It has releases, of which one answers; routes say which requests it is
-//! asked. All of it is rows of one namespace of keys in each project ([`rows`]), so that it is backed up and
+//! asked. All of it is rows of one namespace of keys in each project (`rows`), so that it is backed up and
 //! restored as keys are. [`Functions`] is the engine on a node.
 //!
 //! # Invariants

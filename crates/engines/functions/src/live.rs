@@ -4,6 +4,7 @@
 //! answer to a change of what answers no call begins on what was before.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::slot::Slot;
 
 /// How long a project whose rows cannot be read is let be.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How often it is looked whether the node that has a project is still there.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How long the changes of a project are waited for at a time.
 const WAIT: Duration = Duration::from_secs(60);
 /// How long a request waits until a project is read.
@@ -62,6 +65,8 @@ struct Project {
     slots: Mutex<BTreeMap<DatasetName, Arc<Slot>>>,
     /// What was read or followed so far; none before it was read.
     seen: watch::Sender<Option<Seq>>,
+    /// Somebody has seen to it that it is there.
+    wanted: AtomicBool,
 }
 
 impl Project {
@@ -86,23 +91,44 @@ impl Live {
 
     /// A project, which is followed from now on.
     fn project(self: &Arc<Self>, name: &ProjectName) -> Arc<Project> {
+        self.among(&mut self.projects(), name)
+    }
+
+    /// The same for one that was made a moment ago: it is followed until it is seen.
+    pub(crate) fn want(self: &Arc<Self>, name: &ProjectName) {
         let mut projects = self.projects();
+        self.among(&mut projects, name).wanted.store(true, Ordering::Release);
+    }
+
+    fn among(
+        self: &Arc<Self>,
+        projects: &mut BTreeMap<ProjectName, Arc<Project>>,
+        name: &ProjectName,
+    ) -> Arc<Project> {
         if let Some(project) = projects.get(name) {
             return Arc::clone(project);
         }
         let seen = watch::Sender::new(None);
-        let project = Arc::new(Project { name: name.clone(), slots: Mutex::default(), seen });
+        let (slots, wanted) = (Mutex::default(), AtomicBool::new(false));
+        let project = Arc::new(Project { name: name.clone(), slots, seen, wanted });
         projects.insert(name.clone(), Arc::clone(&project));
         let followed = follow(Arc::downgrade(self), Arc::clone(&project));
         self.env.spawn.task(Box::pin(followed));
         project
     }
 
-    /// Forgets a project that is not there.
-    fn leave(&self, project: &Arc<Project>) {
-        self.projects().retain(|_, known| !Arc::ptr_eq(known, project));
+    /// Forgets a project that is not there, unless somebody made it meanwhile.
+    fn leave(&self, project: &Arc<Project>) -> bool {
+        let mut projects = self.projects();
+        if project.wanted.load(Ordering::Acquire) {
+            return false;
+        }
+        projects.retain(|_, known| !Arc::ptr_eq(known, project));
+        drop(projects);
         self.forget_routes(&project.name);
         project.slots().clear();
+        project.seen.send_replace(Some(Seq(u64::MAX)));
+        true
     }
 
     /// Begins to follow a project.
@@ -341,20 +367,24 @@ async fn follow(live: Weak<Live>, project: Arc<Project>) {
         let Err(error) = ended else { return };
         if matches!(error, Error::Kept(cairn_kv::Error::NoNamespace { .. })) {
             // Nothing was ever deployed there: it is looked for again when somebody asks.
-            if let Some(live) = live.upgrade() {
-                live.leave(&project);
+            if live.upgrade().is_none_or(|live| live.leave(&project)) {
+                return;
             }
-            project.seen.send_replace(Some(Seq(u64::MAX)));
-            return;
         }
         tracing::warn!(project = %project.name, %error, "the functions of a project are not followed");
-        clock.sleep(RETRY_AFTER).await;
+        clock.sleep(if is_elsewhere(&error) { LOOK_AGAIN_AFTER } else { RETRY_AFTER }).await;
     }
+}
+
+fn is_elsewhere(error: &Error) -> bool {
+    use cairn_kv::{Error as KvError, PartitionError};
+    matches!(error, Error::Kept(KvError::Partition(PartitionError::Elsewhere { .. })))
 }
 
 async fn followed(live: Arc<Live>, again: &Weak<Live>, project: &Project) -> Result<(), Error> {
     let of = rows::namespace(&project.name);
     let at = live.read(project).await?;
+    project.wanted.store(false, Ordering::Release);
     project.seen.send_replace(Some(at));
     let mut changes = live.registry.kv().follow(&of, KeyRange::all(), Some(at)).await?;
     drop(live);

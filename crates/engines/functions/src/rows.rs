@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `function/NAME` | [`FunctionRow`], JSON |
-//! | `release/NAME/NUMBER` | [`Release`], JSON; the number in ten digits |
+//! | `release/NAME/NUMBER` | [`crate::Release`], JSON; the number in ten digits |
 //! | `compiling/NAME/NUMBER` | nothing: a release whose state is not decided |
 //! | `uses/DIGEST/NAME/NUMBER` | nothing: a release with this component |
 //! | `code/DIGEST` | a component |

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cairn_wasm::{Code, HttpFunction, Kind, World};
+use cairn_wasm::{Code, Command, Failure, HttpFunction, Kind, World};
 
 use crate::logs::Journal;
 use crate::model::{Function, Release};
@@ -27,9 +27,13 @@ struct Current {
 /// A release that can be called.
 pub(crate) struct Ready {
     pub(crate) release: Release,
-    pub(crate) code: Code,
-    pub(crate) world: World,
-    pub(crate) http: Option<HttpFunction>,
+    pub(crate) call: Callable,
+}
+
+/// How it is called.
+pub(crate) enum Callable {
+    Http(HttpFunction),
+    Command(Command),
 }
 
 /// What was done on this node since it started.
@@ -88,14 +92,25 @@ impl Slot {
 }
 
 impl Ready {
-    pub(crate) fn new(release: Release, code: Code, journal: &Arc<Journal>) -> Self {
+    pub(crate) fn new(
+        release: Release,
+        code: &Code,
+        journal: &Arc<Journal>,
+    ) -> Result<Self, Failure> {
         let environment = release.settings.environment.clone().into_iter().collect();
         let world = World { environment, logs: Arc::clone(journal) as _ };
         let limits = release.settings.limits.clone();
-        let http = match code.kind() {
-            Kind::Http => HttpFunction::new(&code, limits, world.clone()).ok(),
-            Kind::Command => None,
+        let call = match code.kind() {
+            Kind::Http => Callable::Http(HttpFunction::new(code, limits, world)?),
+            Kind::Command => Callable::Command(Command::new(code, limits, world)?),
         };
-        Self { release, code, world, http }
+        Ok(Self { release, call })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.call {
+            Callable::Http(_) => Kind::Http,
+            Callable::Command(_) => Kind::Command,
+        }
     }
 }

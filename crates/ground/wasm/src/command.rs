@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
 use crate::code::{Code, Entry};
@@ -15,6 +16,8 @@ use crate::error::Failure;
 use crate::guest::{Fate, Guest, World};
 use crate::http::of;
 use crate::limits::Limits;
+use crate::places::Places;
+use crate::runtime::Runtime;
 
 /// A run of a program.
 #[derive(Clone, Debug, Default)]
@@ -34,23 +37,44 @@ pub struct Done {
     pub exit: i32,
 }
 
-impl Code {
-    /// Runs a program to its end. Its standard error goes to the logs.
+/// Compiled code that is a program, with its limits and its world. Cheap to clone.
+#[derive(Clone)]
+pub struct Command {
+    runtime: Runtime,
+    pre: Arc<CommandPre<Guest>>,
+    limits: Limits,
+    world: World,
+    places: Places,
+}
+
+impl Command {
+    /// Ready to be run.
+    ///
+    /// # Errors
+    /// [`Failure::Kind`] for code of another kind.
+    pub fn new(code: &Code, limits: Limits, world: World) -> Result<Self, Failure> {
+        let Entry::Command(pre) = &code.entry else {
+            return Err(Failure::Kind { is: "answers HTTP requests", asked: "run as a command" });
+        };
+        let (runtime, pre, places) = (code.runtime.clone(), Arc::clone(pre), Places::new(&limits));
+        Ok(Self { runtime, pre, limits, world, places })
+    }
+
+    /// Runs it to its end. Its standard error goes to the logs.
     ///
     /// # Errors
     /// [`Failure`]; an exit code is none.
-    pub async fn run(&self, call: Call, limits: &Limits, world: &World) -> Result<Done, Failure> {
-        let Entry::Command(pre) = &self.entry else {
-            return Err(Failure::Kind { is: "answers HTTP requests", asked: "run as a command" });
-        };
+    pub async fn run(&self, call: Call) -> Result<Done, Failure> {
+        let _place = self.places.take().await?;
+        let limits = &self.limits;
         let output = Output::new(limits.output_bytes);
         let fate = Arc::<Fate>::default();
-        let mut store = Guest::store(&self.runtime, limits, world, &fate, |wasi| {
+        let mut store = Guest::store(&self.runtime, limits, &self.world, &fate, |wasi| {
             wasi.stdin(MemoryInputPipe::new(call.input)).stdout(output.clone());
             wasi.args(&call.arguments);
         });
         let ran = async {
-            let command = pre.instantiate_async(&mut store).await?;
+            let command = self.pre.instantiate_async(&mut store).await?;
             command.wasi_cli_run().call_run(&mut store).await
         };
         let clock = &self.runtime.env().clock;
@@ -61,22 +85,19 @@ impl Code {
                 return Err(Failure::Wall { limit_ms: limits.wall_ms });
             }
         };
+        drop(store);
+        let Some(written) = output.taken() else {
+            return Err(Failure::Output { limit_bytes: limits.output_bytes });
+        };
         let exit = match ended {
             Ok(Ok(())) => 0,
             Ok(Err(())) => 1,
             Err(error) => match error.downcast_ref::<I32Exit>() {
                 Some(exit) => exit.0,
-                None if output.kept().is_none() => {
-                    return Err(Failure::Output { limit_bytes: limits.output_bytes });
-                }
                 None => return Err(of(&error, limits, &fate)),
             },
         };
-        drop(store);
-        match output.taken() {
-            Some(output) => Ok(Done { output, exit }),
-            None => Err(Failure::Output { limit_bytes: limits.output_bytes }),
-        }
+        Ok(Done { output: written, exit })
     }
 }
 

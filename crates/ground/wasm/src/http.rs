@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView as _;
@@ -21,6 +21,7 @@ use crate::error::Failure;
 use crate::guest::{Fate, Guest, World};
 use crate::limits::Limits;
 use crate::meter::Over;
+use crate::places::Places;
 use crate::runtime::Runtime;
 
 /// How long it is waited for how an instance ended that gave no answer.
@@ -33,8 +34,7 @@ pub type Body = wasmtime_wasi_http::WasiBody;
 #[derive(Clone)]
 pub struct HttpFunction {
     handler: ProxyHandler<State>,
-    running: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    places: Places,
 }
 
 impl HttpFunction {
@@ -46,11 +46,10 @@ impl HttpFunction {
         let Entry::Http(pre) = &code.entry else {
             return Err(Failure::Kind { is: "is a command", asked: "answer a request" });
         };
-        let places = |count: u32| Arc::new(Semaphore::new(count as usize));
-        let (running, waiting) = (places(limits.concurrency), places(limits.queue));
+        let places = Places::new(&limits);
         let (runtime, pre) = (code.runtime.clone(), Arc::clone(pre));
         let handler = ProxyHandler::new(State { runtime, pre, limits, world });
-        Ok(Self { handler, running, waiting })
+        Ok(Self { handler, places })
     }
 
     /// Answers a request. The answer's body is made while it is read, and keeps its place until it is dropped.
@@ -61,23 +60,13 @@ impl HttpFunction {
         &self,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Failure> {
-        let place = self.place().await?;
+        let place = self.places.take().await?;
         let told = Told::default();
         let answered = self.handler.handle(Arc::clone(&told), request).await;
         match answered {
             Ok(response) => Ok(response.map(|body| kept(body, place))),
             Err(error) => Err(self.failure(&error, &told).await),
         }
-    }
-
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let limits = &self.handler.state().limits;
-        let busy = || Failure::Busy { running: limits.concurrency, waiting: limits.queue };
-        if let Ok(place) = Arc::clone(&self.running).try_acquire_owned() {
-            return Ok(place);
-        }
-        let _waits = self.waiting.try_acquire().map_err(|_| busy())?;
-        Arc::clone(&self.running).acquire_owned().await.map_err(|_| busy())
     }
 
     /// Why a request has no answer. The engine tells who waits before it says how the instance ended.

@@ -16,11 +16,12 @@ mod http;
 mod limits;
 mod logs;
 mod meter;
+mod places;
 mod prepare;
 mod runtime;
 
 pub use code::{Code, Kind};
-pub use command::{Call, Done};
+pub use command::{Call, Command, Done};
 pub use error::{Error, Failure};
 pub use guest::World;
 pub use http::{Body, HttpFunction, streamed, whole};

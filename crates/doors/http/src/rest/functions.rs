@@ -168,8 +168,10 @@ async fn deploy(mut call: Call) -> Result<Response, Error> {
     let (by, wait) = (call.by()?, wait(&call)?);
     let settings = call.headers.get(SETTINGS).map(|value| parse_json(value.as_bytes()));
     let settings: Settings = settings.transpose()?.unwrap_or_default();
+    let room = super::kv::room(&call, FUNCTION_BYTES_MAX).await?;
     let upload = call.bytes().await?;
     let release = functions.deploy(&function, upload, &settings, &by).await?;
+    drop(room);
     let release = functions.decided(&function, release.number, wait).await?;
     let what = format!("deployed release {} with {}", release.number, release.digest);
     Ok(changed(json(StatusCode::CREATED, &release)?, what))
@@ -187,6 +189,7 @@ async fn call_it(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
     if functions.kind(&function).await? == "command" {
         let arguments = [function.name.to_string()].into_iter().chain(arguments(&call)?).collect();
+        let _room = super::kv::room(&call, FUNCTION_INPUT_BYTES_MAX).await?;
         let run = Run { arguments, input: call.bytes().await? };
         let done = functions.run(&function, run).await?;
         let mut response = respond(StatusCode::OK, BYTES, done.output);

@@ -1,7 +1,7 @@
 //! Programs.
 
 use bytes::Bytes;
-use cairn_wasm::{Call, Failure, Kind, Limits, prepare};
+use cairn_wasm::{Call, Code, Command, Done, Failure, Kind, Limits, prepare};
 
 use crate::lab::{code, hello, world};
 
@@ -23,22 +23,26 @@ const CAT: &str = r#"(module
         (br $again))))
     (call $exit (i32.const 7))))"#;
 
+async fn run(code: &Code, call: Call, limits: &Limits) -> Result<Done, Failure> {
+    Command::new(code, limits.clone(), world().0)?.run(call).await
+}
+
 #[tokio::test]
 async fn a_program_reads_writes_and_ends() {
     let cat = code(prepare(CAT.as_bytes()).unwrap().component).await;
     assert_eq!(cat.kind(), Kind::Command);
     let input = Bytes::from("line\n".repeat(100_000));
     let call = Call { arguments: vec!["cat".to_owned()], input: input.clone() };
-    let done = cat.run(call.clone(), &Limits::default(), &world().0).await.unwrap();
+    let done = run(&cat, call.clone(), &Limits::default()).await.unwrap();
     assert_eq!((done.exit, done.output == input), (1, true));
     let limits = Limits { output_bytes: 1000, ..Limits::default() };
-    let failed = cat.run(call, &limits, &world().0).await.unwrap_err();
+    let failed = run(&cat, call, &limits).await.unwrap_err();
     assert_eq!(failed, Failure::Output { limit_bytes: 1000 });
 }
 
 #[tokio::test]
 async fn what_answers_requests_is_no_program() {
-    let failed = code(hello()).await.run(Call::default(), &Limits::default(), &world().0).await;
+    let failed = run(&code(hello()).await, Call::default(), &Limits::default()).await;
     assert!(matches!(failed, Err(Failure::Kind { .. })), "{failed:?}");
 }
 
