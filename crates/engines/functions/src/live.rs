@@ -3,7 +3,7 @@
 //! FUNCTIONS-2 A release answers whole or not at all: a call runs one release from its beginning to its end, and after an
 //! answer to a change of what answers no call begins on what was before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -197,10 +197,8 @@ impl Live {
     /// The routes of a project, in the order of their patterns.
     pub(crate) async fn routes(&self, of: &ProjectName) -> Result<Vec<RouteInfo>, Error> {
         let found = self.registry.rows(of, rows::ROUTES).await?;
-        let read = found.into_iter().map(|(key, value)| {
-            let pattern = key[rows::ROUTES.len()..].to_owned();
-            Ok(route_info(of, pattern, rows::decode(&key, &value)?))
-        });
+        let read =
+            found.into_iter().map(|(key, value)| Ok(route_info(of, rows::decode(&key, &value)?)));
         read.collect()
     }
 
@@ -225,9 +223,9 @@ impl Live {
             }
         }
         self.forget_routes(&project.name);
-        let names: Vec<_> =
+        let names: BTreeSet<_> =
             kept.iter().filter_map(|(key, _)| key.strip_prefix(rows::FUNCTIONS)).collect();
-        project.slots().retain(|name, _| names.contains(&name.as_str()));
+        project.slots().retain(|name, _| names.contains(name.as_str()));
         for (key, value) in &kept {
             self.put(project, key, value);
         }
@@ -252,8 +250,8 @@ impl Live {
     fn put(&self, project: &Project, key: &str, value: &[u8]) {
         let done = if let Some(name) = key.strip_prefix(rows::FUNCTIONS) {
             self.put_function(project, name, key, value)
-        } else if let Some(pattern) = key.strip_prefix(rows::ROUTES) {
-            self.put_route(project, pattern, key, value)
+        } else if key.starts_with(rows::ROUTES) {
+            self.put_route(project, key, value)
         } else if let Some(rest) = key.strip_prefix(rows::COMPILING) {
             if let Some((name, number)) = rows::numbered(rest) {
                 (self.undecided)(Function { project: project.name.clone(), name }, number);
@@ -304,15 +302,9 @@ impl Live {
         slot
     }
 
-    fn put_route(
-        &self,
-        project: &Project,
-        pattern: &str,
-        key: &str,
-        value: &[u8],
-    ) -> Result<(), Error> {
+    fn put_route(&self, project: &Project, key: &str, value: &[u8]) -> Result<(), Error> {
         let row: RouteRow = rows::decode(key, value)?;
-        let pattern: Pattern = pattern.parse()?;
+        let pattern: Pattern = row.pattern.parse()?;
         let wrong = |error: cairn_base::name::Error| Error::Row {
             key: key.to_owned(),
             why: error.to_string(),
@@ -348,7 +340,7 @@ impl Live {
                     target.slot = None;
                 }
             });
-        } else if let Some(Ok(pattern)) = key.strip_prefix(rows::ROUTES).map(str::parse) {
+        } else if let Some(Ok(pattern)) = key.strip_prefix(rows::ROUTES).map(Pattern::of_shape) {
             let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
             let ours = |target: &Target| target.function.project == project.name;
             if routes.same(&pattern).is_some_and(|(_, target)| ours(target)) {

@@ -236,19 +236,20 @@ impl Registry {
                 if entry(&mut transaction, &key).await?.is_none() {
                     return Err(Error::NoFunction { function: function.clone() });
                 }
-                let mut patterns = Vec::new();
+                let (mut keys, mut patterns) = (Vec::new(), Vec::new());
                 for (key, value) in below(&mut transaction, rows::ROUTES).await? {
                     let route: RouteRow = rows::decode(&key, &value)?;
                     if route.function == name.as_str() {
-                        patterns.push(key[rows::ROUTES.len()..].to_owned());
+                        keys.push(key);
+                        patterns.push(route.pattern);
                     }
                 }
                 if !patterns.is_empty() && !with_routes {
                     let routes = patterns.join(", ");
                     return Err(Error::InUse { function: function.clone(), routes });
                 }
-                for pattern in &patterns {
-                    delete(&mut transaction, rows::route(pattern))?;
+                for key in keys {
+                    delete(&mut transaction, key)?;
                 }
                 delete(&mut transaction, key)?;
                 for (_, value) in below(&mut transaction, &rows::releases(name)).await? {
@@ -275,18 +276,20 @@ impl Registry {
                 if entry(&mut transaction, &rows::function(&function.name)).await?.is_none() {
                     return Err(Error::NoFunction { function: function.clone() });
                 }
-                let pattern = pattern.to_string();
-                let key = rows::route(&pattern);
+                let key = rows::route(pattern);
                 if let Some(before) = row::<RouteRow>(&mut transaction, &key).await? {
-                    let function = before.function;
+                    let RouteRow { pattern, function, .. } = before;
                     return Err(Error::RouteExists { pattern, function });
                 }
-                let (made_ms, by) = (self.now_ms(), by.to_owned());
-                let function_name = function.name.to_string();
-                let route = RouteRow { function: function_name, auth, made_ms, by };
+                let route = RouteRow {
+                    pattern: pattern.to_string(),
+                    function: function.name.to_string(),
+                    auth,
+                    made_ms: self.now_ms(),
+                    by: by.to_owned(),
+                };
                 put(&mut transaction, key, rows::encode(&route))?;
-                let info = route_info(&function.project, pattern, route);
-                Ok((transaction, info))
+                Ok((transaction, route_info(&function.project, route)))
             }
             .boxed()
         });
@@ -301,15 +304,14 @@ impl Registry {
     ) -> Result<Made<RouteInfo>, Error> {
         let removed = self.transact(function, move |mut transaction: Transaction| {
             async move {
-                let pattern = pattern.to_string();
-                let key = rows::route(&pattern);
+                let key = rows::route(pattern);
                 let found: Option<RouteRow> = row(&mut transaction, &key).await?;
                 let ours = |route: &RouteRow| route.function == function.name.as_str();
                 let Some(route) = found.filter(ours) else {
-                    return Err(Error::NoRoute { pattern });
+                    return Err(Error::NoRoute { pattern: pattern.to_string() });
                 };
                 delete(&mut transaction, key)?;
-                Ok((transaction, route_info(&function.project, pattern, route)))
+                Ok((transaction, route_info(&function.project, route)))
             }
             .boxed()
         });
@@ -386,9 +388,9 @@ pub(crate) fn info(function: &Function, row: &FunctionRow) -> Info {
     }
 }
 
-pub(crate) fn route_info(project: &ProjectName, pattern: String, row: RouteRow) -> RouteInfo {
+pub(crate) fn route_info(project: &ProjectName, row: RouteRow) -> RouteInfo {
     RouteInfo {
-        pattern,
+        pattern: row.pattern,
         project: project.to_string(),
         function: row.function,
         auth: row.auth,

@@ -7,7 +7,7 @@
 //! | `compiling/NAME/NUMBER` | nothing: a release whose state is not decided |
 //! | `uses/DIGEST/NAME/NUMBER` | nothing: a release with this component |
 //! | `code/DIGEST` | a component |
-//! | `route/PATTERN` | [`RouteRow`], JSON |
+//! | `route/SHAPE` | [`RouteRow`], JSON; the shape is its pattern without names |
 
 use bytes::Bytes;
 use cairn_base::{DatasetName, ProjectName};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::model::Auth;
+use crate::routes::Pattern;
 
 /// The name of the namespace.
 pub(crate) const NAME: &str = "cairn.functions";
@@ -32,6 +33,7 @@ pub(crate) struct FunctionRow {
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RouteRow {
+    pub(crate) pattern: String,
     pub(crate) function: String,
     pub(crate) auth: Auth,
     pub(crate) made_ms: u64,
@@ -75,8 +77,8 @@ pub(crate) fn used(digest: &str, name: &DatasetName, number: u32) -> String {
     format!("uses/{digest}/{name}/{number:010}")
 }
 
-pub(crate) fn route(pattern: &str) -> String {
-    format!("{ROUTES}{pattern}")
+pub(crate) fn route(pattern: &Pattern) -> String {
+    format!("{ROUTES}{}", pattern.shape())
 }
 
 /// The name and number at the end of a key.

@@ -99,7 +99,7 @@ const CLASSES: &[(&str, &str)] = &[
     ("GET /api/v1/functions/{project}/{name}/releases", "read"),
     ("POST /api/v1/functions/{project}/{name}/releases", "write"),
     ("PUT /api/v1/functions/{project}/{name}/current", "write"),
-    ("POST /api/v1/functions/{project}/{name}/invoke", "read"),
+    ("POST /api/v1/functions/{project}/{name}/invoke", "write"),
     ("GET /api/v1/functions/{project}/{name}/logs", "read"),
     ("GET /api/v1/routes/{project}", "look"),
     ("POST /api/v1/functions/{project}/{name}/routes", "write"),

@@ -153,6 +153,29 @@ fn parse_path(text: &str) -> Result<Vec<Segment>, &'static str> {
     Ok(path)
 }
 
+impl Pattern {
+    /// The same for all patterns that are for the same requests: without its names.
+    #[must_use]
+    pub fn shape(&self) -> String {
+        let nameless = self.path.iter().map(|segment| match segment {
+            Segment::Literal(_) => segment.clone(),
+            Segment::Param(_) => Segment::Param(String::new()),
+            Segment::Rest(_) => Segment::Rest(String::new()),
+        });
+        Self { path: nameless.collect(), ..self.clone() }.to_string()
+    }
+
+    /// Some pattern of this shape.
+    pub(crate) fn of_shape(shape: &str) -> Result<Self, Error> {
+        let named = shape.split('/').enumerate().map(|(at, part)| match part {
+            "{}" => format!("{{p{at}}}"),
+            "{*}" => "{*rest}".to_owned(),
+            _ => part.to_owned(),
+        });
+        named.collect::<Vec<_>>().join("/").parse()
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.method {
@@ -189,6 +212,18 @@ mod tests {
             let pattern: Pattern = given.parse().unwrap();
             assert_eq!(pattern.to_string(), form, "{given}");
             assert_eq!(form.parse::<Pattern>().unwrap(), pattern);
+        }
+    }
+
+    #[test]
+    fn patterns_for_the_same_requests_have_one_shape() {
+        let shape = |text: &str| text.parse::<Pattern>().unwrap().shape();
+        assert_eq!(shape("GET x.org/a/{b}/{*c}"), "GET x.org/a/{}/{*}");
+        assert_eq!(shape("/{a}"), shape("* /{b}"));
+        assert_ne!(shape("/{a}"), shape("/{*a}"));
+        assert!(shape("/{a}").parse::<Pattern>().is_err(), "no pattern has it for itself");
+        for text in ["GET x.org/a/{b}/{*c}", "/{a}/{b}", "*.x.org/"] {
+            assert_eq!(Pattern::of_shape(&shape(text)).unwrap().shape(), shape(text));
         }
     }
 

@@ -39,6 +39,21 @@ async fn routes_come_go_and_outlive_the_node() {
     assert!(matches!(gone, Err(Error::NoRoute { .. })), "{gone:?}");
 }
 
+/// FUNCTIONS-1: of two that are made at the same time for the same requests, one is.
+#[tokio::test]
+async fn functions_1_two_routes_at_once_for_the_same_requests_are_one() {
+    let lab = Lab::new().await;
+    let of = function("f");
+    lab.deployed("f", COMMAND).await;
+    for round in 0..20 {
+        let patterns = [pattern(&format!("/{round}/{{a}}")), pattern(&format!("/{round}/{{b}}"))];
+        let add = |pattern| lab.functions.add_route(&of, pattern, Auth::None, "root");
+        let made = futures::future::join(add(&patterns[0]), add(&patterns[1])).await;
+        assert_eq!(usize::from(made.0.is_ok()) + usize::from(made.1.is_ok()), 1, "{made:?}");
+    }
+    assert_eq!(lab.functions.routes(&of.project).await.unwrap().len(), 20);
+}
+
 #[tokio::test]
 async fn a_function_with_routes_is_removed_with_them_or_not_at_all() {
     let lab = Lab::new().await;

@@ -114,6 +114,10 @@ fn access_4_nothing_without_a_grant() {
             write_keys        -           -           -           -           -           -
             set_namespace     -           -           -           -           -           -
             remove_namespace  -           -           -           -           -           -
+            invoke_function   -           -           -           -           -           -
+            read_function     -           -           -           -           -           -
+            deploy_function   -           -           -           -           -           -
+            remove_function   -           -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -135,6 +139,10 @@ fn access_4_nothing_without_a_grant() {
         write_keys        sign in     sign in     sign in     sign in     sign in     sign in
         set_namespace     sign in     sign in     sign in     sign in     sign in     sign in
         remove_namespace  sign in     sign in     sign in     sign in     sign in     sign in
+        invoke_function   sign in     sign in     sign in     sign in     sign in     sign in
+        read_function     sign in     sign in     sign in     sign in     sign in     sign in
+        deploy_function   sign in     sign in     sign in     sign in     sign in     sign in
+        remove_function   sign in     sign in     sign in     sign in     sign in     sign in
         read_metrics      sign in     sign in     sign in     sign in     sign in     sign in
         maintain          sign in     sign in     sign in     sign in     sign in     sign in
         manage_access     sign in     sign in     sign in     sign in     sign in     sign in
@@ -162,6 +170,10 @@ fn roles_on_one_dataset() {
             write_keys        only reader -           -           -           -           -
             set_namespace     only reader -           -           -           -           -
             remove_namespace  only reader -           -           -           -           -
+            invoke_function   only reader -           -           -           -           -
+            read_function     yes         -           -           -           -           -
+            deploy_function   only reader -           -           -           -           -
+            remove_function   only reader -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -185,6 +197,10 @@ fn roles_on_one_dataset() {
             write_keys        yes         -           -           -           -           -
             set_namespace     yes         -           -           -           -           -
             remove_namespace  yes         -           -           -           -           -
+            invoke_function   yes         -           -           -           -           -
+            read_function     yes         -           -           -           -           -
+            deploy_function   yes         -           -           -           -           -
+            remove_function   yes         -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -208,6 +224,10 @@ fn roles_on_one_dataset() {
             write_keys        yes         -           -           -           -           -
             set_namespace     yes         -           -           -           -           -
             remove_namespace  yes         -           -           -           -           -
+            invoke_function   yes         -           -           -           -           -
+            read_function     yes         -           -           -           -           -
+            deploy_function   yes         -           -           -           -           -
+            remove_function   yes         -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -235,6 +255,10 @@ fn roles_on_a_project() {
             write_keys        yes         yes         -           yes         yes         -
             set_namespace     yes         yes         -           yes         yes         -
             remove_namespace  yes         yes         -           yes         yes         -
+            invoke_function   yes         yes         -           yes         yes         -
+            read_function     yes         yes         -           yes         yes         -
+            deploy_function   yes         yes         -           yes         yes         -
+            remove_function   yes         yes         -           yes         yes         -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -262,6 +286,10 @@ fn roles_on_everything() {
             write_keys        only reader only reader only reader only reader only reader only reader
             set_namespace     only reader only reader only reader only reader only reader only reader
             remove_namespace  only reader only reader only reader only reader only reader only reader
+            invoke_function   only reader only reader only reader only reader only reader only reader
+            read_function     yes         yes         yes         yes         yes         yes
+            deploy_function   only reader only reader only reader only reader only reader only reader
+            remove_function   only reader only reader only reader only reader only reader only reader
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          only reader only reader only reader only reader only reader only reader
             manage_access     only reader only reader only reader only reader only reader only reader
@@ -285,6 +313,10 @@ fn roles_on_everything() {
             write_keys        yes         yes         yes         yes         yes         yes
             set_namespace     yes         yes         yes         yes         yes         yes
             remove_namespace  yes         yes         yes         yes         yes         yes
+            invoke_function   yes         yes         yes         yes         yes         yes
+            read_function     yes         yes         yes         yes         yes         yes
+            deploy_function   yes         yes         yes         yes         yes         yes
+            remove_function   yes         yes         yes         yes         yes         yes
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          only writer only writer only writer only writer only writer only writer
             manage_access     only writer only writer only writer only writer only writer only writer
@@ -308,6 +340,10 @@ fn roles_on_everything() {
             write_keys        yes         yes         yes         yes         yes         yes
             set_namespace     yes         yes         yes         yes         yes         yes
             remove_namespace  yes         yes         yes         yes         yes         yes
+            invoke_function   yes         yes         yes         yes         yes         yes
+            read_function     yes         yes         yes         yes         yes         yes
+            deploy_function   yes         yes         yes         yes         yes         yes
+            remove_function   yes         yes         yes         yes         yes         yes
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          yes         yes         yes         yes         yes         yes
             manage_access     yes         yes         yes         yes         yes         yes
@@ -335,6 +371,10 @@ fn grants_add_up() {
             write_keys        only reader yes         only reader only reader only reader only reader
             set_namespace     only reader yes         only reader only reader only reader only reader
             remove_namespace  only reader yes         only reader only reader only reader only reader
+            invoke_function   only reader yes         only reader only reader only reader only reader
+            read_function     yes         yes         yes         yes         yes         yes
+            deploy_function   only reader yes         only reader only reader only reader only reader
+            remove_function   only reader yes         only reader only reader only reader only reader
             read_metrics      yes         yes         yes         yes         yes         yes
             maintain          only reader only reader only reader only reader only reader only reader
             manage_access     only reader only reader only reader only reader only reader only reader
@@ -363,6 +403,10 @@ fn scopes_limit() {
             write_keys        scope       scope       scope       scope       scope       scope
             set_namespace     scope       scope       scope       scope       scope       scope
             remove_namespace  scope       scope       scope       scope       scope       scope
+            invoke_function   scope       scope       scope       scope       scope       scope
+            read_function     yes         yes         scope       yes         yes         scope
+            deploy_function   scope       scope       scope       scope       scope       scope
+            remove_function   scope       scope       scope       scope       scope       scope
             read_metrics      scope       scope       scope       scope       scope       scope
             maintain          scope       scope       scope       scope       scope       scope
             manage_access     scope       scope       scope       scope       scope       scope
@@ -386,6 +430,10 @@ fn scopes_limit() {
             write_keys        only reader -           -           -           -           -
             set_namespace     only reader -           -           -           -           -
             remove_namespace  only reader -           -           -           -           -
+            invoke_function   only reader -           -           -           -           -
+            read_function     yes         -           -           -           -           -
+            deploy_function   only reader -           -           -           -           -
+            remove_function   only reader -           -           -           -           -
             read_metrics      -           -           -           -           -           -
             maintain          -           -           -           -           -           -
             manage_access     -           -           -           -           -           -
@@ -409,6 +457,10 @@ fn scopes_limit() {
             write_keys        scope       yes         scope       scope       scope       scope
             set_namespace     scope       yes         scope       scope       scope       scope
             remove_namespace  scope       yes         scope       scope       scope       scope
+            invoke_function   scope       yes         scope       scope       scope       scope
+            read_function     scope       yes         yes         scope       scope       scope
+            deploy_function   scope       yes         scope       scope       scope       scope
+            remove_function   scope       yes         scope       scope       scope       scope
             read_metrics      scope       scope       scope       scope       scope       scope
             maintain          scope       scope       scope       scope       scope       scope
             manage_access     scope       scope       scope       scope       scope       scope
@@ -434,6 +486,10 @@ fn anonymous_reads_what_a_grant_opens() {
         write_keys        sign in     sign in     sign in     sign in     sign in     sign in
         set_namespace     sign in     sign in     sign in     sign in     sign in     sign in
         remove_namespace  sign in     sign in     sign in     sign in     sign in     sign in
+        invoke_function   sign in     sign in     sign in     sign in     sign in     sign in
+        read_function     yes         sign in     sign in     yes         sign in     sign in
+        deploy_function   sign in     sign in     sign in     sign in     sign in     sign in
+        remove_function   sign in     sign in     sign in     sign in     sign in     sign in
         read_metrics      sign in     sign in     sign in     sign in     sign in     sign in
         maintain          sign in     sign in     sign in     sign in     sign in     sign in
         manage_access     sign in     sign in     sign in     sign in     sign in     sign in
@@ -458,6 +514,10 @@ fn anonymous_reads_what_a_grant_opens() {
         write_keys        sign in     sign in     sign in     sign in     sign in     sign in
         set_namespace     sign in     sign in     sign in     sign in     sign in     sign in
         remove_namespace  sign in     sign in     sign in     sign in     sign in     sign in
+        invoke_function   sign in     sign in     sign in     sign in     sign in     sign in
+        read_function     yes         yes         yes         yes         yes         yes
+        deploy_function   sign in     sign in     sign in     sign in     sign in     sign in
+        remove_function   sign in     sign in     sign in     sign in     sign in     sign in
         read_metrics      sign in     sign in     sign in     sign in     sign in     sign in
         maintain          sign in     sign in     sign in     sign in     sign in     sign in
         manage_access     sign in     sign in     sign in     sign in     sign in     sign in
@@ -562,11 +622,15 @@ fn model(grants: &[Grant], scopes: Option<&[Scope]>, action: Action, on: &Resour
         _ if cluster => *pattern == Pattern::everything(),
         _ => pattern.covers(on),
     };
+    let enough = |role: Role| match action.needs() {
+        Role::Invoker => role != Role::Reader,
+        needs => role >= needs,
+    };
     grants.iter().any(|grant| {
-        let fits = grant.role >= action.needs() && about(&grant.pattern);
+        let fits = enough(grant.role) && about(&grant.pattern);
         let mine = grant.subject.to_string() == "p" || grant.subject == Subject::Authenticated;
         let scoped = scopes.is_none_or(|scopes| {
-            scopes.iter().any(|scope| scope.role >= action.needs() && about(&scope.pattern))
+            scopes.iter().any(|scope| enough(scope.role) && about(&scope.pattern))
         });
         fits && (grant.subject == Subject::Anonymous && !cluster || mine && scoped)
     })
@@ -578,13 +642,13 @@ fn any_pattern() -> impl Strategy<Value = String> {
 
 fn any_grant() -> impl Strategy<Value = String> {
     let subject = prop_oneof![Just("p"), Just("q"), Just("authenticated")];
-    let role = prop_oneof![Just("reader"), Just("writer"), Just("admin")];
+    let role = prop_oneof![Just("invoker"), Just("reader"), Just("writer"), Just("admin")];
     let named = (subject, role, any_pattern()).prop_map(|(s, r, p)| format!("{s} {r} {p}"));
     prop_oneof![3 => named, 1 => any_pattern().prop_map(|p| format!("anonymous reader {p}"))]
 }
 
 fn any_scope() -> impl Strategy<Value = String> {
-    let role = prop_oneof![Just("reader"), Just("writer"), Just("admin")];
+    let role = prop_oneof![Just("invoker"), Just("reader"), Just("writer"), Just("admin")];
     (role, any_pattern()).prop_map(|(role, pattern)| format!("{role} {pattern}"))
 }
 
