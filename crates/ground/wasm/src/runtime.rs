@@ -79,7 +79,7 @@ impl Runtime {
     }
 
     /// The code of a component: as this node compiled it before, or compiled now, which takes seconds for a
-    /// large one. One that was prepared ([`crate::prepare`]).
+    /// large one. One that was prepared ([`crate::prepare()`]).
     ///
     /// # Errors
     /// [`Error::Compile`], [`Error::Imports`], [`Error::World`]; [`Error::Cache`].

@@ -1,3 +1,5 @@
+#![allow(clippy::too_many_lines, reason = "each is a table of decisions")]
+
 use std::sync::Arc;
 
 use cairn_env::SeededRng;
