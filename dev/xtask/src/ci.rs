@@ -32,7 +32,7 @@ const STEPS: [&str; 13] = [
 /// The package whose feature `otel` has a step of its own, and what that feature changes.
 const OTEL: (&str, [&str; 2]) = ("cairn", ["cairn", "cairn-http"]);
 /// Seconds each fuzz target runs unless told.
-const FUZZ_SECONDS: u64 = 60;
+const FUZZ_SECONDS: u64 = 20;
 
 /// What to run.
 #[derive(Debug)]
