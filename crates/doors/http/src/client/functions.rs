@@ -96,7 +96,7 @@ impl Node {
         });
         let headers = [(SETTINGS, ascii.collect::<String>())];
         let (path, query) = (path(of, "releases"), format!("wait={wait}"));
-        let body = Some(("application/wasm", code));
+        let body = Some(("application/octet-stream", code));
         let asked =
             Asked { path: &path, query: &query, headers: &headers, body, ..asked(Method::POST) };
         self.json(self.ask(&asked).await?).await

@@ -31,7 +31,6 @@ const CALL: &[Query] = &[
 ];
 const LINES_AFTER: &[Query] =
     &[Query::new("after", "Only lines with a greater number.", Holds::Number(0, u64::MAX)), WAIT];
-const WASM: &str = "application/wasm";
 const BYTES: &str = "application/octet-stream";
 const FUNCTION: &str = "/api/v1/functions/{project}/{name}";
 /// What a release is run with, as JSON.
@@ -78,7 +77,7 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Deploys a release: a component, a core module for `wasi_snapshot_preview1`, or the text of \
                           either. It is compiled in the background, and answers once it can. The header \
                           `cairn-settings` has what it is run with, as JSON.",
-                takes: BodyDoc::Other(WASM, "WebAssembly"),
+                takes: BodyDoc::Other(BYTES, "WebAssembly"),
                 query: &[WAIT],
                 answers: BodyDoc::Json(shape::<schema::Release>),
                 status: 201,
