@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { parquetWriteBuffer } from 'hyparquet-writer'
 
-type Cairn = (...args: string[]) => string
+export type Cairn = (...args: string[]) => string
 
 /** Entries of the large directory. */
 export const MANY = 100_000

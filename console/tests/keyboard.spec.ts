@@ -69,6 +69,18 @@ test('the main path, by keyboard alone', async ({ page }) => {
   await expect(page.getByRole('cell', { name: '@main/by-keyboard' })).toBeVisible()
 
   await press('Control+k')
+  await page.keyboard.type('greet')
+  await expect(page.getByRole('option', { name: /^greet/ })).toHaveAttribute('aria-selected', 'true')
+  await press('Enter')
+  await expect(page.getByRole('heading', { name: 'greet', exact: true })).toBeFocused()
+  await tabTo(/^Try$/)
+  await press('Enter')
+  await expect(page.getByLabel('Arguments')).toBeVisible()
+  await tabTo(/^Call$/)
+  await press('Enter')
+  await expect(page.getByText('exit code 0')).toBeVisible()
+
+  await press('Control+k')
   await page.keyboard.type('audit')
   await press('Enter')
   await expect(page.getByRole('heading', { name: 'Audit' })).toBeVisible()

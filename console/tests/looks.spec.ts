@@ -9,7 +9,7 @@ import { PAGES } from './pages'
 import { Sheets } from './sheets'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const WIDTHS = [390, 820, 1280]
+const WIDTHS = [360, 820, 1280]
 const THEMES = ['light', 'dark'] as const
 
 test('every page is accessible and fits, at three widths and in both themes', async ({ page }) => {

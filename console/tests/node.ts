@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 import { fill } from './data'
+import { deploy } from './functions'
 
 export const PASSWORD = 'a long password of a test'
 
@@ -36,6 +37,7 @@ export default async function start() {
     cairn('grant', 'add', 'ada', 'admin', '@*/*')
     cairn('grant', 'add', 'rita', 'reader', '@main/*')
     await fill(home, cairn)
+    deploy(home, cairn)
     Object.assign(process.env, { CONSOLE_URL: url, CONSOLE_TOKEN: token, CONSOLE_HOME: home })
   } catch (error) {
     stop()

@@ -53,6 +53,12 @@ export function span(seconds: number): string {
   return parts.join(' ') || '0 seconds'
 }
 
+/** `35 ms`, `1.2 s`, and from a minute on as {@link span}. */
+export function took(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : span(ms / 1000)
+}
+
 export const nsToMs = (ns: number) => Math.floor(ns / 1e6)
 /** The start of a hash, enough to tell versions apart. */
 export const short = (id: string) => id.slice(0, 12)

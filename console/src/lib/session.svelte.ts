@@ -1,8 +1,9 @@
 // Who looks at the console, and what they may do. What is not offered here the node refuses too.
 import { api, asFailure, got, type Failure, type Schemas } from '../api/client'
 
-type Role = 'reader' | 'writer' | 'admin'
-const ROLES: Role[] = ['reader', 'writer', 'admin']
+type Role = 'invoker' | 'reader' | 'writer' | 'admin'
+const ROLES: Role[] = ['invoker', 'reader', 'writer', 'admin']
+const WRITER = ROLES.indexOf('writer')
 
 let me = $state.raw<Schemas['WhoAmIBody'] | null>(null)
 let failed = $state.raw<Failure | null>(null)
@@ -51,8 +52,10 @@ export async function signOut() {
   location.assign('/auth/login?next=/console/')
 }
 
+/** Whether a role allows what another does: a reader is no invoker, whoever is more is both. */
 function atLeast(has: string, needs: Role): boolean {
-  return ROLES.indexOf(has as Role) >= ROLES.indexOf(needs)
+  const place = ROLES.indexOf(has as Role)
+  return has === needs || (place >= WRITER && place >= ROLES.indexOf(needs))
 }
 
 /** Whether what is named is wholly within a pattern `@project/name`. */

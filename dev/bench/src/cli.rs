@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Pgwal(Pgwal),
     /// Partitions: durable puts beside etcd and Redis, reads, replay, take-over, an idle cluster
     Partition(Partition),
+    /// Functions: requests beside `wasmtime serve`, the first after a start, many functions and instances
+    Functions(Functions),
+    /// Plans: the words of a dataset counted in parts, beside one native thread
+    Plans(Plans),
     /// Answers every gRPC call with an empty message, on the port that it prints: what a call costs by itself
     #[command(hide = true)]
     BareGrpc,
@@ -55,6 +59,30 @@ pub(crate) struct Common {
     /// The binary to measure; built when not given
     #[arg(long, value_name = "FILE")]
     pub(crate) cairn: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Functions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How long each server is asked
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seconds: u32,
+    /// How many functions are deployed to see what many take
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) functions: u32,
+    /// How many instances live at a time to see what they take
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) instances: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plans {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How much text there is
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    pub(crate) megabytes: u64,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::report::{MB, Report, table};
 use crate::sample::Samples;
 use crate::workbench::Workbench;
-use crate::{data, disk, machine, process};
+use crate::{data, disk, machine, process, wrk};
 
 const SMALL_FILES: u64 = 10_000;
 /// Connections of the measurement of small files, and of the one with many.
@@ -284,7 +284,7 @@ fn body(ours: &Samples, theirs: &Samples, args: &Hub) -> Result<String> {
          servers share the processors.\n\n- {}\n- {}\n- {}\n",
         args.seconds,
         nginx::version()?,
-        load::version()?,
+        wrk::version()?,
         process::output(Command::new("rclone").arg("version"))?.lines().next().unwrap_or_default(),
     ));
     Ok(text)

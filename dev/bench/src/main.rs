@@ -12,6 +12,7 @@ mod console;
 mod corpus;
 mod data;
 mod disk;
+mod functions;
 mod hub;
 mod io;
 mod lookup;
@@ -20,6 +21,7 @@ mod million;
 mod node;
 mod partition;
 mod pgwal;
+mod plans;
 mod process;
 mod proxy;
 mod report;
@@ -28,6 +30,7 @@ mod targets;
 mod tool;
 mod versions;
 mod workbench;
+mod wrk;
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -51,6 +54,8 @@ fn main() -> Result<()> {
         Command::Io(args) => io::main(&args, &command_line),
         Command::Pgwal(args) => pgwal::main(&args, &command_line),
         Command::Partition(args) => partition::main(&args, &command_line),
+        Command::Functions(args) => functions::main(&args, &command_line),
+        Command::Plans(args) => plans::main(&args, &command_line),
         Command::BareGrpc => partition::bare_grpc(),
     }
 }

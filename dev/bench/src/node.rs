@@ -24,6 +24,8 @@ const CHANGE_BYTES_MAX: f64 = 5e6;
 pub(crate) struct Node {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Where its functions answer.
+    pub(crate) web: Option<String>,
     pub(crate) token: Option<String>,
     pub(crate) started_ms: f64,
 }
@@ -31,9 +33,12 @@ pub(crate) struct Node {
 impl Node {
     /// Starts one, and waits for the line that says where it listens.
     pub(crate) fn start(bench: &Workbench, bucket: &Path) -> Result<Self> {
-        let mut command = Command::new(&bench.cairn);
-        command.args(["up", "--json", "--listen", "127.0.0.1:0"]);
-        command.arg("--bucket").arg(bucket).stdout(Stdio::piped());
+        Self::started(Command::new(&bench.cairn).arg("up").arg("--bucket").arg(bucket))
+    }
+
+    /// The same by a command that has options of its own.
+    pub(crate) fn started(command: &mut Command) -> Result<Self> {
+        command.args(["--json", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
         let start = Instant::now();
         let mut child = command.spawn()?;
         let mut line = String::new();
@@ -44,7 +49,8 @@ impl Node {
         let url = said["urls"][0].as_str().context("the node says no address")?;
         let address = url.trim_start_matches("http://").parse()?;
         let token = said["root_token"].as_str().map(str::to_owned);
-        Ok(Self { child, address, token, started_ms })
+        let web = said["web_urls"][0].as_str().map(str::to_owned);
+        Ok(Self { child, address, web, token, started_ms })
     }
 
     pub(crate) fn rss(&self) -> f64 {

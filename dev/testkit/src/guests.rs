@@ -1,45 +1,150 @@
 //! Functions in other languages, built as people build them.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::tool;
+
 const TARGET: &str = "wasm32-wasip1";
 /// Debian's compiler, which comes with the sources of its library: it needs no target of rustup's.
 const DEBIAN: &str = "/usr/bin/rustc";
+/// What its programs begin with, which the compiler does not bring.
+const DEBIAN_START: &str = "link-arg=/usr/lib/wasm32-wasi/crt1-command.o";
 
 /// Builds the sample `guests/rust/NAME` and returns its module.
 ///
 /// # Errors
 /// When there is no compiler for it, with what to install; what the compiler says.
 pub fn rust(name: &str) -> Result<PathBuf> {
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/rust");
     let target_dir = target_dir()?.join("guests");
     let mut build = Command::new("cargo");
-    build.current_dir(&guests).args(["build", "--quiet", "--release", "--locked", "-p", name]);
+    build.current_dir(samples("rust")).args([
+        "rustc",
+        "--quiet",
+        "--release",
+        "--locked",
+        "-p",
+        name,
+    ]);
     build.args(["--target", TARGET]).arg("--target-dir").arg(&target_dir);
     // What the build of the tests was told is not for this target.
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "CARGO"] {
         build.env_remove(variable);
     }
-    if !has_target()? {
-        ensure!(
-            Path::new(DEBIAN).exists(),
-            "there is no Rust for {TARGET}: `rustup target add {TARGET}`, or `cargo xtask setup --group test`"
-        );
-        build.env("RUSTC", DEBIAN).env("RUSTC_BOOTSTRAP", "1");
-        build.env("CARGO_TARGET_WASM32_WASIP1_LINKER", "/usr/bin/wasm-ld");
-        let flags = "-C link-self-contained=no -L /usr/lib/wasm32-wasi";
-        build.env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags);
-        build.args(["-Z", "build-std=std,panic_abort"]);
+    let environment = rust_environment()?;
+    let is_program = samples("rust").join(name).join("src/main.rs").exists();
+    build.envs(environment.iter().copied());
+    if is_program && !environment.is_empty() {
+        build.args(["--", "-C", DEBIAN_START]);
     }
-    let built = build.output().context("cannot run cargo")?;
-    if !built.status.success() {
-        bail!("the guest {name} was not built: {}", String::from_utf8_lossy(&built.stderr));
-    }
+    finished(&mut build, name)?;
     let file = format!("{}.wasm", name.replace('-', "_"));
     Ok(target_dir.join(TARGET).join("release").join(file))
+}
+
+/// What cargo is told where the compiler on the path has no library for functions: to use Debian's.
+///
+/// # Errors
+/// When there is none, with what to install.
+pub fn rust_environment() -> Result<Vec<(&'static str, &'static str)>> {
+    if has_target()? {
+        return Ok(Vec::new());
+    }
+    ensure!(
+        Path::new(DEBIAN).exists(),
+        "there is no Rust for {TARGET}: `rustup target add {TARGET}`, or `cargo xtask setup --group test`"
+    );
+    let flags = "-C link-self-contained=no -L /usr/lib/wasm32-wasi";
+    Ok(vec![
+        ("RUSTC", DEBIAN),
+        ("RUSTC_BOOTSTRAP", "1"),
+        ("CARGO_TARGET_WASM32_WASIP1_LINKER", "/usr/bin/wasm-ld"),
+        ("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags),
+        ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort"),
+    ])
+}
+
+/// Builds the sample `guests/c/NAME.c` and returns its module.
+///
+/// # Errors
+/// When there is no compiler for it, with what to install; what the compiler says.
+pub fn c(name: &str) -> Result<PathBuf> {
+    let mut build = Command::new("clang");
+    build.args(["--target=wasm32-wasi", "-O2", "-Wl,--strip-all"]);
+    compiled(build.arg(samples("c").join(format!("{name}.c"))), name)
+}
+
+/// Builds the sample `guests/cpp/NAME.cc` and returns its module.
+///
+/// # Errors
+/// When there is no compiler for it, with what to install; what the compiler says.
+pub fn cpp(name: &str) -> Result<PathBuf> {
+    let mut build = Command::new("clang++");
+    build.args(["--target=wasm32-wasi", "-O2", "-fno-exceptions", "-Wl,--strip-all"]);
+    compiled(build.arg(samples("cpp").join(format!("{name}.cc"))), name)
+}
+
+/// Builds the sample `guests/go/NAME` and returns its module.
+///
+/// # Errors
+/// When there is no compiler for it, with what to install; what the compiler says.
+pub fn go(name: &str) -> Result<PathBuf> {
+    let mut build = Command::new(tool::find("go")?);
+    build.current_dir(samples("go")).env("GOOS", "wasip1").env("GOARCH", "wasm");
+    let module = module(name)?;
+    build.args(["build", "-ldflags=-s -w", "-o"]).arg(&module);
+    finished(build.arg(format!("./{name}")), name)?;
+    Ok(module)
+}
+
+/// What a build of one of our templates needs: programs, and packages that are fetched when it is built.
+#[derive(Clone, Copy, Debug)]
+pub struct Template {
+    /// Its name.
+    pub name: &'static str,
+    programs: &'static [&'static str],
+    packages: &'static [&'static str],
+}
+
+/// The templates whose toolchains have nothing to do with Rust's or C's.
+pub const TEMPLATES: [Template; 4] = [
+    Template {
+        name: "js",
+        programs: &["node", "npm"],
+        packages: &["@bytecodealliance/componentize-js", "@bytecodealliance/jco"],
+    },
+    Template { name: "python", programs: &["python3", "componentize-py"], packages: &[] },
+    Template { name: "go", programs: &["go"], packages: &[] },
+    Template {
+        name: "assemblyscript",
+        programs: &["node", "npm"],
+        packages: &["assemblyscript", "@assemblyscript/wasi-shim"],
+    },
+];
+
+impl Template {
+    /// The environment that it is built in: everything that is set here, with the programs that `cargo xtask setup`
+    /// brings, and what it fetched taken from where it kept that.
+    ///
+    /// # Errors
+    /// When something is not there; the text says what to run.
+    pub fn environment(&self) -> Result<Vec<(&'static str, OsString)>> {
+        let mut path = Vec::new();
+        for program in self.programs {
+            let found = tool::find(program)?;
+            path.extend(found.parent().map(Path::to_owned));
+        }
+        for package in self.packages {
+            let there = tool::node_modules()?.join(package).is_dir();
+            ensure!(there, "there is no {package}; run `cargo xtask setup --group test`");
+        }
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let path = std::env::join_paths(path).context("a folder of the path has a colon")?;
+        Ok(vec![("PATH", path), ("npm_config_prefer_offline", "true".into())])
+    }
 }
 
 /// Whether the compiler on the path has a library for the target.
@@ -49,6 +154,35 @@ fn has_target() -> Result<bool> {
     let told = ask.output().context("cannot run rustc")?;
     let dir = String::from_utf8_lossy(&told.stdout).trim().to_owned();
     Ok(told.status.success() && Path::new(&dir).is_dir())
+}
+
+fn samples(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests").join(language)
+}
+
+/// Where a module is built to, apart from those of tests that run at the same time.
+fn module(name: &str) -> Result<PathBuf> {
+    let folder = target_dir()?.join("guests");
+    std::fs::create_dir_all(&folder).context("cannot make a folder for guests")?;
+    Ok(folder.join(format!("{name}-{}.wasm", std::process::id())))
+}
+
+/// What clang makes.
+fn compiled(build: &mut Command, name: &str) -> Result<PathBuf> {
+    let module = module(name)?;
+    finished(build.arg("-o").arg(&module), name).context(
+        "it takes `apt install clang lld wasi-libc libclang-rt-dev-wasm32 libc++-dev-wasm32`, or `cargo xtask setup --group test`",
+    )?;
+    Ok(module)
+}
+
+fn finished(build: &mut Command, name: &str) -> Result<()> {
+    let program = build.get_program().to_owned();
+    let built = build.output().with_context(|| format!("cannot run {}", program.display()))?;
+    if !built.status.success() {
+        bail!("the guest {name} was not built: {}", String::from_utf8_lossy(&built.stderr));
+    }
+    Ok(())
 }
 
 /// Where the tests themselves are built.

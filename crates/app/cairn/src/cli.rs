@@ -10,11 +10,12 @@ pub(crate) use self::access::{AccessCommand, Grant, Token};
 pub(crate) use self::audit::{Audit, AuditCommand, AuditRead, AuditVerify};
 pub(crate) use self::backup::{Backup, Chosen};
 pub(crate) use self::edit::Put;
-pub(crate) use self::functions::{Fn, FnDeploy, FnInvoke, Route};
+pub(crate) use self::functions::{Cron, Filter, Fn, FnDeploy, FnInvoke, Route};
 pub(crate) use self::hook::Hook;
 pub(crate) use self::kv::{Kv, KvDel, KvGet, KvPut, KvScan, KvSettings, Level};
 pub(crate) use self::people::{Cert, Cluster, Idp, Login, Logout, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
+pub(crate) use self::plans::{Plan, PlanRun};
 pub(crate) use self::up::{Up, public_url};
 use crate::exit::Usage;
 
@@ -27,6 +28,7 @@ mod hook;
 mod kv;
 mod people;
 mod pg;
+mod plans;
 mod up;
 
 /// Versioned, deduplicated datasets on a bucket you own.
@@ -170,6 +172,27 @@ pub(crate) enum Command {
     /// Routes: which function answers which requests
     #[command(subcommand)]
     Route(Route),
+    /// Filters: functions that the requests of others pass first
+    #[command(subcommand)]
+    Filter(Filter),
+    /// Schedules: functions that are called at times
+    #[command(subcommand)]
+    Cron(Cron),
+    /// Plans: steps that programs do on data, of which some take what others made
+    #[command(subcommand)]
+    Plan(Plan),
+    /// Make functions, with their routes, schedules and grants, what a manifest says
+    #[command(after_help = "EXAMPLES\n  \
+        cairn diff            what would be changed\n  \
+        cairn apply\n\n\
+        The manifest has a section for each function:\n\n  \
+        [functions.hello]\n  \
+        file = \"hello.wasm\"\n  \
+        routes = [{ pattern = \"GET /hello/{who}\", public = true }]\n  \
+        schedules = [{ schedule = \"*/5 * * * *\", path = \"/refresh\" }]\n  \
+        grants = [{ role = \"writer\", on = \"visits\" }]\n\n\
+        Functions that it does not name are left as they are.")]
+    Apply(Apply),
     /// Points in time of the whole cluster: make, list, verify and restore them
     #[command(subcommand)]
     Backup(Backup),
@@ -368,11 +391,21 @@ pub(crate) struct Cat {
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The older version
-    #[arg(value_name = "NAME:A")]
-    pub(crate) old: String,
+    #[arg(value_name = "NAME:A", requires = "new")]
+    pub(crate) old: Option<String>,
     /// The newer version
     #[arg(value_name = "NAME:B")]
-    pub(crate) new: String,
+    pub(crate) new: Option<String>,
+    /// Without versions: the manifest whose functions are compared with those of the node
+    #[arg(short, long, value_name = "FILE", default_value = "cairn.toml", conflicts_with = "old")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// The manifest
+    #[arg(short, long, value_name = "FILE", default_value = "cairn.toml")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

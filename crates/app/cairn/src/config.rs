@@ -21,8 +21,8 @@ use crate::exit::Usage;
 
 /// What the names of settings in the environment begin with.
 const PREFIX: &str = "CAIRN__";
-/// The sections of the user's file that hold no settings of a node.
-const OTHERS: [&str; 2] = ["default", "profile"];
+/// The sections that hold no settings of a node: profiles in the user's file, functions in a project's.
+const OTHERS: [&str; 3] = ["default", "profile", "functions"];
 
 /// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ pub(crate) struct NodeConfig {
     pub(crate) collect: bool,
     /// Whether webhooks may go to addresses of this machine and its networks.
     pub(crate) hooks_to_private: bool,
+    /// Whether functions may send requests to addresses of this machine and its networks.
+    pub(crate) functions_to_private: bool,
 }
 
 impl Default for NodeConfig {
@@ -63,6 +65,7 @@ impl Default for NodeConfig {
             public_url: None,
             collect: true,
             hooks_to_private: false,
+            functions_to_private: false,
         }
     }
 }

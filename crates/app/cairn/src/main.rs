@@ -11,6 +11,7 @@ mod config;
 mod context;
 mod exit;
 mod log;
+mod manifest;
 mod output;
 mod profile;
 mod progress;

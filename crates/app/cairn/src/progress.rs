@@ -77,6 +77,29 @@ impl Drop for Progress {
     }
 }
 
+/// One line that says how far something is, until it is dropped.
+pub(crate) struct Line {
+    shown: bool,
+}
+
+impl Line {
+    pub(crate) fn start(quiet: bool) -> Self {
+        Self { shown: !quiet && std::io::stderr().is_terminal() }
+    }
+
+    pub(crate) fn say(&self, text: &str) {
+        if self.shown {
+            show(text);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.say("");
+    }
+}
+
 /// Puts a text in the place of the line.
 fn show(text: &str) {
     let mut out = std::io::stderr().lock();

@@ -46,9 +46,8 @@ impl Beside {
         let kv = kv.filter(|_| !self.redis.addresses.is_empty());
         self.redis_door = kv.map(|kv| cairn_redis::Door::new(kv.clone(), access.clone(), env));
         let functions = functions.filter(|_| !self.web.addresses.is_empty());
-        self.web_door = functions.map(|functions| {
-            cairn_web::Door::new(functions.clone(), access.clone(), env.rng.next_u64())
-        });
+        self.web_door =
+            functions.map(|functions| cairn_web::Door::new(functions.clone(), access.clone(), env));
     }
 
     pub(crate) fn serve(
@@ -133,10 +132,13 @@ fn function_metrics(functions: &Functions) -> Vec<Metric> {
     let counted = functions.counted();
     let sum = |of: fn(&Counted) -> u64| counted.iter().map(of).sum();
     let (calls, failures) = (sum(|one| one.calls), sum(|one| one.failures));
+    let (runs, failed_runs) = functions.scheduled_runs();
     let help = "Calls of functions that did not end well.";
     vec![
         metric("cairn_functions", "gauge", "Functions known here.", counted.len() as u64),
         metric("cairn_function_calls_total", "counter", "Calls of functions.", calls),
         metric("cairn_function_failures_total", "counter", help, failures),
+        metric("cairn_schedule_runs_total", "counter", "Runs of schedules.", runs),
+        metric("cairn_schedule_failures_total", "counter", "Those that failed.", failed_runs),
     ]
 }

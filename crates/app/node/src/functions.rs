@@ -1,32 +1,82 @@
 //! The functions of a node.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use cairn_access::Access;
 use cairn_datasets::Datasets;
 use cairn_env::Env;
 use cairn_functions::Functions;
 use cairn_kv::Kv;
 use cairn_wasm::{Options, Runtime};
+use tokio::sync::watch;
 
-use crate::{Error, keys_in_bucket};
+use crate::{Error, NodeOptions, keys_in_bucket, until};
 
-/// Starts the engine, and begins to serve the projects that have functions.
+/// How soon functions are looked for again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How often it is looked for projects that have functions since.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// What this node has of its own for functions.
+#[derive(Clone)]
+pub(crate) struct Own {
+    /// Where compiled code is kept.
+    pub(crate) code: Option<PathBuf>,
+    /// They may send requests to addresses of this machine and its networks.
+    pub(crate) to_private: bool,
+}
+
+impl Own {
+    pub(crate) fn of(options: &NodeOptions) -> Self {
+        Self { code: options.code.clone(), to_private: options.functions_to_private }
+    }
+}
+
+/// Starts the engine, and begins to serve the projects that have functions, until the node stops.
 pub(crate) fn start(
     kv: &Kv,
     datasets: &Datasets,
-    code: Option<PathBuf>,
+    access: &Access,
+    own: Own,
+    stopped: &watch::Receiver<bool>,
     env: &Env,
 ) -> Result<Functions, Error> {
     let key = datasets.blocks().secret_for("cairn compiled code 1");
-    let options = Options { cache: code, key, ..Options::default() };
-    let functions = Functions::new(kv, Runtime::start(options, env)?, env);
-    let (found, in_bucket) = (functions.clone(), keys_in_bucket(datasets));
+    let options = Options { cache: own.code, key, ..Options::default() };
+    let in_bucket = keys_in_bucket(datasets);
+    let runtime = Runtime::start(options, env)?;
+    let egress = cairn_functions::egress(own.to_private, env)?;
+    let functions = Functions::new((kv, &in_bucket, datasets), access, runtime, egress, env);
+    let kept = functions.clone();
+    let (found, stopped) = (follow(functions.clone(), env), until(stopped.clone()));
     // Read beside everybody: a node without functions opens no log for them.
     env.spawn.task(Box::pin(async move {
-        match found.projects(&in_bucket).await {
-            Ok(projects) => projects.iter().for_each(|project| found.begin(project)),
-            Err(error) => tracing::error!(%error, "functions are served once they are asked for"),
+        tokio::select! {
+            biased;
+            () = stopped => {}
+            ((), ()) = async { tokio::join!(found, kept.keep_running()) } => {}
         }
     }));
     Ok(functions)
+}
+
+/// Reads what there is, makes it ready, and looks for what other nodes have deployed first in a project since: it
+/// may be asked for here, and its schedules are kept here when those nodes are gone.
+fn follow(functions: Functions, env: &Env) -> impl Future<Output = ()> + use<> {
+    let clock = Arc::clone(&env.clock);
+    async move {
+        while let Err(error) = functions.read().await {
+            tracing::warn!(%error, "functions are not served yet");
+            clock.sleep(RETRY_AFTER).await;
+        }
+        functions.warm().await;
+        loop {
+            clock.sleep(LOOK_EVERY).await;
+            if let Err(error) = functions.read().await {
+                tracing::warn!(%error, "functions of other projects are not looked for");
+            }
+        }
+    }
 }

@@ -62,6 +62,8 @@ pub struct NodeOptions {
     pub web: Vec<SocketAddr>,
     /// Where compiled functions are kept on this machine; without it they are compiled again after each start.
     pub code: Option<PathBuf>,
+    /// Functions may send requests to addresses of this machine and its networks.
+    pub functions_to_private: bool,
     /// How listeners speak.
     pub tls: Tls,
     /// What the door is set to.
@@ -98,6 +100,9 @@ pub enum Error {
     /// The engine of functions.
     #[error(transparent)]
     Wasm(#[from] cairn_wasm::Error),
+    /// What sends the requests of functions.
+    #[error(transparent)]
+    Egress(#[from] cairn_egress::NoTls),
     /// Certificates.
     #[error(transparent)]
     Mesh(#[from] cairn_mesh::Error),
@@ -141,7 +146,7 @@ impl Error {
             Self::Keys(error) => error.kind(),
             Self::Wasm(error) => error.kind(),
             Self::Mesh(error) => error.kind(),
-            Self::Oidc { .. } => ErrorKind::Internal,
+            Self::Oidc { .. } | Self::Egress(_) => ErrorKind::Internal,
             Self::NoKeys => ErrorKind::Invalid,
             Self::Door(error) => error.kind(),
             Self::Grpc(error) => error.kind(),
@@ -188,6 +193,7 @@ impl Node {
             return Err(Error::NoKeys);
         }
         let mut beside = Beside::bind(&options).await?;
+        let own = functions::Own::of(&options);
         let bucket = Bucket::open(&options.bucket, cairn_bucket::Options::default(), env).await?;
         let cache_dir = options.disk_cache.as_ref().map(|cache| cache.dir.clone());
         let datasets = Datasets::open_or_init(
@@ -217,13 +223,13 @@ impl Node {
         });
         let (stop, stopped) = watch::channel(false);
         let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
-        let started = |kv| functions::start(kv, &datasets, options.code, env);
+        let started = |kv| functions::start(kv, &datasets, &access, own, &stopped, env);
         let functions = kv.as_ref().map(started).transpose()?;
         beside.open(kv.as_ref(), functions.as_ref(), &access, env);
         let more = beside.more_metrics(functions.as_ref());
         let door = doors(&datasets, (kv, functions), &access, &stopped, &options.door)?;
-        let door = door.more_metrics(more);
-        let door = door.self_checks(self_checks(server.clone(), cache_dir, env.clone()));
+        let checks = self_checks(server.clone(), cache_dir, env.clone());
+        let door = door.more_metrics(more).self_checks(checks);
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = http.serve(&options.tls, server.as_ref(), |listener, transport| {
             serve(door.clone(), listener, transport, stopped.clone())

@@ -26,7 +26,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use crate::door::Waits;
+use crate::options::Waits;
 use crate::socket::Socket;
 
 /// What connections are answered with.

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::routing::any;
 use bytes::Bytes;
-use cairn_access::Access;
+use cairn_access::{Access, RequestIds};
 use cairn_datasets::{Datasets, Edits, Uploads};
-use cairn_env::{Env, Rng};
+use cairn_env::Env;
 use cairn_functions::Functions;
 use cairn_kv::Kv;
 use cairn_mesh::Authority;
@@ -23,92 +21,10 @@ use crate::checks::{LastCollection, SelfChecks};
 use crate::courier::Post;
 use crate::error::Error;
 use crate::guard;
-use crate::limits::{
-    BODY_WAIT_MAX, CHUNK_STREAMS_MAX, CONNECTIONS_MAX, FOLLOWERS_MAX, HEADERS_WAIT_MAX,
-    KV_BODIES_KIB_MAX, PLACE_WAIT_MAX, REQUESTS_MAX, SHUTDOWN_WAIT_MAX, WAITERS_MAX,
-    WRITE_WAIT_MAX,
-};
+use crate::limits::{CHUNK_STREAMS_MAX, KV_BODIES_KIB_MAX, PLACE_WAIT_MAX, WAITERS_MAX};
 use crate::metrics::{Metric, Metrics, MoreMetrics};
+use crate::options::Options;
 use crate::route::{Permission, Route, RouteInfo};
-
-/// What an operator may set.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Requests that are worked on at a time.
-    pub requests_max: usize,
-    /// Connections at a time; more wait to be accepted.
-    pub connections_max: usize,
-    /// Followers of tags at a time.
-    pub followers_max: usize,
-    /// The version that `/api/v1/version` tells.
-    pub version: String,
-    /// How long clients are waited for.
-    pub waits: Waits,
-    /// Where browsers reach this node, when that is not where they say: behind a proxy.
-    pub public_url: Option<String>,
-    /// Whether the receivers of hooks may be on this machine and its networks.
-    pub hooks_to_private: bool,
-}
-
-/// How long clients are waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waits {
-    /// For the headers of a request, and for the next request of a connection.
-    pub headers: Duration,
-    /// For the next piece of a body.
-    pub body: Duration,
-    /// For a client to take the next piece of a response.
-    pub write: Duration,
-    /// For the requests under way when the door is closed.
-    pub shutdown: Duration,
-}
-
-impl Default for Waits {
-    fn default() -> Self {
-        Self {
-            headers: HEADERS_WAIT_MAX,
-            body: BODY_WAIT_MAX,
-            write: WRITE_WAIT_MAX,
-            shutdown: SHUTDOWN_WAIT_MAX,
-        }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let waits = Waits::default();
-        Self {
-            requests_max: REQUESTS_MAX,
-            connections_max: CONNECTIONS_MAX,
-            followers_max: FOLLOWERS_MAX,
-            version,
-            waits,
-            public_url: None,
-            hooks_to_private: false,
-        }
-    }
-}
-
-/// Ids of requests: a random number for this process, and a count. They name lines of a log and are no
-/// secret; asking the system for randomness each time would cost more than the rest of some answers.
-struct RequestIds {
-    process: u64,
-    count: AtomicU64,
-}
-
-impl RequestIds {
-    fn new(rng: &dyn Rng) -> Self {
-        Self { process: rng.next_u64(), count: AtomicU64::new(0) }
-    }
-
-    fn next(&self) -> String {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        // An odd factor is a permutation of all numbers: none comes twice.
-        let id = self.process.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        hex::encode(id.to_be_bytes())
-    }
-}
 
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
@@ -400,8 +316,8 @@ impl DoorBuilder {
         let openapi = crate::openapi::document(&self.routes)?;
         let env = self.datasets.blocks().env().clone();
         let request_ids = RequestIds::new(env.rng.as_ref());
-        let clock = Arc::clone(&env.clock);
-        let courier = Arc::new(Post::new(clock, self.options.hooks_to_private)?);
+        let courier =
+            Arc::new(Post::new(&env, self.options.hooks_to_private, self.functions.clone())?);
         let inner = Inner(Arc::new(Shared {
             courier,
             edits: Edits::new(self.datasets.clone()),

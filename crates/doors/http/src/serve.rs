@@ -14,11 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::connection::{self, Server, Watch};
-use crate::door::{Door, Waits};
+use crate::door::Door;
 use crate::error::Error;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, HEADERS_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
+use crate::options::Waits;
 use crate::socket::Socket;
 use crate::tls;
 

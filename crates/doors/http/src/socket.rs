@@ -10,7 +10,7 @@ use cairn_env::{Clock, Patience};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::door::Waits;
+use crate::options::Waits;
 
 /// What an HTTP/2 connection begins with. Until it is clear which protocol is spoken, hyper has no
 /// timer of its own.

@@ -194,7 +194,7 @@ impl Session {
             About::Command => described(words),
             About::Info => Ok(Reply::text(INFO)),
             About::Time => Ok(self.time()),
-            About::Multi => self.multi(),
+            About::Multi => Ok(self.multi()),
             About::Exec => self.exec().await,
             About::Discard => self.discard(),
             About::Watch => self.watch(words).await,
@@ -314,12 +314,13 @@ impl Session {
         Reply::List(vec![Reply::text(seconds.to_string()), Reply::text(us.to_string())])
     }
 
-    fn multi(&mut self) -> Result<Reply, Error> {
+    /// In a transaction it is refused and breaks nothing, as in Redis.
+    fn multi(&mut self) -> Reply {
         if self.queue.is_some() {
-            return Err(Error::said("MULTI calls can not be nested"));
+            return Error::said("MULTI calls can not be nested").into();
         }
         self.queue = Some(Queue::default());
-        Ok(OK)
+        OK
     }
 
     fn discard(&mut self) -> Result<Reply, Error> {
@@ -328,9 +329,10 @@ impl Session {
         Ok(OK)
     }
 
+    /// In a transaction it is refused and breaks nothing, as in Redis.
     async fn watch(&mut self, words: &[Bytes]) -> Result<Reply, Error> {
         if self.queue.is_some() {
-            return Err(Error::said("WATCH inside MULTI is not allowed"));
+            return Ok(Error::said("WATCH inside MULTI is not allowed").into());
         }
         if self.watched.len() + words.len() > WATCHED_MAX + 1 {
             let why = format!("at most {WATCHED_MAX} keys are watched at a time");

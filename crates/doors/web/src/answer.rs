@@ -8,17 +8,14 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use cairn_access::{Action, Origin, Peer, Resource, Shown};
-use cairn_functions::{Auth, Match, NoMatch};
-use http_body_util::BodyExt as _;
+use cairn_access::{Action, Origin, Pass, Peer, Resource, Shown};
+use cairn_functions::{Auth, Function, Kept, NoMatch, Target};
 
 use crate::error::Error;
-use crate::{Shared, URI_BYTES_MAX, headers};
+use crate::{Shared, URI_BYTES_MAX, filter, headers};
 
 pub(crate) async fn answer(door: &Arc<Shared>, request: Request) -> Response {
-    // An odd factor is a permutation of all numbers: none comes twice.
-    let count = door.ids.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-    let id = hex::encode(count.to_be_bytes());
+    let id = door.ids.next();
     door.requests.fetch_add(1, Ordering::Relaxed);
     match answered(door, request, &id).await {
         Ok(response) => response,
@@ -37,23 +34,34 @@ async fn answered(door: &Arc<Shared>, request: Request, id: &str) -> Result<Resp
         return Err(Error::Invalid("the address is too long"));
     }
     let host = host(&parts.uri, &parts.headers)?;
-    let found = door.functions.find(parts.method.as_str(), &host, parts.uri.path());
+    let found = door.functions.find(parts.method.as_str(), &host, parts.uri.path()).await;
     let found = found.map_err(|none| match none {
         NoMatch::Path => Error::NoRoute,
         NoMatch::Method(allowed) => Error::Method(allowed),
     })?;
-    let caller = authorized(door, &found, &parts, id).await?;
-    headers::prepare(&mut parts.headers, &found, &caller, id);
-    let body = cairn_functions::body(body);
-    let request = axum::http::Request::from_parts(parts, body);
-    let response = door.functions.answer(&found, request).await.map_err(Error::Function)?;
+    let pass = authorized(door, &found.target, &parts, id).await?;
+    headers::prepare(&mut parts.headers, &found, pass.caller().name(), id);
+    let mut response = passed(door, &found.target.function, parts, body).await?;
+    headers::clean(response.headers_mut());
     // The place is kept until the answer is sent.
-    Ok(response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _place = &place;
-            frame
-        }))
-    }))
+    Ok(response.map(|body| Body::new(Kept::new(body, place))))
+}
+
+/// What a function answers to a request, or the filter that stops it on its way.
+async fn passed(
+    door: &Shared,
+    function: &Function,
+    mut parts: Parts,
+    body: Body,
+) -> Result<axum::http::Response<cairn_functions::Body>, Error> {
+    let reached = door.functions.reach(function).await.map_err(Error::Function)?;
+    for passes in reached.filters() {
+        if let Some(answer) = filter::pass(door, &passes, &mut parts).await? {
+            return Ok(answer);
+        }
+    }
+    let request = axum::http::Request::from_parts(parts, cairn_functions::body(body));
+    door.functions.request_to(&reached, request).await.map_err(Error::Function)
 }
 
 /// The host that is asked for, without a port.
@@ -75,17 +83,17 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, Error> {
 /// Who asks, once it is said that it may (WEB-1).
 async fn authorized(
     door: &Shared,
-    found: &Match,
+    target: &Target,
     request: &Parts,
     id: &str,
-) -> Result<String, Error> {
-    let function = &found.function;
+) -> Result<Arc<Pass>, Error> {
+    let function = &target.function;
     let resource = Resource::Dataset(function.project.clone(), function.name.clone());
     let peer = request.extensions.get::<Peer>().copied().unwrap_or_default();
     let origin = |peer| Origin { door: "web", request: id.to_owned(), peer };
-    let visit = match found.auth {
+    let (shown, origin) = match target.auth {
         // What is shown is the function's business, and one record counts for all who come.
-        Auth::None => door.access.admit(Shown::default(), origin(Peer::default())).await?,
+        Auth::None => (Shown::default(), origin(Peer::default())),
         Auth::Cairn => {
             let mut shown = request.headers.get_all(header::AUTHORIZATION).iter();
             let (first, second) = (shown.next(), shown.next());
@@ -93,10 +101,8 @@ async fn authorized(
             let (Ok(authorization), None) = (first, second) else {
                 return Err(Error::Invalid("the Authorization header cannot be read"));
             };
-            let shown = Shown { authorization, session: None };
-            door.access.admit(shown, origin(peer)).await?
+            (Shown { authorization, session: None }, origin(peer))
         }
     };
-    visit.authorize_counted(Action::InvokeFunction, &resource)?;
-    Ok(visit.caller().name().to_owned())
+    Ok(door.access.pass(shown, origin, Action::InvokeFunction, &resource).await?)
 }

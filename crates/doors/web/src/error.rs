@@ -17,6 +17,8 @@ pub(crate) enum Error {
     Busy,
     /// The caller may not.
     Access(cairn_access::Error),
+    /// A filter that says what cannot be done.
+    Filter(&'static str),
     /// The function.
     Function(FunctionError),
 }
@@ -34,6 +36,7 @@ impl Error {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Filter(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Access(error) if error.asks_for_credential() => StatusCode::UNAUTHORIZED,
             Self::Access(error) => match error.kind() {
                 ErrorKind::Denied => StatusCode::FORBIDDEN,
@@ -55,6 +58,7 @@ impl Error {
             Self::NoRoute => ErrorKind::NotFound.as_str(),
             Self::Method(_) | Self::Invalid(_) => ErrorKind::Invalid.as_str(),
             Self::Busy => ErrorKind::Retry.as_str(),
+            Self::Filter(_) => ErrorKind::Internal.as_str(),
             Self::Access(error) => error.kind().as_str(),
             Self::Function(error) => error.kind().as_str(),
         }
@@ -68,6 +72,7 @@ impl Error {
             }
             Self::Invalid(why) => (*why).to_owned(),
             Self::Busy => "too many requests are worked on: try again in a moment".to_owned(),
+            Self::Filter(why) => format!("a filter of this function {why}"),
             Self::Access(error) => error.to_string(),
             Self::Function(error) => error.to_string(),
         }

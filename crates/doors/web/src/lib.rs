@@ -7,8 +7,9 @@
 //!
 //! - WEB-1 A request reaches a function only by a route, and only when its caller may invoke the function: whoever shows a
 //!   credential of the cluster where the route asks for one, else nobody in particular.
-//! - WEB-2 A function sees no credential of the cluster, and what it is told of a request by `cairn-` headers is told by
-//!   this door alone.
+//! - WEB-2 A function sees no token and no session of the cluster, and sets no cookie of the console by its headers, where
+//!   browsers share them among all ports of a host; what it is told of a request by `cairn-` headers is told by this door alone.
+//! - WEB-3 A request reaches a function that has filters only after each of them let it go on; one that fails stops it.
 //!
 //! Nothing is kept here.
 
@@ -16,6 +17,7 @@
 
 mod answer;
 mod error;
+mod filter;
 mod headers;
 
 use std::sync::Arc;
@@ -23,7 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::Request;
-use cairn_access::Access;
+use cairn_access::{Access, RequestIds};
+use cairn_env::Env;
 use cairn_functions::Functions;
 use tokio::sync::Semaphore;
 
@@ -42,7 +45,7 @@ pub(crate) struct Shared {
     functions: Functions,
     access: Access,
     places: Arc<Semaphore>,
-    ids: AtomicU64,
+    ids: RequestIds,
     requests: AtomicU64,
     errors: AtomicU64,
 }
@@ -57,12 +60,12 @@ pub struct Numbers {
 }
 
 impl Door {
-    /// The door to these functions. `seed` makes the ids of its requests differ from those of others.
+    /// The door to these functions.
     #[must_use]
-    pub fn new(functions: Functions, access: Access, seed: u64) -> Self {
+    pub fn new(functions: Functions, access: Access, env: &Env) -> Self {
         let places = Arc::new(Semaphore::new(REQUESTS_MAX));
         let (requests, errors) = (AtomicU64::new(0), AtomicU64::new(0));
-        let ids = AtomicU64::new(seed);
+        let ids = RequestIds::new(env.rng.as_ref());
         let shared = Shared { functions, access, places, ids, requests, errors };
         Self { shared: Arc::new(shared) }
     }

@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cairn_base::ErrorKind;
+use cairn_base::{ErrorKind, ProjectName};
 use cairn_blocks::EnvelopeKind;
 use cairn_blocks::catalog::{SWAP_ATTEMPTS_MAX, pause};
 use futures::TryStreamExt as _;
@@ -74,6 +74,8 @@ pub struct Hook {
 /// What is carried to a receiver.
 #[derive(Clone)]
 pub struct Parcel {
+    /// The project that it is from.
+    pub project: ProjectName,
     /// Where to.
     pub url: String,
     /// The event's id.

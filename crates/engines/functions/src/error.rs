@@ -67,13 +67,96 @@ pub enum Error {
         /// Its pattern.
         pattern: String,
         /// What it leads to.
-        function: String,
+        function: Function,
     },
     /// There is no such route.
     #[error("there is no route {pattern:?}; `cairn route ls` lists them")]
     NoRoute {
         /// What was given.
         pattern: String,
+    },
+    /// There is a schedule of this name.
+    #[error("{function} has a schedule {name} already: remove it first, or choose another name")]
+    ScheduleExists {
+        /// The function.
+        function: Function,
+        /// The schedule's name.
+        name: String,
+    },
+    /// There is no such schedule.
+    #[error("{function} has no schedule {name}; `cairn cron ls` lists them")]
+    NoSchedule {
+        /// The function.
+        function: Function,
+        /// What was given.
+        name: String,
+    },
+    /// It is no filter of this function.
+    #[error("{filter} is no filter of {function}; `cairn filter ls` lists them")]
+    NoFilter {
+        /// The function.
+        function: Function,
+        /// What was given.
+        filter: String,
+    },
+    /// Requests of others pass it.
+    #[error("{function} is a filter of {others}: remove it there first (`cairn filter rm`)")]
+    IsFilter {
+        /// The function.
+        function: Function,
+        /// Those.
+        others: String,
+    },
+    /// There is no such call, or it was another's.
+    #[error("{function} has no call {id}: what came of one is kept for a day")]
+    NoCall {
+        /// The function.
+        function: Function,
+        /// What was given.
+        id: String,
+    },
+    /// An idempotency key was used for something else.
+    #[error("this idempotency key was used for another call of {function}: choose another")]
+    OtherCall {
+        /// The function.
+        function: Function,
+    },
+    /// What is read of a dataset.
+    #[error("{message}")]
+    Data {
+        /// What kind of error.
+        kind: ErrorKind,
+        /// What is told.
+        message: String,
+    },
+    /// What is no name.
+    #[error(transparent)]
+    Name(#[from] cairn_base::name::Error),
+    /// There is no such plan, or it ended long ago.
+    #[error("there is no plan {id} of {plan}: plans that have ended are kept for a week")]
+    NoPlan {
+        /// What it is called.
+        plan: Function,
+        /// What was given.
+        id: String,
+    },
+    /// As many plans wait or run as may.
+    #[error("{max} plans of this project wait or run already: try again later, or cancel some")]
+    TooManyPlans {
+        /// How many may.
+        max: usize,
+    },
+    /// A plan has made nothing of this kind, or not yet.
+    #[error("the plan has no such output: {why}")]
+    NoOutput {
+        /// Why not.
+        why: String,
+    },
+    /// As many calls wait as may.
+    #[error("{max} calls of functions of this project wait already: try again later")]
+    TooManyCalls {
+        /// How many may.
+        max: usize,
     },
     /// Something leads to it still.
     #[error(
@@ -127,17 +210,34 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Kept(error) => error.kind(),
-            Self::Code { kind, .. } => *kind,
-            Self::NoFunction { .. } | Self::NoRelease { .. } | Self::NoRoute { .. } => {
-                ErrorKind::NotFound
-            }
-            Self::NotReady { .. } | Self::RouteExists { .. } | Self::InUse { .. } => {
-                ErrorKind::Conflict
-            }
-            Self::NoneReady { .. } | Self::Contended { .. } => ErrorKind::Retry,
-            Self::Pattern { .. } | Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Code { kind, .. } | Self::Data { kind, .. } => *kind,
+            Self::NoFunction { .. }
+            | Self::NoRelease { .. }
+            | Self::NoRoute { .. }
+            | Self::NoCall { .. }
+            | Self::NoPlan { .. }
+            | Self::NoOutput { .. }
+            | Self::NoFilter { .. }
+            | Self::NoSchedule { .. } => ErrorKind::NotFound,
+            Self::NotReady { .. }
+            | Self::RouteExists { .. }
+            | Self::ScheduleExists { .. }
+            | Self::OtherCall { .. }
+            | Self::IsFilter { .. }
+            | Self::InUse { .. } => ErrorKind::Conflict,
+            Self::NoneReady { .. }
+            | Self::Contended { .. }
+            | Self::TooManyCalls { .. }
+            | Self::TooManyPlans { .. } => ErrorKind::Retry,
+            Self::Pattern { .. } | Self::Invalid { .. } | Self::Name(_) => ErrorKind::Invalid,
             Self::Row { .. } => ErrorKind::Corrupt,
             Self::Failed { failure, .. } => failure.kind(),
         }
+    }
+}
+
+impl From<cairn_datasets::Error> for Error {
+    fn from(error: cairn_datasets::Error) -> Self {
+        Self::Data { kind: error.kind(), message: error.to_string() }
     }
 }

@@ -1,20 +1,35 @@
+mod calls;
+mod filters;
+mod plans;
+mod readying;
+mod schedules;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_base::ProjectName;
+use cairn_access::Access;
+use cairn_base::{ErrorKind, ProjectName};
+use cairn_datasets::Datasets;
+use cairn_egress::Egress;
 use cairn_env::Env;
 use cairn_kv::Kv;
-use cairn_wasm::{Body, Call, Done, Failure, Runtime};
+use cairn_wasm::{Body, Call, Command, Done, Failure, Kind, Limits, Runtime};
+use tokio::sync::Semaphore;
 
+use self::readying::decide;
+use self::schedules::RunCounts;
+use crate::cgi;
 use crate::error::Error;
-use crate::live::{Hit, Live};
+use crate::live::Live;
 use crate::logs::Line;
-use crate::model::{Auth, Function, Info, Release, RouteInfo, Settings, State};
+use crate::model::{Auth, Function, Info, Release, RouteInfo, Settings, State, Target};
+use crate::outside::Sender;
 use crate::registry::{Made, Registry};
 use crate::routes::Pattern;
-use crate::slot::{Callable, Ready, Slot};
+use crate::slot::{Callable, PROGRAMS_MAX, Slot};
 
 /// How often a component is stored again that others removed meanwhile.
 const STORES_MAX: u32 = 3;
@@ -24,8 +39,6 @@ pub const DECIDED_WAIT_MAX: Duration = Duration::from_secs(120);
 const DECIDED_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Releases that are being compiled, or wait for it with their component in memory.
 const DECISIONS_MAX: usize = 2;
-/// How soon a compilation is tried again that failed for no fault of its release.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The functions of a node. Cheap to clone.
 #[derive(Clone)]
@@ -33,26 +46,42 @@ pub struct Functions {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     registry: Registry,
+    kv: Kv,
+    datasets: Datasets,
+    access: Access,
     runtime: Runtime,
     live: Arc<Live>,
+    sender: Sender,
+    runs: RunCounts,
     env: Env,
+    /// Releases that are waited for to be compiled.
+    undecided: Mutex<BTreeSet<(Function, u32)>>,
     /// Room for releases that are being compiled, each with its component in memory.
-    deciding: tokio::sync::Semaphore,
+    deciding: Semaphore,
 }
 
-/// The function that answers a request.
+/// A function that was there when it was looked for.
+pub struct Reached {
+    slot: Arc<Slot>,
+}
+
+impl Reached {
+    /// What its requests pass first, in this order.
+    #[must_use]
+    pub fn filters(&self) -> Vec<Function> {
+        let named = |name| Function { project: self.slot.of.project.clone(), name };
+        self.slot.filters().into_iter().map(named).collect()
+    }
+}
+
+/// What answers a request.
 pub struct Match {
-    /// It.
-    pub function: Function,
-    /// Its route.
-    pub pattern: String,
-    /// Who may use the route.
-    pub auth: Auth,
+    /// What its route leads to.
+    pub target: Arc<Target>,
     /// What the names in the route stand for.
     pub named: Vec<(String, String)>,
-    slot: Option<Arc<Slot>>,
 }
 
 /// Why no function answers a request.
@@ -76,35 +105,63 @@ pub struct Counted {
 }
 
 impl Functions {
-    /// The functions that are kept in `kv`'s partitions, run by `runtime`.
+    /// The functions that are kept in `kv`'s partitions, and in those of other nodes as `in_bucket` reads them, which read
+    /// `datasets`; run by `runtime`; `access` says what they may do themselves, and `egress` sends their requests.
     #[must_use]
-    pub fn new(kv: &Kv, runtime: Runtime, env: &Env) -> Self {
-        let registry = Registry::new(kv, env);
+    pub fn new(
+        (kv, in_bucket, datasets): (&Kv, &Kv, &Datasets),
+        access: &Access,
+        runtime: Runtime,
+        egress: Egress,
+        env: &Env,
+    ) -> Self {
+        let registry = Registry::new(kv, in_bucket, env);
         let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
             let (undecided, spawn) = (shared.clone(), Arc::clone(&env.spawn));
             let undecided = Box::new(move |function, number| {
-                let shared = undecided.clone();
-                spawn.task(Box::pin(async move { decide(shared, function, number).await }));
+                let shared: Weak<Shared> = undecided.clone();
+                let Some(strong) = shared.upgrade() else { return };
+                if strong.undecided().insert((Function::clone(&function), number)) {
+                    spawn.task(Box::pin(async move { decide(shared, function, number).await }));
+                }
             });
             let live = Live::new(registry.clone(), env, undecided);
-            let deciding = tokio::sync::Semaphore::new(DECISIONS_MAX);
-            Shared { registry, runtime, live, env: env.clone(), deciding }
+            let deciding = Semaphore::new(DECISIONS_MAX);
+            let (kv, datasets, access) = (kv.clone(), datasets.clone(), access.clone());
+            let (env, undecided, sender) = (env.clone(), Mutex::default(), Sender::new(egress));
+            let runs = RunCounts::default();
+            Shared {
+                registry,
+                kv,
+                datasets,
+                access,
+                runtime,
+                live,
+                sender,
+                runs,
+                env,
+                undecided,
+                deciding,
+            }
         });
         Self { shared }
     }
 
-    /// The projects that have functions, as `kv` sees them.
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// What says who may do what.
+    pub(crate) fn judge(&self) -> (&Access, &Env) {
+        (&self.shared.access, &self.shared.env)
+    }
+
+    /// Reads all projects that have functions and were not read yet.
     ///
     /// # Errors
     /// [`Error::Kept`].
-    pub async fn projects(&self, kv: &Kv) -> Result<Vec<ProjectName>, Error> {
-        let name = crate::rows::NAME.parse().expect("it is a name of a dataset");
-        Ok(kv.projects_with(&name).await?)
-    }
-
-    /// Begins to serve the routes of a project.
-    pub fn begin(&self, project: &ProjectName) {
-        self.shared.live.begin(project);
+    pub async fn read(&self) -> Result<(), Error> {
+        self.shared.live.look().await
     }
 
     /// Adds a release, which is compiled in the background and answers once it can; until then the one before does.
@@ -121,12 +178,11 @@ impl Functions {
     ) -> Result<Release, Error> {
         settings.check()?;
         let lost = |_| Error::Code {
-            kind: cairn_base::ErrorKind::Internal,
+            kind: ErrorKind::Internal,
             message: "the upload was not looked at to its end".to_owned(),
         };
-        let prepared = self.shared.env.spawn.run(move || cairn_wasm::prepare(&upload)).await;
-        let component = prepared.map_err(lost)??.component;
-        let digest = blake3::hash(&component).to_hex();
+        let prepared = self.shared.env.spawn.run(move || component(&upload)).await;
+        let (component, digest) = prepared.map_err(lost)??;
         let registry = &self.shared.registry;
         registry.ensure(&function.project).await?;
         self.shared.live.want(&function.project);
@@ -158,7 +214,12 @@ impl Functions {
         let until = clock.monotonic() + wait.min(DECIDED_WAIT_MAX);
         loop {
             let release = self.release(function, number).await?;
-            if release.state != State::Compiling || clock.monotonic() >= until {
+            if release.state != State::Compiling {
+                // This node answers with it from now on (FUNCTIONS-2).
+                self.shared.live.caught_up(&function.project).await?;
+                return Ok(release);
+            }
+            if clock.monotonic() >= until {
                 return Ok(release);
             }
             clock.sleep(DECIDED_LOOK_EVERY).await;
@@ -170,18 +231,7 @@ impl Functions {
     /// # Errors
     /// [`Error::Kept`].
     pub async fn list(&self, project: &ProjectName) -> Result<Vec<Info>, Error> {
-        let registry = &self.shared.registry;
-        let found = registry.rows(project, crate::rows::FUNCTIONS).await?;
-        let infos = found.iter().map(|(key, value)| {
-            let wrong = |error: cairn_base::name::Error| Error::Row {
-                key: key.clone(),
-                why: error.to_string(),
-            };
-            let name = key[crate::rows::FUNCTIONS.len()..].parse().map_err(wrong)?;
-            let function = Function { project: project.clone(), name };
-            Ok(crate::registry::info(&function, &crate::rows::decode(key, value)?))
-        });
-        infos.collect()
+        self.shared.registry.functions(project).await
     }
 
     /// One function.
@@ -245,8 +295,9 @@ impl Functions {
     ) -> Result<RouteInfo, Error> {
         // Also one of another project, as far as it is known here.
         self.shared.live.slot(function).await?;
-        if let Some((pattern, function)) = self.shared.live.same(pattern) {
-            return Err(Error::RouteExists { pattern, function: function.to_string() });
+        if let Some(target) = self.shared.live.same(pattern) {
+            let Target { function, pattern, .. } = Target::clone(&target);
+            return Err(Error::RouteExists { pattern, function });
         }
         let made = self.shared.registry.add_route(function, pattern, auth, by).await?;
         self.shared.live.seen(&function.project, made.seq).await?;
@@ -258,7 +309,7 @@ impl Functions {
     /// # Errors
     /// [`Error::Kept`].
     pub async fn routes(&self, project: &ProjectName) -> Result<Vec<RouteInfo>, Error> {
-        self.shared.live.routes(project).await
+        self.shared.registry.routes(project).await
     }
 
     /// Removes a route to a function.
@@ -275,66 +326,112 @@ impl Functions {
         Ok(made.what)
     }
 
-    /// The function that answers a request: `host` without a port, `path` as it was sent.
+    /// The function that answers a request: `host` without a port, `path` as it was sent. Before this node has read
+    /// what there is, that is waited for.
     ///
     /// # Errors
     /// [`NoMatch`].
-    pub fn find(&self, method: &str, host: &str, path: &str) -> Result<Match, NoMatch> {
+    pub async fn find(&self, method: &str, host: &str, path: &str) -> Result<Match, NoMatch> {
         match self.shared.live.find(method, host, path) {
-            Ok(Hit { pattern, auth, function, slot, named }) => {
-                Ok(Match { function, pattern, auth, named, slot })
-            }
-            Err(allowed) if allowed.is_empty() => Err(NoMatch::Path),
-            Err(allowed) => Err(NoMatch::Method(allowed)),
+            Err(_) if !self.shared.live.has_looked() => {}
+            found => return found,
         }
+        self.shared.live.until_looked().await;
+        self.shared.live.find(method, host, path)
     }
 
-    /// Lets the function of a route answer a request.
+    /// A function that is there, to be asked: the same one for all that is asked of it.
+    ///
+    /// # Errors
+    /// [`Error::NoFunction`]; [`Error::Kept`].
+    pub async fn reach(&self, function: &Function) -> Result<Reached, Error> {
+        Ok(Reached { slot: self.shared.live.slot(function).await? })
+    }
+
+    /// Lets a function answer a request.
     ///
     /// # Errors
     /// [`Error::NoneReady`], [`Error::NoFunction`], [`Error::Failed`]; [`Error::Kept`].
-    pub async fn answer(
-        &self,
-        found: &Match,
-        request: http::Request<Body>,
-    ) -> Result<http::Response<Body>, Error> {
-        let missing = || Error::NoFunction { function: found.function.clone() };
-        let slot = found.slot.as_ref().ok_or_else(missing)?;
-        self.answered(slot, request).await
-    }
-
-    /// Lets a function answer a request without a route.
-    ///
-    /// # Errors
-    /// As [`Functions::answer`].
     pub async fn request(
         &self,
         function: &Function,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Error> {
-        let slot = self.shared.live.slot(function).await?;
-        self.answered(&slot, request).await
+        self.request_to(&self.reach(function).await?, request).await
+    }
+
+    /// The same for one that was reached.
+    ///
+    /// # Errors
+    /// As [`Functions::request`].
+    pub async fn request_to(
+        &self,
+        reached: &Reached,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Error> {
+        self.answered(&reached.slot, request, cgi::answer).await
+    }
+
+    /// Asks a function as a filter: a program must say a status and end well.
+    ///
+    /// # Errors
+    /// As [`Functions::request`].
+    pub async fn request_filter(
+        &self,
+        function: &Function,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Error> {
+        self.answered(&self.reach(function).await?.slot, request, cgi::verdict).await
     }
 
     async fn answered(
         &self,
         slot: &Arc<Slot>,
         request: http::Request<Body>,
+        answer: fn(Done) -> Result<http::Response<Body>, Failure>,
     ) -> Result<http::Response<Body>, Error> {
         let ready = self.ready(slot).await?;
         let answered = match &ready.call {
             Callable::Http(http) => http.handle(request).await,
-            Callable::Command(_) => {
-                Err(Failure::Kind { is: "is a command", asked: "answer a request" })
+            Callable::Command(command) => {
+                let done = self.by_cgi(slot, command, &ready.release.settings.limits, request);
+                done.await.and_then(|done| done.map_or_else(Ok, answer))
             }
         };
         ended(slot, answered)
     }
 
+    /// What a program wrote for a request, or the answer to one that is none for a program.
+    async fn by_cgi(
+        &self,
+        slot: &Slot,
+        command: &Command,
+        limits: &Limits,
+        request: http::Request<Body>,
+    ) -> Result<Result<Done, http::Response<Body>>, Failure> {
+        let busy = |_| Failure::Busy {
+            running: u32::try_from(PROGRAMS_MAX).unwrap_or(u32::MAX),
+            waiting: 0,
+        };
+        let _place = slot.programs.try_acquire().map_err(busy)?;
+        let clock = &self.shared.env.clock;
+        let read = tokio::select! {
+            biased;
+            read = cgi::call(&slot.of, request) => read,
+            () = clock.sleep(Duration::from_millis(limits.wall_ms)) => {
+                return Err(Failure::Wall { limit_ms: limits.wall_ms });
+            }
+        };
+        match read {
+            Ok(call) => Ok(Ok(command.run(call).await?)),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
     /// Runs a function that is a program.
     ///
     /// # Errors
-    /// As [`Functions::answer`].
+    /// As [`Functions::request`].
     pub async fn run(&self, function: &Function, call: Call) -> Result<Done, Error> {
         let slot = self.shared.live.slot(function).await?;
         let ready = self.ready(&slot).await?;
@@ -347,13 +444,13 @@ impl Functions {
         ended(&slot, done)
     }
 
-    /// The kind of the release that answers: `http` or `command`.
+    /// The kind of the release that answers.
     ///
     /// # Errors
     /// [`Error::NoFunction`], [`Error::NoneReady`]; [`Error::Kept`].
-    pub async fn kind(&self, function: &Function) -> Result<&'static str, Error> {
+    pub async fn kind(&self, function: &Function) -> Result<Kind, Error> {
         let slot = self.shared.live.slot(function).await?;
-        Ok(self.ready(&slot).await?.kind().as_str())
+        Ok(self.ready(&slot).await?.kind())
     }
 
     /// What a function wrote on this node after a line, at most [`crate::LINES_MAX`] lines; when there is nothing yet, waits at
@@ -382,26 +479,22 @@ impl Functions {
         });
         counted.collect()
     }
+}
 
-    /// The release that answers, made ready when it is not.
-    async fn ready(&self, slot: &Arc<Slot>) -> Result<Arc<Ready>, Error> {
-        if let Some(ready) = slot.ready() {
-            return Ok(ready);
-        }
-        let _turn = slot.loading.lock().await;
-        if let Some(ready) = slot.ready() {
-            return Ok(ready);
-        }
-        let none = || Error::NoneReady { function: slot.of.clone() };
-        let number = slot.number().ok_or_else(none)?;
-        let release = self.release(&slot.of, number).await?;
-        let component = self.shared.registry.code(&slot.of.project, &release.digest).await?;
-        let code = self.shared.runtime.code(component).await?;
-        let failed = |failure| Error::Failed { function: slot.of.clone(), failure };
-        let ready = Arc::new(Ready::new(release, &code, &slot.journal).map_err(failed)?);
-        slot.put(&ready);
-        Ok(ready)
+impl Shared {
+    fn undecided(&self) -> MutexGuard<'_, BTreeSet<(Function, u32)>> {
+        self.undecided.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a release is made of that was uploaded so: its component, and the hash of that in hexadecimal.
+///
+/// # Errors
+/// [`Error::Code`] for what can be no function.
+pub fn component(upload: &[u8]) -> Result<(Bytes, String), Error> {
+    let component = cairn_wasm::prepare(upload)?.component;
+    let digest = blake3::hash(&component).to_hex().to_string();
+    Ok((component, digest))
 }
 
 /// Counts a call, and writes into the function's own log what went wrong.
@@ -414,42 +507,4 @@ fn ended<T>(slot: &Slot, ended: Result<T, Failure>) -> Result<T, Error> {
         }
         Error::Failed { function: slot.of.clone(), failure }
     })
-}
-
-/// Compiles a release until it is known whether it can be run (FUNCTIONS-3).
-async fn decide(shared: Weak<Shared>, function: Function, number: u32) {
-    loop {
-        let Some(strong) = shared.upgrade() else { return };
-        let tried = try_decide(&strong, &function, number).await;
-        let clock = Arc::clone(&strong.env.clock);
-        drop(strong);
-        match tried {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::warn!(%function, number, %error, "a release is not compiled yet")
-            }
-        }
-        clock.sleep(RETRY_AFTER).await;
-    }
-}
-
-async fn try_decide(shared: &Shared, function: &Function, number: u32) -> Result<(), Error> {
-    let _place = shared.deciding.acquire().await;
-    let registry = &shared.registry;
-    let release = match registry.release(function, number).await {
-        Err(Error::NoRelease { .. }) => return Ok(()),
-        release => release?,
-    };
-    if release.state != State::Compiling {
-        return Ok(());
-    }
-    let component = registry.code(&function.project, &release.digest).await?;
-    let state = match shared.runtime.code(component).await {
-        Ok(code) => State::Ready { kind: code.kind().as_str().to_owned() },
-        Err(error) if error.kind() == cairn_base::ErrorKind::Invalid => {
-            State::Failed { why: error.to_string() }
-        }
-        Err(error) => return Err(error.into()),
-    };
-    registry.decide(function, number, &state).await.map(drop)
 }

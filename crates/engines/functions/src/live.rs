@@ -1,7 +1,8 @@
 //! What this node knows of functions: read once for each project, and then followed.
 //!
 //! FUNCTIONS-2 A release answers whole or not at all: a call runs one release from its beginning to its end, and after an
-//! answer to a change of what answers no call begins on what was before.
+//! answer to a change of what answers no call begins on what was before, at the node that answered; others follow
+//! within seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,52 +12,54 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_base::{DatasetName, ProjectName};
 use cairn_env::Env;
-use cairn_kv::{Change, KeyRange, Scan, Seq, What};
+use cairn_kv::{Change, KeyRange, Kv, Scan, Seq, What};
 use tokio::sync::watch;
 
+use crate::agenda::{Agenda, Key};
 use crate::error::Error;
+use crate::functions::{Match, NoMatch};
 use crate::logs::Journal;
-use crate::model::{Auth, Function, RouteInfo};
-use crate::registry::{Registry, route_info, text};
+use crate::model::{Function, Target};
+use crate::registry::{Registry, is_elsewhere, text};
 use crate::routes::{Found, Pattern, Table};
 use crate::rows::{self, FunctionRow, RouteRow};
-use crate::slot::Slot;
+use crate::slot::{Filters, Slot};
 
 /// How long a project whose rows cannot be read is let be.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How often it is looked whether the node that has a project is still there.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const OTHERS_LAST: Duration = Duration::from_secs(60);
+/// How often the changes of a project that another node has are looked for in the bucket.
+const OTHERS_EVERY: Duration = Duration::from_secs(5);
 /// How long the changes of a project are waited for at a time.
 const WAIT: Duration = Duration::from_secs(60);
 /// How long a request waits until a project is read.
 const READY_WAIT: Duration = Duration::from_secs(10);
 
+/// What is read and followed of a project's rows.
+const FOLLOWED: [&str; 7] = [
+    rows::FUNCTIONS,
+    rows::FILTERS,
+    rows::ROUTES,
+    rows::COMPILING,
+    rows::SCHEDULES,
+    rows::CALLS,
+    rows::PLANS,
+];
+
 /// What all of a node's functions share.
 pub(crate) struct Live {
     registry: Registry,
     env: Env,
-    routes: RwLock<Table<Target>>,
+    routes: RwLock<Routes>,
     projects: Mutex<BTreeMap<ProjectName, Arc<Project>>>,
+    agenda: Agenda<DatasetName>,
+    calls: Agenda<String>,
+    plans: Agenda<String>,
+    /// Whether it was looked for projects.
+    looked: watch::Sender<bool>,
     /// Called for each release that was left undecided.
     undecided: Box<dyn Fn(Function, u32) + Send + Sync>,
-}
-
-/// What a route leads to.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) function: Function,
-    pub(crate) auth: Auth,
-    row: RouteRow,
-    slot: Option<Arc<Slot>>,
-}
-
-/// A route that was found.
-pub(crate) struct Hit {
-    pub(crate) pattern: String,
-    pub(crate) auth: Auth,
-    pub(crate) function: Function,
-    pub(crate) slot: Option<Arc<Slot>>,
-    pub(crate) named: Vec<(String, String)>,
 }
 
 /// One project.
@@ -69,7 +72,17 @@ struct Project {
     wanted: AtomicBool,
 }
 
+type Routes = Table<Arc<Target>>;
+/// The filters of functions, by name.
+type FiltersOf = BTreeMap<DatasetName, Filters>;
+
 impl Project {
+    /// All up to here is known.
+    fn reached(&self, seq: Seq) {
+        self.wanted.store(false, Ordering::Release);
+        self.seen.send_replace(Some(seq));
+    }
+
     fn slots(&self) -> MutexGuard<'_, BTreeMap<DatasetName, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +95,19 @@ impl Live {
         undecided: Box<dyn Fn(Function, u32) + Send + Sync>,
     ) -> Arc<Self> {
         let (routes, projects) = (RwLock::default(), Mutex::default());
-        Arc::new(Self { registry, env: env.clone(), routes, projects, undecided })
+        let (looked, agenda) = (watch::Sender::new(false), Agenda::new());
+        let (calls, plans) = (Agenda::new(), Agenda::new());
+        Arc::new(Self {
+            registry,
+            env: env.clone(),
+            routes,
+            projects,
+            agenda,
+            calls,
+            plans,
+            looked,
+            undecided,
+        })
     }
 
     fn projects(&self) -> MutexGuard<'_, BTreeMap<ProjectName, Arc<Project>>> {
@@ -125,20 +150,84 @@ impl Live {
         }
         projects.retain(|_, known| !Arc::ptr_eq(known, project));
         drop(projects);
-        self.forget_routes(&project.name);
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        forget_routes(&mut routes, &project.name);
+        drop(routes);
+        self.agenda.replace(&project.name, BTreeSet::new());
+        self.calls.replace(&project.name, BTreeSet::new());
+        self.plans.replace(&project.name, BTreeSet::new());
         project.slots().clear();
         project.seen.send_replace(Some(Seq(u64::MAX)));
         true
     }
 
-    /// Begins to follow a project.
-    pub(crate) fn begin(self: &Arc<Self>, name: &ProjectName) {
-        drop(self.project(name));
+    /// Looks for projects that have functions, and reads those that are not read yet.
+    pub(crate) async fn look(self: &Arc<Self>) -> Result<(), Error> {
+        let found = self.registry.projects().await?;
+        let projects: Vec<_> = found.iter().map(|name| self.project(name)).collect();
+        for project in projects {
+            if let Err(error) = self.until(&project, Seq(0)).await {
+                tracing::warn!(project = %project.name, %error, "its functions are served later");
+            }
+        }
+        self.looked.send_replace(true);
+        Ok(())
+    }
+
+    /// Schedules.
+    pub(crate) fn agenda(&self) -> &Agenda<DatasetName> {
+        &self.agenda
+    }
+
+    /// Calls that are to be done.
+    pub(crate) fn calls(&self) -> &Agenda<String> {
+        &self.calls
+    }
+
+    /// Plans that are to be done.
+    pub(crate) fn plans(&self) -> &Agenda<String> {
+        &self.plans
+    }
+
+    /// This node has the partition of a project, or has it no more.
+    fn own(&self, project: &ProjectName, ours: bool) {
+        self.agenda.own(project, ours);
+        self.calls.own(project, ours);
+        self.plans.own(project, ours);
+    }
+
+    pub(crate) fn has_looked(&self) -> bool {
+        *self.looked.borrow()
+    }
+
+    /// Waits a while until it was looked for projects.
+    pub(crate) async fn until_looked(&self) {
+        let mut looked = self.looked.subscribe();
+        tokio::select! {
+            biased;
+            _ = looked.wait_for(|looked| *looked) => {}
+            () = self.env.clock.sleep(READY_WAIT) => {}
+        }
+    }
+
+    /// Waits until this node has seen all that is acknowledged of a project.
+    pub(crate) async fn caught_up(self: &Arc<Self>, of: &ProjectName) -> Result<(), Error> {
+        match self.registry.kv().status(&rows::namespace(of)).await {
+            Ok(info) => self.seen(of, info.durable_seq).await,
+            // Another node answers for it.
+            Err(error) if is_elsewhere(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A function, as soon as its project is read.
     pub(crate) async fn slot(self: &Arc<Self>, of: &Function) -> Result<Arc<Slot>, Error> {
+        // A name that nothing can have is not followed.
+        rows::namespace(&of.project).partition()?;
         let project = self.project(&of.project);
+        if let Some(slot) = project.slots().get(&of.name) {
+            return Ok(Arc::clone(slot));
+        }
         self.until(&project, Seq(0)).await?;
         let found = project.slots().get(&of.name).cloned();
         found.ok_or_else(|| Error::NoFunction { function: of.clone() })
@@ -173,42 +262,27 @@ impl Live {
     }
 
     /// The route for a request.
-    pub(crate) fn find(&self, method: &str, host: &str, path: &str) -> Result<Hit, Vec<String>> {
+    pub(crate) fn find(&self, method: &str, host: &str, path: &str) -> Result<Match, NoMatch> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         match routes.find(method, host, path) {
-            Found::Route(pattern, target, named) => Ok(Hit {
-                pattern: pattern.to_string(),
-                auth: target.auth,
-                function: target.function.clone(),
-                slot: target.slot.clone(),
-                named,
-            }),
-            Found::Method(allowed) => Err(allowed),
-            Found::Nothing => Err(Vec::new()),
+            Found::Route(target, named) => Ok(Match { target: Arc::clone(target), named }),
+            Found::Method(allowed) => Err(NoMatch::Method(allowed)),
+            Found::Nothing => Err(NoMatch::Path),
         }
     }
 
-    /// The route of another function for the same requests as `pattern`, as far as this node knows.
-    pub(crate) fn same(&self, pattern: &Pattern) -> Option<(String, Function)> {
+    /// What the route for the same requests as `pattern` leads to, as far as this node knows.
+    pub(crate) fn same(&self, pattern: &Pattern) -> Option<Arc<Target>> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes.same(pattern).map(|(pattern, target)| (pattern.to_string(), target.function.clone()))
-    }
-
-    /// The routes of a project, in the order of their patterns.
-    pub(crate) async fn routes(&self, of: &ProjectName) -> Result<Vec<RouteInfo>, Error> {
-        let found = self.registry.rows(of, rows::ROUTES).await?;
-        let read =
-            found.into_iter().map(|(key, value)| Ok(route_info(of, rows::decode(&key, &value)?)));
-        read.collect()
+        routes.same(pattern).map(|(_, target)| Arc::clone(target))
     }
 
     /// Reads all of a project.
-    async fn read(&self, project: &Project) -> Result<Seq, Error> {
+    async fn read(&self, project: &Project, kv: &Kv) -> Result<Seq, Error> {
         let of = rows::namespace(&project.name);
-        let kv = self.registry.kv();
         let mut kept = Vec::new();
         let mut at = None;
-        for prefix in [rows::FUNCTIONS, rows::ROUTES, rows::COMPILING] {
+        for prefix in FOLLOWED {
             let range = KeyRange::prefix(Bytes::from_static(prefix.as_bytes()));
             let state = at.map_or(cairn_kv::At::Durable, cairn_kv::At::Seq);
             let mut scan = Scan { at: state, ..Scan::of(range) };
@@ -222,42 +296,94 @@ impl Live {
                 }
             }
         }
-        self.forget_routes(&project.name);
-        let names: BTreeSet<_> =
-            kept.iter().filter_map(|(key, _)| key.strip_prefix(rows::FUNCTIONS)).collect();
-        project.slots().retain(|name, _| names.contains(name.as_str()));
-        for (key, value) in &kept {
-            self.put(project, key, value);
-        }
+        self.put_all(project, &kept);
         Ok(at.unwrap_or(Seq(0)))
     }
 
-    fn forget_routes(&self, of: &ProjectName) {
+    /// What is known of a project is this from now on; requests see all of it, or what was before.
+    fn put_all(&self, project: &Project, kept: &[(String, Bytes)]) {
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = routes.patterns(|target| target.function.project == *of);
-        gone.iter().for_each(|pattern| routes.remove(pattern));
-    }
-
-    fn apply(&self, project: &Project, change: &Change) {
-        match &change.what {
-            What::Put(entry) => self.put(project, &text(&entry.key), &entry.value),
-            What::Deleted { key, .. } => self.deleted(project, &text(key)),
-            // Nobody deletes ranges of these rows.
-            What::RangeDeleted(_) => {}
+        forget_routes(&mut routes, &project.name);
+        let names: BTreeSet<_> =
+            kept.iter().filter_map(|(key, _)| key.strip_prefix(rows::FUNCTIONS)).collect();
+        project.slots().retain(|name, _| names.contains(name.as_str()));
+        let scheduled = kept.iter().filter_map(|(key, _)| scheduled(project, key)).collect();
+        self.agenda.replace(&project.name, scheduled);
+        let called = kept.iter().filter_map(|(key, _)| called(project, key)).collect();
+        self.calls.replace(&project.name, called);
+        let asked = kept.iter().filter_map(|(key, _)| asked(project, key)).collect();
+        self.plans.replace(&project.name, asked);
+        let mut filters = FiltersOf::new();
+        for (of, priority, filter) in kept.iter().filter_map(|(key, _)| rows::filtered(key)) {
+            filters.entry(of).or_default().insert((priority, filter));
+        }
+        // A release answers only behind the filters that its function has (WEB-3): they are there before it.
+        for (name, slot) in project.slots().iter() {
+            let all = filters.get(name).cloned().unwrap_or_default();
+            slot.change_filters(|known| *known = all);
+        }
+        for (key, value) in kept {
+            self.put(&mut routes, project, (key, value), &filters);
         }
     }
 
-    fn put(&self, project: &Project, key: &str, value: &[u8]) {
+    fn apply(&self, project: &Project, changes: &[Change]) {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let (mut added, mut removed) = (FiltersOf::new(), FiltersOf::new());
+        for change in changes {
+            let (key, to) = match &change.what {
+                What::Put(entry) => (&entry.key, &mut added),
+                What::Deleted { key, .. } => (key, &mut removed),
+                What::RangeDeleted(_) => continue,
+            };
+            if let Some((of, priority, filter)) = rows::filtered(&text(key)) {
+                to.entry(of).or_default().insert((priority, filter));
+            }
+        }
+        // Filters that are added are there before what else changes, and those that are removed after it (WEB-3).
+        for (of, filters) in &added {
+            if let Some(slot) = project.slots().get(of) {
+                slot.change_filters(|all| all.extend(filters.iter().cloned()));
+            }
+        }
+        for change in changes {
+            match &change.what {
+                What::Put(entry) => {
+                    let key = text(&entry.key);
+                    self.put(&mut routes, project, (&key, &entry.value), &added);
+                }
+                What::Deleted { key, .. } => self.deleted(&mut routes, project, &text(key)),
+                // Of what is deleted in ranges it is seen that it is gone when its time comes.
+                What::RangeDeleted(_) => {}
+            }
+        }
+        for (of, filters) in &removed {
+            if let Some(slot) = project.slots().get(of) {
+                slot.change_filters(|all| all.retain(|one| !filters.contains(one)));
+            }
+        }
+    }
+
+    fn put(
+        &self,
+        routes: &mut Routes,
+        project: &Project,
+        (key, value): (&str, &[u8]),
+        filters: &FiltersOf,
+    ) {
         let done = if let Some(name) = key.strip_prefix(rows::FUNCTIONS) {
-            self.put_function(project, name, key, value)
+            self.put_function(project, name, (key, value), filters)
         } else if key.starts_with(rows::ROUTES) {
-            self.put_route(project, key, value)
+            put_route(routes, project, key, value)
         } else if let Some(rest) = key.strip_prefix(rows::COMPILING) {
             if let Some((name, number)) = rows::numbered(rest) {
                 (self.undecided)(Function { project: project.name.clone(), name }, number);
             }
             Ok(())
         } else {
+            scheduled(project, key).into_iter().for_each(|key| self.agenda.put(key));
+            called(project, key).into_iter().for_each(|call| self.calls.put_new(call));
+            asked(project, key).into_iter().for_each(|plan| self.plans.put_new(plan));
             Ok(())
         };
         if let Err(error) = done {
@@ -269,85 +395,70 @@ impl Live {
         &self,
         project: &Project,
         name: &str,
-        key: &str,
-        value: &[u8],
+        (key, value): (&str, &[u8]),
+        filters: &FiltersOf,
     ) -> Result<(), Error> {
         let row: FunctionRow = rows::decode(key, value)?;
-        let wrong = |error: cairn_base::name::Error| Error::Row {
-            key: key.to_owned(),
-            why: error.to_string(),
-        };
-        let name: DatasetName = name.parse().map_err(wrong)?;
-        let slot = self.slot_of(project, &name);
+        let name = rows::name(key, name)?;
+        let mut slots = project.slots();
+        // One of the same name that was made anew counts its releases anew.
+        if let Some(before) = slots.get(&name).filter(|before| before.made_ms != row.made_ms) {
+            before.switch(None);
+            slots.remove(&name);
+        }
+        let slot = slots.entry(name.clone()).or_insert_with(|| {
+            let filters = filters.get(&name).cloned().unwrap_or_default();
+            let of = Function { project: project.name.clone(), name };
+            let journal = Journal::new(Arc::clone(&self.env.clock));
+            Arc::new(Slot::new(of, row.made_ms, journal, filters))
+        });
         slot.switch(row.current);
         Ok(())
     }
 
-    /// The slot of a function, made when it is not there; routes that wait for it lead to it then.
-    fn slot_of(&self, project: &Project, name: &DatasetName) -> Arc<Slot> {
-        let mut slots = project.slots();
-        if let Some(slot) = slots.get(name) {
-            return Arc::clone(slot);
-        }
-        let of = Function { project: project.name.clone(), name: name.clone() };
-        let slot = Arc::new(Slot::new(of.clone(), Journal::new(Arc::clone(&self.env.clock))));
-        slots.insert(name.clone(), Arc::clone(&slot));
-        drop(slots);
-        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        routes.each(|target| {
-            if target.function == of {
-                target.slot = Some(Arc::clone(&slot));
-            }
-        });
-        slot
-    }
-
-    fn put_route(&self, project: &Project, key: &str, value: &[u8]) -> Result<(), Error> {
-        let row: RouteRow = rows::decode(key, value)?;
-        let pattern: Pattern = row.pattern.parse()?;
-        let wrong = |error: cairn_base::name::Error| Error::Row {
-            key: key.to_owned(),
-            why: error.to_string(),
-        };
-        let name: DatasetName = row.function.parse().map_err(wrong)?;
-        let slot = project.slots().get(&name).cloned();
-        let function = Function { project: project.name.clone(), name };
-        let target = Target { function, auth: row.auth, row, slot };
-        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        let Err((before, other)) = routes.insert(pattern.clone(), target) else { return Ok(()) };
-        let first = |target: &Target| (target.row.made_ms, target.function.clone());
-        let same_project = other.function.project == project.name;
-        let now = routes.same(&pattern).map(|(_, target)| first(target));
-        // Two projects have made it at the same time: all nodes take the one that was first.
-        if !same_project && now.is_some_and(|now| first(&other) < now) {
-            tracing::warn!(pattern = %before, to = %other.function, "two projects have one route");
-            drop(routes.insert(before, other));
-        }
-        Ok(())
-    }
-
-    fn deleted(&self, project: &Project, key: &str) {
+    fn deleted(&self, routes: &mut Routes, project: &Project, key: &str) {
         if let Some(name) = key.strip_prefix(rows::FUNCTIONS) {
             let Ok(name) = name.parse::<DatasetName>() else { return };
-            let gone = project.slots().remove(&name);
-            if let Some(slot) = gone {
+            if let Some(slot) = project.slots().remove(&name) {
                 slot.switch(None);
             }
-            let of = Function { project: project.name.clone(), name };
-            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-            routes.each(|target| {
-                if target.function == of {
-                    target.slot = None;
-                }
-            });
         } else if let Some(Ok(pattern)) = key.strip_prefix(rows::ROUTES).map(Pattern::of_shape) {
-            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
             let ours = |target: &Target| target.function.project == project.name;
             if routes.same(&pattern).is_some_and(|(_, target)| ours(target)) {
                 routes.remove(&pattern);
             }
+        } else if let Some(schedule) = scheduled(project, key) {
+            self.agenda.remove(&schedule);
+        } else if let Some(call) = called(project, key) {
+            self.calls.remove(&call);
+        } else if let Some(plan) = asked(project, key) {
+            self.plans.remove(&plan);
         }
     }
+}
+
+fn forget_routes(routes: &mut Routes, of: &ProjectName) {
+    let gone = routes.patterns(|target| target.function.project == *of);
+    gone.iter().for_each(|pattern| routes.remove(pattern));
+}
+
+fn put_route(routes: &mut Routes, project: &Project, key: &str, value: &[u8]) -> Result<(), Error> {
+    let row: RouteRow = rows::decode(key, value)?;
+    let pattern: Pattern = row.pattern.parse()?;
+    let name = rows::name(key, &row.function)?;
+    let function = Function { project: project.name.clone(), name };
+    let RouteRow { pattern: text, auth, made_ms, .. } = row;
+    let target = Arc::new(Target { function, pattern: text, auth, made_ms });
+    let Err((before, other)) = routes.insert(pattern.clone(), target) else { return Ok(()) };
+    let first = |target: &Target| (target.made_ms, target.function.clone());
+    let same_project = other.function.project == project.name;
+    let now = routes.same(&pattern).map(|(_, target)| first(target));
+    // Two projects have made it at the same time: all nodes take the one that was first.
+    if !same_project && now.is_some_and(|now| first(&other) < now) {
+        tracing::warn!(pattern = %before, to = %other.function, "two projects have one route");
+        drop(routes.insert(before, other));
+    }
+    Ok(())
 }
 
 /// Reads a project and follows it, as long as the node lives.
@@ -355,8 +466,15 @@ async fn follow(live: Weak<Live>, project: Arc<Project>) {
     loop {
         let Some(strong) = live.upgrade() else { return };
         let clock = Arc::clone(&strong.env.clock);
-        let ended = followed(strong, &live, &project).await;
-        let Err(error) = ended else { return };
+        let mut ended = followed(strong, &live, &project).await;
+        let Some(strong) = live.upgrade() else { return };
+        strong.own(&project.name, false);
+        drop(strong);
+        if matches!(&ended, Err(Error::Kept(error)) if is_elsewhere(error)) {
+            let Some(strong) = live.upgrade() else { return };
+            ended = followed_elsewhere(strong, &live, &project).await;
+        }
+        let Err(error) = ended else { continue };
         if matches!(error, Error::Kept(cairn_kv::Error::NoNamespace { .. })) {
             // Nothing was ever deployed there: it is looked for again when somebody asks.
             if live.upgrade().is_none_or(|live| live.leave(&project)) {
@@ -364,26 +482,64 @@ async fn follow(live: Weak<Live>, project: Arc<Project>) {
             }
         }
         tracing::warn!(project = %project.name, %error, "the functions of a project are not followed");
-        clock.sleep(if is_elsewhere(&error) { LOOK_AGAIN_AFTER } else { RETRY_AFTER }).await;
+        clock.sleep(RETRY_AFTER).await;
     }
 }
 
-fn is_elsewhere(error: &Error) -> bool {
-    use cairn_kv::{Error as KvError, PartitionError};
-    matches!(error, Error::Kept(KvError::Partition(PartitionError::Elsewhere { .. })))
-}
-
+/// Follows a project that this node has, until it has it no more.
 async fn followed(live: Arc<Live>, again: &Weak<Live>, project: &Project) -> Result<(), Error> {
     let of = rows::namespace(&project.name);
-    let at = live.read(project).await?;
-    project.wanted.store(false, Ordering::Release);
-    project.seen.send_replace(Some(at));
-    let mut changes = live.registry.kv().follow(&of, KeyRange::all(), Some(at)).await?;
+    let kv = live.registry.kv().clone();
+    let at = live.read(project, &kv).await?;
+    project.reached(at);
+    live.own(&project.name, true);
     drop(live);
+    let mut changes = kv.follow(&of, KeyRange::all(), Some(at)).await?;
     loop {
         let told = changes.next(WAIT).await?;
         let Some(live) = again.upgrade() else { return Ok(()) };
-        told.changes.iter().for_each(|change| live.apply(project, change));
-        project.seen.send_replace(Some(told.upto));
+        live.apply(project, &told.changes);
+        project.reached(told.upto);
     }
+}
+
+/// The call that a key is for.
+fn called(project: &Project, key: &str) -> Option<Key<String>> {
+    let (name, id) = rows::called(key)?;
+    Some((Function { project: project.name.clone(), name }, id))
+}
+
+/// The plan that a key is for.
+fn asked(project: &Project, key: &str) -> Option<Key<String>> {
+    let (name, id) = rows::asked(key)?;
+    Some((Function { project: project.name.clone(), name }, id))
+}
+
+/// The schedule that a key is for.
+fn scheduled(project: &Project, key: &str) -> Option<Key<DatasetName>> {
+    let (name, schedule) = rows::scheduled(key)?;
+    Some((Function { project: project.name.clone(), name }, schedule))
+}
+
+/// Follows a project that another node has, for a while.
+async fn followed_elsewhere(
+    live: Arc<Live>,
+    again: &Weak<Live>,
+    project: &Project,
+) -> Result<(), Error> {
+    let of = rows::namespace(&project.name);
+    let (kv, clock) = (live.registry.in_bucket().clone(), Arc::clone(&live.env.clock));
+    let at = live.read(project, &kv).await?;
+    project.reached(at);
+    drop(live);
+    let mut changes = kv.follow(&of, KeyRange::all(), Some(at)).await?;
+    let until = clock.monotonic() + OTHERS_LAST;
+    while clock.monotonic() < until {
+        clock.sleep(OTHERS_EVERY).await;
+        let told = changes.next(Duration::ZERO).await?;
+        let Some(live) = again.upgrade() else { return Ok(()) };
+        live.apply(project, &told.changes);
+        project.reached(told.upto);
+    }
+    Ok(())
 }

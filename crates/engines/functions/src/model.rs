@@ -6,6 +6,7 @@ use cairn_wasm::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::outside::{ORIGINS_MAX, Origin};
 
 /// Variables of one release, and bytes of all of them.
 const VARIABLES_MAX: usize = 128;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Where it may send requests: `SCHEME://HOST[:PORT]`, where the host may be `*.` and a name, or `*`.
+    pub outbound: Vec<String>,
 }
 
 impl Settings {
@@ -44,6 +47,12 @@ impl Settings {
     pub fn check(&self) -> Result<(), Error> {
         let invalid = |why| Err(Error::Invalid { why });
         if let Some(why) = self.limits.wrong(&Limits::caps()) {
+            return invalid(why);
+        }
+        if self.outbound.len() > ORIGINS_MAX {
+            return invalid(format!("it names more than {ORIGINS_MAX} origins"));
+        }
+        if let Some(why) = self.outbound.iter().find_map(|text| text.parse::<Origin>().err()) {
             return invalid(why);
         }
         let bytes: usize =
@@ -129,6 +138,23 @@ pub struct Info {
     pub made_ms: u64,
 }
 
+/// A function that requests pass before another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterInfo {
+    /// The project of both.
+    pub project: String,
+    /// Whose requests.
+    pub function: String,
+    /// What they pass.
+    pub filter: String,
+    /// Lower ones are passed first.
+    pub priority: u16,
+    /// When it was made, in milliseconds since 1970.
+    pub made_ms: u64,
+    /// By whom.
+    pub by: String,
+}
+
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -139,6 +165,18 @@ pub enum Auth {
     /// What callers show is the function's own business: all of them come as nobody in particular, who must be
     /// allowed to invoke it.
     None,
+}
+
+/// What a route leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The function.
+    pub function: Function,
+    /// The route's pattern.
+    pub pattern: String,
+    /// Who may use the route.
+    pub auth: Auth,
+    pub(crate) made_ms: u64,
 }
 
 /// A route.

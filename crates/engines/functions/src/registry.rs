@@ -1,14 +1,24 @@
 //! Changes of what is kept: each is one transaction of the project's namespace.
 
+mod calls;
+mod filters;
+mod plans;
+mod read;
+mod schedules;
+
 use bytes::Bytes;
 use cairn_base::{DatasetName, ProjectName};
 use cairn_env::Env;
 use cairn_kv::{
-    At, Error as KvError, KeyRange, Kv, Only, Put, Scan, Seq, Settings as KvSettings, Transaction,
+    Error as KvError, KeyRange, Kv, Only, Put, Seq, Settings as KvSettings, Transaction,
 };
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _};
 
+pub(crate) use self::calls::Taken;
+pub use self::filters::FILTERS_MAX;
+use self::filters::filtered_by;
+pub(crate) use self::schedules::{Turn, ended};
 use crate::error::Error;
 use crate::model::{Auth, Function, Info, Release, RouteInfo, Settings, State};
 use crate::routes::Pattern;
@@ -16,15 +26,20 @@ use crate::rows::{self, FunctionRow, RouteRow};
 
 /// Releases that are kept of a function besides the current one; older ones go with the next deployment.
 pub const RELEASES_KEPT: usize = 10;
+/// Routes of a project.
+pub const ROUTES_MAX: usize = 1000;
 /// How often a transaction is tried while others change the same.
 const ATTEMPTS_MAX: u32 = 16;
-/// Functions and routes of one project.
-pub const ROWS_MAX: usize = 100_000;
+/// Rows that a transaction reads at a time.
+const ROWS_MAX: usize = 100_000;
 
 /// What is kept of functions.
 #[derive(Clone)]
 pub(crate) struct Registry {
+    /// The partitions that this node has, or may take.
     kv: Kv,
+    /// Those of other nodes, as they are in the bucket.
+    in_bucket: Kv,
     env: Env,
 }
 
@@ -38,12 +53,22 @@ pub(crate) struct Made<T> {
 pub(crate) type Tried<T> = Result<(Transaction, T), Error>;
 
 impl Registry {
-    pub(crate) fn new(kv: &Kv, env: &Env) -> Self {
-        Self { kv: kv.of_engines(), env: env.clone() }
+    pub(crate) fn new(kv: &Kv, in_bucket: &Kv, env: &Env) -> Self {
+        Self { kv: kv.of_engines(), in_bucket: in_bucket.of_engines(), env: env.clone() }
     }
 
     pub(crate) fn kv(&self) -> &Kv {
         &self.kv
+    }
+
+    pub(crate) fn in_bucket(&self) -> &Kv {
+        &self.in_bucket
+    }
+
+    /// The projects that have functions.
+    pub(crate) async fn projects(&self) -> Result<Vec<ProjectName>, Error> {
+        let name = rows::NAME.parse().expect("it is a name of a dataset");
+        Ok(self.in_bucket.projects_with(&name).await?)
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -97,21 +122,6 @@ impl Registry {
             Err(KvError::Partition(cairn_kv::PartitionError::Condition { .. })) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The bytes of a component.
-    pub(crate) async fn code(&self, project: &ProjectName, digest: &str) -> Result<Bytes, Error> {
-        let (of, key) = (rows::namespace(project), rows::code(digest));
-        let mut value = self.kv.read(&of, key.as_bytes(), At::Durable).await?;
-        let mut bytes = Vec::with_capacity(usize::try_from(value.size).unwrap_or(0));
-        while let Some(piece) = value.pieces.next().await {
-            bytes.extend_from_slice(&piece?);
-        }
-        let found = blake3::hash(&bytes).to_hex();
-        if found.as_str() != digest {
-            return Err(Error::Row { key, why: format!("its hash is {found}") });
-        }
-        Ok(bytes.into())
     }
 
     /// Adds a release that waits to be compiled. None when its component is not there any more.
@@ -176,13 +186,13 @@ impl Registry {
                 put(&mut transaction, key, rows::encode(&release))?;
                 let found: Option<FunctionRow> =
                     row(&mut transaction, &rows::function(name)).await?;
-                if let Some(before) = found
-                    && matches!(state, State::Ready { .. })
-                    && before.current.is_none_or(|current| current < number)
-                {
-                    let after = FunctionRow { current: Some(number), ..before };
+                if let Some(before) = found {
+                    let ready = matches!(state, State::Ready { .. });
+                    let newer = before.current.is_none_or(|current| current < number);
+                    let current = if ready && newer { Some(number) } else { before.current };
+                    let after = FunctionRow { current, ..before };
                     put(&mut transaction, rows::function(name), rows::encode(&after))?;
-                    prune(&mut transaction, name, number).await?;
+                    prune(&mut transaction, name, current).await?;
                 }
                 Ok((transaction, Some(release)))
             }
@@ -223,7 +233,7 @@ impl Registry {
         switched.await
     }
 
-    /// Removes a function with all its releases, and its routes when that was asked for.
+    /// Removes a function with all its releases and schedules, and its routes when that was asked for.
     pub(crate) async fn remove(
         &self,
         function: &Function,
@@ -235,6 +245,11 @@ impl Registry {
                 let key = rows::function(name);
                 if entry(&mut transaction, &key).await?.is_none() {
                     return Err(Error::NoFunction { function: function.clone() });
+                }
+                let others = filtered_by(&mut transaction, name).await?;
+                if !others.is_empty() {
+                    let (function, others) = (function.clone(), others.join(", "));
+                    return Err(Error::IsFilter { function, others });
                 }
                 let (mut keys, mut patterns) = (Vec::new(), Vec::new());
                 for (key, value) in below(&mut transaction, rows::ROUTES).await? {
@@ -252,6 +267,9 @@ impl Registry {
                     delete(&mut transaction, key)?;
                 }
                 delete(&mut transaction, key)?;
+                for prefix in rows::called_by_others(name) {
+                    delete_below(&mut transaction, &prefix)?;
+                }
                 for (_, value) in below(&mut transaction, &rows::releases(name)).await? {
                     let release: Release = rows::decode("release", &value)?;
                     forget(&mut transaction, name, &release).await?;
@@ -278,8 +296,13 @@ impl Registry {
                 }
                 let key = rows::route(pattern);
                 if let Some(before) = row::<RouteRow>(&mut transaction, &key).await? {
-                    let RouteRow { pattern, function, .. } = before;
-                    return Err(Error::RouteExists { pattern, function });
+                    let name = rows::name(&key, &before.function)?;
+                    let function = Function { project: function.project.clone(), name };
+                    return Err(Error::RouteExists { pattern: before.pattern, function });
+                }
+                if below(&mut transaction, rows::ROUTES).await?.len() >= ROUTES_MAX {
+                    let why = format!("a project has at most {ROUTES_MAX} routes: remove some");
+                    return Err(Error::Invalid { why });
                 }
                 let route = RouteRow {
                     pattern: pattern.to_string(),
@@ -317,68 +340,14 @@ impl Registry {
         });
         removed.await
     }
-
-    /// One function.
-    pub(crate) async fn function(&self, function: &Function) -> Result<Info, Error> {
-        let key = rows::function(&function.name);
-        let row: Option<FunctionRow> = self.get(&function.project, &key).await?;
-        let row = row.ok_or_else(|| Error::NoFunction { function: function.clone() })?;
-        Ok(info(function, &row))
-    }
-
-    /// One release.
-    pub(crate) async fn release(&self, function: &Function, number: u32) -> Result<Release, Error> {
-        let key = rows::release(&function.name, number);
-        let found = self.get(&function.project, &key).await?;
-        found.ok_or_else(|| Error::NoRelease { function: function.clone(), number })
-    }
-
-    /// The releases of a function that are kept, the newest first.
-    pub(crate) async fn releases(&self, function: &Function) -> Result<Vec<Release>, Error> {
-        self.function(function).await?;
-        let all = self.rows(&function.project, &rows::releases(&function.name)).await?;
-        let read = all.iter().rev().map(|(key, value)| rows::decode(key, value));
-        read.collect()
-    }
-
-    async fn get<T: serde::de::DeserializeOwned>(
-        &self,
-        project: &ProjectName,
-        key: &str,
-    ) -> Result<Option<T>, Error> {
-        let found = self.kv.get(&rows::namespace(project), key.as_bytes(), At::Durable).await;
-        match found {
-            // Where nothing was ever deployed there is no function.
-            Err(KvError::NoNamespace { .. }) | Ok(None) => Ok(None),
-            Ok(Some(entry)) => rows::decode(key, &entry.value).map(Some),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// All rows below a prefix, in order, of one state.
-    pub(crate) async fn rows(
-        &self,
-        project: &ProjectName,
-        prefix: &str,
-    ) -> Result<Vec<(String, Bytes)>, Error> {
-        let of = rows::namespace(project);
-        let mut scan = Scan::of(KeyRange::prefix(Bytes::copy_from_slice(prefix.as_bytes())));
-        let mut all = Vec::new();
-        loop {
-            let page = match self.kv.scan(&of, &scan).await {
-                Err(KvError::NoNamespace { .. }) => return Ok(all),
-                page => page?,
-            };
-            all.extend(page.entries.into_iter().map(|entry| (text(&entry.key), entry.value)));
-            match page.next {
-                Some(cursor) if all.len() < ROWS_MAX => scan.cursor = Some(cursor),
-                _ => return Ok(all),
-            }
-        }
-    }
 }
 
-pub(crate) fn info(function: &Function, row: &FunctionRow) -> Info {
+/// Whether another node has the partition.
+pub(crate) fn is_elsewhere(error: &KvError) -> bool {
+    matches!(error, KvError::Partition(cairn_kv::PartitionError::Elsewhere { .. }))
+}
+
+fn info(function: &Function, row: &FunctionRow) -> Info {
     Info {
         project: function.project.to_string(),
         name: function.name.to_string(),
@@ -388,7 +357,7 @@ pub(crate) fn info(function: &Function, row: &FunctionRow) -> Info {
     }
 }
 
-pub(crate) fn route_info(project: &ProjectName, row: RouteRow) -> RouteInfo {
+fn route_info(project: &ProjectName, row: RouteRow) -> RouteInfo {
     RouteInfo {
         pattern: row.pattern,
         project: project.to_string(),
@@ -407,12 +376,12 @@ pub(crate) fn text(key: &[u8]) -> String {
 async fn prune(
     transaction: &mut Transaction,
     name: &DatasetName,
-    current: u32,
+    current: Option<u32>,
 ) -> Result<(), Error> {
     let mut others = Vec::new();
     for (key, value) in below(transaction, &rows::releases(name)).await? {
         let release: Release = rows::decode(&key, &value)?;
-        if release.number != current && release.state != State::Compiling {
+        if Some(release.number) != current && release.state != State::Compiling {
             others.push(release);
         }
     }
@@ -456,7 +425,16 @@ async fn row<T: serde::de::DeserializeOwned>(
 async fn below(transaction: &mut Transaction, prefix: &str) -> Result<Vec<(String, Bytes)>, Error> {
     let range = KeyRange::prefix(Bytes::copy_from_slice(prefix.as_bytes()));
     let found = transaction.scan(&range, ROWS_MAX).await.map_err(KvError::from)?;
+    if found.len() == ROWS_MAX {
+        let why = format!("there are {ROWS_MAX} or more of {prefix:?}: remove some");
+        return Err(Error::Invalid { why });
+    }
     Ok(found.into_iter().map(|entry| (text(&entry.key), entry.value)).collect())
+}
+
+fn delete_below(transaction: &mut Transaction, prefix: &str) -> Result<(), Error> {
+    let range = KeyRange::prefix(Bytes::copy_from_slice(prefix.as_bytes()));
+    Ok(transaction.delete_range(range).map_err(KvError::from)?)
 }
 
 fn put(transaction: &mut Transaction, key: String, value: Bytes) -> Result<(), Error> {

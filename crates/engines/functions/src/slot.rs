@@ -1,18 +1,32 @@
 //! One function as this node runs it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cairn_base::DatasetName;
 use cairn_wasm::{Code, Command, Failure, HttpFunction, Kind, World};
+use tokio::sync::Semaphore;
 
 use crate::logs::Journal;
 use crate::model::{Function, Release};
 
+/// Requests that one program answers at a time, each with what it was sent in memory.
+pub(crate) const PROGRAMS_MAX: usize = 64;
+
+/// Filters with their priorities, in their order.
+pub(crate) type Filters = BTreeSet<(u16, DatasetName)>;
+
 /// A function that is there, with what is known of it here.
 pub(crate) struct Slot {
     pub(crate) of: Function,
+    pub(crate) made_ms: u64,
     pub(crate) journal: Arc<Journal>,
     pub(crate) counts: Counts,
+    /// What its requests pass first, in this order.
+    filters: Mutex<Filters>,
+    /// Room for requests that it answers as a program.
+    pub(crate) programs: Arc<Semaphore>,
     current: Mutex<Current>,
     /// One at a time makes it ready.
     pub(crate) loading: tokio::sync::Mutex<()>,
@@ -44,11 +58,14 @@ pub(crate) struct Counts {
 }
 
 impl Slot {
-    pub(crate) fn new(of: Function, journal: Journal) -> Self {
+    pub(crate) fn new(of: Function, made_ms: u64, journal: Journal, filters: Filters) -> Self {
         Self {
             of,
+            made_ms,
             journal: Arc::new(journal),
             counts: Counts::default(),
+            filters: Mutex::new(filters),
+            programs: Arc::new(Semaphore::new(PROGRAMS_MAX)),
             current: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
         }
@@ -56,6 +73,17 @@ impl Slot {
 
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names of its filters, in their order.
+    pub(crate) fn filters(&self) -> Vec<DatasetName> {
+        let filters = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        filters.iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// These are its filters from now on.
+    pub(crate) fn change_filters(&self, change: impl FnOnce(&mut Filters)) {
+        change(&mut self.filters.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The release that answers, as far as this node knows.
@@ -92,13 +120,7 @@ impl Slot {
 }
 
 impl Ready {
-    pub(crate) fn new(
-        release: Release,
-        code: &Code,
-        journal: &Arc<Journal>,
-    ) -> Result<Self, Failure> {
-        let environment = release.settings.environment.clone().into_iter().collect();
-        let world = World { environment, logs: Arc::clone(journal) as _ };
+    pub(crate) fn new(release: Release, code: &Code, world: World) -> Result<Self, Failure> {
         let limits = release.settings.limits.clone();
         let call = match code.kind() {
             Kind::Http => Callable::Http(HttpFunction::new(code, limits, world)?),

@@ -11,6 +11,7 @@ use cairn_env::Env;
 use crate::error::Error;
 use crate::grant::Action;
 use crate::login::Guessing;
+use crate::pass::Passes;
 use crate::provider::Bearers;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -50,6 +51,8 @@ struct Shared {
     audit: Audit,
     /// What is counted instead.
     tally: Tally,
+    /// What is asked again and again.
+    passes: Passes,
     held: Mutex<Option<Held>>,
     /// Counts our own changes: what was read before the last one is not used after it.
     changes: AtomicU64,
@@ -138,12 +141,14 @@ impl Access {
         let guessing = Guessing::new(&*env.rng);
         let audit = Audit::new(bucket.clone(), env.clone(), Arc::clone(&seal));
         let tally = Tally::new(audit.clone(), env.clone());
+        let passes = Passes::new(env.rng.as_ref());
         let shared = Shared {
             bucket,
             env,
             seal,
             audit,
             tally,
+            passes,
             held: Mutex::default(),
             changes: AtomicU64::new(0),
             reading: tokio::sync::Mutex::default(),
@@ -198,6 +203,10 @@ impl Access {
     #[must_use]
     pub fn audit(&self) -> &Audit {
         &self.shared.audit
+    }
+
+    pub(crate) fn passes(&self) -> &Passes {
+        &self.shared.passes
     }
 
     pub(crate) fn tally(&self) -> &Tally {

@@ -49,6 +49,8 @@ pub(crate) enum Credential {
         groups: BTreeSet<GroupName>,
         expires_ms: i64,
     },
+    /// The word of the node that runs it.
+    Function,
 }
 
 impl Caller {
@@ -88,6 +90,7 @@ impl fmt::Display for Credential {
             Self::Password(_) => f.write_str("password"),
             Self::Certificate(fingerprint) => write!(f, "certificate {fingerprint}"),
             Self::Bearer { provider, .. } => write!(f, "bearer token of {}", provider.name),
+            Self::Function => f.write_str("function"),
         }
     }
 }

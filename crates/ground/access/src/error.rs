@@ -104,8 +104,8 @@ pub enum Error {
     /// A name breaks the rules of names.
     #[error(transparent)]
     Name(#[from] name::Error),
-    /// A principal cannot have this name.
-    #[error("{name} is no principal's name: it stands for many callers; choose another one")]
+    /// A principal or a provider cannot have this name.
+    #[error("{name} is no name to be given: it has a meaning of its own here; choose another one")]
     Reserved {
         /// The name.
         name: String,

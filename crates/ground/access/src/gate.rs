@@ -17,7 +17,7 @@ use crate::decide::{Decision, Reason};
 use crate::error::Error;
 use crate::grant::{Action, GrantId};
 use crate::pattern::Resource;
-use crate::principal::Owner;
+use crate::principal::{Owner, UserName};
 use crate::provider::{Provider, Vouched};
 use crate::snapshot::{Snapshot, WhoAmI};
 use crate::tally::Use;
@@ -84,6 +84,18 @@ impl Access {
             Ok(caller) => caller,
             Err(error) => return Err(self.refuse(&origin, error)),
         };
+        let (origin, allowed) = (Arc::new(origin), Arc::default());
+        Ok(Visit { access: self.clone(), snapshot, caller, origin, allowed })
+    }
+
+    /// Lets a function of this cluster in, `@PROJECT/NAME`, which this node runs: nobody else may say so.
+    ///
+    /// # Errors
+    /// [`Error::Name`]; as [`Access::snapshot`].
+    pub async fn admit_function(&self, function: &str, origin: Origin) -> Result<Visit, Error> {
+        let function = UserName::of_function(function)?;
+        let snapshot = self.snapshot().await?;
+        let caller = Caller::known(Owner::User(function), Credential::Function);
         let (origin, allowed) = (Arc::new(origin), Arc::default());
         Ok(Visit { access: self.clone(), snapshot, caller, origin, allowed })
     }

@@ -2,7 +2,8 @@
 //!
 //! A **principal** is somebody or something that acts. To be let in it shows a **token**, its
 //! **password**, a **client certificate**, or what an **identity provider** signed for it: then it is a
-//! user of that provider, `PROVIDER/NAME`. A **grant** gives a principal, such a user, a **group**, every
+//! user of that provider, `PROVIDER/NAME`. A **function** of this cluster shows nothing, for the node that
+//! runs it says who it is ([`Access::admit_function`]). A **grant** gives a principal, such a user, a **group**, every
 //! caller who signed in (`authenticated`), or every caller (`anonymous`) a **role** on the datasets that
 //! a **pattern** covers. A door asks two things, in
 //! this order:
@@ -65,10 +66,12 @@ mod error;
 mod gate;
 mod grant;
 mod login;
+mod pass;
 mod password;
 mod pattern;
 mod principal;
 mod provider;
+mod request_id;
 mod snapshot;
 mod standing;
 mod state;
@@ -84,13 +87,15 @@ pub use decide::{Decision, Explanation, Reason, Verdict};
 pub use error::Error;
 pub use gate::{Origin, Peer, Shown, Visit};
 pub use grant::{Action, Grant, GrantId, Role, SCOPES_MAX, Scope, Scopes};
+pub use pass::Pass;
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Password};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern, Resource};
 pub use principal::{
-    ANONYMOUS, AUTHENTICATED, GroupName, Label, Owner, Principal, PrincipalName, ProviderName,
-    ROOT, Subject, UserName,
+    ANONYMOUS, AUTHENTICATED, FUNCTIONS, GroupName, Label, Owner, Principal, PrincipalName,
+    ProviderName, ROOT, Subject, UserName,
 };
 pub use provider::{Bearers, ClientSecret, GROUPS_MAX, Provider, Vouched};
+pub use request_id::RequestIds;
 pub use snapshot::{Snapshot, WhoAmI};
 pub use state::{
     GRANTS_MAX, GRANTS_PER_PART_MAX, GRANTS_PER_SUBJECT_MAX, GROUPS_PER_PRINCIPAL_MAX,

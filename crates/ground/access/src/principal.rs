@@ -7,6 +7,7 @@
 //! | `authenticated` | every caller with a credential that holds |
 //! | `NAME` | a principal of this bucket |
 //! | `PROVIDER/NAME` | a user of an identity provider, as its claim says |
+//! | `function/@PROJECT/NAME` | a function of this cluster |
 //! | `group:NAME` | principals of this bucket that are in a group |
 //! | `group:PROVIDER/NAME` | users of an identity provider that are in a group, as its claim says |
 
@@ -25,6 +26,9 @@ pub const ANONYMOUS: &str = "anonymous";
 pub const AUTHENTICATED: &str = "authenticated";
 /// The principal that the first start makes.
 pub const ROOT: &str = "root";
+
+/// The provider that functions are users of: the cluster itself. No other has this name.
+pub const FUNCTIONS: &str = "function";
 
 /// What the text of a group's subject begins with.
 const GROUP_PREFIX: &str = "group:";
@@ -168,6 +172,14 @@ impl UserName {
     /// [`Error::Name`] when the name is empty or too long.
     pub fn of(provider: &ProviderName, name: &str) -> Result<Self, Error> {
         encode_foreign(provider, name).parse()
+    }
+
+    /// A function of this cluster, `@PROJECT/NAME`.
+    ///
+    /// # Errors
+    /// [`Error::Name`] when the name is empty or too long.
+    pub(crate) fn of_function(function: &str) -> Result<Self, Error> {
+        Self::of(&ProviderName(FUNCTIONS.to_owned()), function)
     }
 
     /// Whose user it is.

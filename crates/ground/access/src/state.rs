@@ -10,7 +10,9 @@ use crate::error::Error;
 use crate::grant::{Grant, GrantId, Role, SCOPES_MAX, Scopes};
 use crate::password::PasswordHash;
 use crate::pattern::{Pattern, Resource};
-use crate::principal::{GroupName, Label, Owner, Principal, PrincipalName, ProviderName, Subject};
+use crate::principal::{
+    FUNCTIONS, GroupName, Label, Owner, Principal, PrincipalName, ProviderName, Subject,
+};
 use crate::provider::Provider;
 use crate::token::{Secret, TokenHash, TokenId, TokenInfo, TokenKind};
 
@@ -166,6 +168,9 @@ impl State {
     /// Adds a provider, or replaces the one of that name.
     pub(crate) fn set_provider(&mut self, provider: Provider) -> Result<(), Error> {
         provider.check()?;
+        if provider.name.as_str() == FUNCTIONS {
+            return Err(Error::Reserved { name: FUNCTIONS.to_owned() });
+        }
         if !self.providers.contains_key(&provider.name) {
             bound("providers", self.providers.len(), PROVIDERS_MAX)?;
         }

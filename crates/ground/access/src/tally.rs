@@ -84,11 +84,15 @@ impl Tally {
     /// Counts a use that was allowed as `record` says. Never waits. Call within a runtime.
     pub(crate) fn note(&self, record: Record, only_reads: bool) -> Result<Use, Error> {
         let noted = Arc::new(Noted { key: key(&record), record, only_reads });
-        self.count(&noted)?;
+        self.count(&noted, &noted.record.request)?;
         Ok(Use { tally: self.clone(), noted })
     }
 
-    fn count(&self, Noted { record, key, only_reads }: &Noted) -> Result<(), Error> {
+    fn count(
+        &self,
+        Noted { record, key, only_reads }: &Noted,
+        request: &Text,
+    ) -> Result<(), Error> {
         let shared = &self.0;
         let mut counts = shared.counts();
         match counts.counts.get_mut(key) {
@@ -100,10 +104,10 @@ impl Tally {
                 count.reads += u64::from(*only_reads);
             }
             None => {
-                shared.audit.record(record.clone())?;
+                shared.audit.record(Record { request: request.clone(), ..record.clone() })?;
                 if counts.counts.len() < TALLIES_MAX {
                     let count = Count {
-                        request: record.request.clone(),
+                        request: request.clone(),
                         grant: record.detail.clone(),
                         ..Count::default()
                     };
@@ -213,7 +217,12 @@ impl Use {
     /// # Errors
     /// When it could be neither counted nor recorded: it is not allowed then.
     pub fn again(&self) -> Result<(), crate::Error> {
-        Ok(self.tally.count(&self.noted)?)
+        Ok(self.tally.count(&self.noted, &self.noted.record.request)?)
+    }
+
+    /// The same for another request.
+    pub(crate) fn again_for(&self, request: &str) -> Result<(), crate::Error> {
+        Ok(self.tally.count(&self.noted, &request.into())?)
     }
 
     /// Says that it changed nothing.

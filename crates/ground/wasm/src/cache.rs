@@ -4,8 +4,8 @@
 //! compiled from and of all its bytes, under a key that is not in this directory. What has none, or
 //! another one, is removed and compiled again. Files are written under another name, and renamed.
 //!
-//! `DIR/ID.cwasm` is what the engine wrote; `DIR/ID.seal` 32 bytes. ID is the hash of the component and of all
-//! that the engine says its compiled code depends on, in hexadecimal.
+//! `DIR/ID.cwasm` is what the engine wrote; `DIR/ID.seal` 32 bytes. ID is a hash of the component and of all that the
+//! engine says its compiled code depends on, under the same key, in hexadecimal.
 
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use wasmtime::component::Component;
 use crate::error::Error;
 
 /// The hash of a component's bytes.
-pub(crate) type Digest = [u8; 32];
+pub type Digest = [u8; 32];
 
 pub(crate) struct Cache {
     dir: PathBuf,
@@ -78,7 +78,8 @@ impl Cache {
     }
 
     fn paths(&self, engine: &Engine, of: &Digest) -> (PathBuf, PathBuf) {
-        let mut id = Blake3(blake3::Hasher::new());
+        // Under the key, so that nodes with others leave each other's files alone.
+        let mut id = Blake3(blake3::Hasher::new_keyed(&self.key));
         id.0.update(of);
         engine.precompile_compatibility_hash().hash(&mut id);
         let id = hex::encode(&id.0.finalize().as_bytes()[..16]);

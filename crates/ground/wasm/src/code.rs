@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use wasmtime::component::{Component, InstancePre};
 use wasmtime_wasi::p2::bindings::CommandPre;
@@ -39,6 +39,30 @@ pub struct Code {
 pub(crate) enum Entry {
     Http(Arc<ProxyPre<Guest>>),
     Command(Arc<CommandPre<Guest>>),
+}
+
+/// Code that somebody still has.
+pub(crate) enum WeakEntry {
+    Http(Weak<ProxyPre<Guest>>),
+    Command(Weak<CommandPre<Guest>>),
+}
+
+impl Entry {
+    pub(crate) fn downgrade(&self) -> WeakEntry {
+        match self {
+            Self::Http(pre) => WeakEntry::Http(Arc::downgrade(pre)),
+            Self::Command(pre) => WeakEntry::Command(Arc::downgrade(pre)),
+        }
+    }
+}
+
+impl WeakEntry {
+    pub(crate) fn upgrade(&self) -> Option<Entry> {
+        match self {
+            Self::Http(pre) => pre.upgrade().map(Entry::Http),
+            Self::Command(pre) => pre.upgrade().map(Entry::Command),
+        }
+    }
 }
 
 impl Code {

@@ -1,31 +1,41 @@
 //! Functions that are programs.
 
-use std::pin::Pin;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWrite;
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
 use crate::code::{Code, Entry};
 use crate::error::Failure;
-use crate::guest::{Fate, Guest, World};
-use crate::http::of;
+use crate::fate::{self, Fate};
+use crate::files::{Called, File, Stdin};
+use crate::guest::{Guest, World};
 use crate::limits::Limits;
+use crate::outside::Chain;
 use crate::places::Places;
 use crate::runtime::Runtime;
+use crate::sink::{Sink, Take};
 
 /// A run of a program.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Call {
     /// Its arguments, the program's name first.
     pub arguments: Vec<String>,
-    /// Its standard input.
-    pub input: Bytes,
+    /// Its inputs; the first one is its standard input too.
+    pub inputs: Vec<Arc<dyn File>>,
+    /// Environment variables beside those of its world.
+    pub environment: Vec<(String, String)>,
+    /// Who has asked whom for it.
+    pub chain: Chain,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("arguments", &self.arguments).finish_non_exhaustive()
+    }
 }
 
 /// What came of it.
@@ -70,9 +80,15 @@ impl Command {
         let output = Output::new(limits.output_bytes);
         let fate = Arc::<Fate>::default();
         let mut store = Guest::store(&self.runtime, limits, &self.world, &fate, |wasi| {
-            wasi.stdin(MemoryInputPipe::new(call.input)).stdout(output.clone());
-            wasi.args(&call.arguments);
+            if let Some(input) = call.inputs.first() {
+                wasi.stdin(Stdin::of(input));
+            }
+            wasi.stdout(Sink(output.clone())).args(&call.arguments).envs(&call.environment);
         });
+        let written = AtomicU64::new(0);
+        let called = Called { inputs: call.inputs, output: output.clone(), written };
+        store.data_mut().called = Some(Arc::new(called));
+        store.data_mut().outbound.asked_by(call.chain, true);
         let ran = async {
             let command = self.pre.instantiate_async(&mut store).await?;
             command.wasi_cli_run().call_run(&mut store).await
@@ -94,7 +110,7 @@ impl Command {
             Ok(Err(())) => 1,
             Err(error) => match error.downcast_ref::<I32Exit>() {
                 Some(exit) => exit.0,
-                None => return Err(of(&error, limits, &fate)),
+                None => return Err(fate::failure(&error, limits, &fate)),
             },
         };
         Ok(Done { output: written, exit })
@@ -103,7 +119,7 @@ impl Command {
 
 /// What a program writes to its standard output; once there is too much, nothing is kept any more.
 #[derive(Clone)]
-struct Output {
+pub(crate) struct Output {
     kept: Arc<Mutex<Option<BytesMut>>>,
     max: u64,
 }
@@ -122,41 +138,17 @@ impl Output {
     }
 }
 
-impl IsTerminal for Output {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Output {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-}
-
-impl AsyncWrite for Output {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+impl Take for Output {
+    fn take(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut kept = self.kept();
         let room = kept.as_ref().map_or(0, |kept| self.max.saturating_sub(kept.len() as u64));
         if bytes.len() as u64 > room {
             *kept = None;
-            return Poll::Ready(Err(std::io::Error::other("the output is too long")));
+            return Err(std::io::Error::other("the output is too long"));
         }
         if let Some(kept) = kept.as_mut() {
             kept.extend_from_slice(bytes);
         }
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 }

@@ -1,43 +1,52 @@
 //! What an instance holds on the host's side.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    Error as HttpError, RequestOptions, Result as HttpResult, WasiBody, WasiHttpCtx,
-    WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::error::Failure;
-use crate::limits::Limits;
+use crate::fate::Fate;
+use crate::files::{Called, Files};
+use crate::limits::{Limits, TABLE_ELEMENTS_MAX};
 use crate::logs::{Budget, Logs, Pipe, PipeEnd, Stream};
 use crate::meter::{Meter, Running, interrupted};
+use crate::outside::{Outbound, Outside};
 use crate::runtime::Runtime;
+use crate::sink::Sink;
+use crate::stores::Stores;
 
 /// Handles of a component that may be open at a time.
 const HANDLES_MAX: usize = 10_000;
-/// Elements of all tables of an instance.
-const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// What a function sees of the world besides what it is asked.
 #[derive(Clone)]
 pub struct World {
-    /// Its environment variables.
+    /// Its environment variables, and what it is configured with.
     pub environment: Vec<(String, String)>,
     /// Where its stdout and stderr go.
     pub logs: Arc<dyn Logs>,
+    /// What it may open.
+    pub stores: Arc<dyn Stores>,
+    /// What it may read as files.
+    pub files: Arc<dyn Files>,
+    /// Whom it may ask.
+    pub outside: Arc<dyn Outside>,
 }
 
 /// The host's side of one instance.
 pub(crate) struct Guest {
     wasi: WasiCtx,
-    table: ResourceTable,
+    pub(crate) table: ResourceTable,
+    pub(crate) stores: Arc<dyn Stores>,
+    pub(crate) files: Arc<dyn Files>,
+    /// What it was called with, when it is a program.
+    pub(crate) called: Option<Arc<Called>>,
+    config: WasiConfigVariables,
     http: WasiHttpCtx,
-    outbound: Outbound,
+    pub(crate) outbound: Outbound,
     limiter: Limiter,
     pub(crate) meter: Meter,
     pub(crate) budget: Arc<Budget>,
@@ -55,10 +64,12 @@ impl Guest {
         with: impl FnOnce(&mut WasiCtxBuilder),
     ) -> Store<Self> {
         let budget = Budget::new(Arc::clone(&world.logs), limits.log_bytes);
+        let clock = &runtime.env().clock;
+        let outbound = Outbound::new(&world.outside, clock, &budget, limits.requests);
         let pipe = |stream| Pipe::new(stream, &budget);
         let (out, err) = (pipe(Stream::Stdout), pipe(Stream::Stderr));
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(out.clone()).stderr(err.clone());
+        wasi.stdout(Sink(out.clone())).stderr(Sink(err.clone()));
         for (name, value) in &world.environment {
             wasi.env(name, value);
         }
@@ -66,8 +77,12 @@ impl Guest {
         let guest = Self {
             wasi: wasi.build(),
             table: ResourceTable::new(),
+            stores: Arc::clone(&world.stores),
+            files: Arc::clone(&world.files),
+            called: None,
+            config: world.environment.iter().cloned().collect(),
             http: WasiHttpCtx::new(),
-            outbound: Outbound,
+            outbound,
             limiter: Limiter::new(limits, fate),
             meter: Meter::new(limits.cpu_ms),
             budget,
@@ -83,6 +98,18 @@ impl Guest {
     }
 }
 
+impl Guest {
+    /// Tells it something in its log.
+    pub(crate) fn say(&self, what: &str) {
+        self.budget.line(Stream::Stderr, format!("cairn: {what}").as_bytes());
+    }
+
+    /// Its environment variables, as `wasi:config` has them.
+    pub(crate) fn config(&mut self) -> WasiConfig<'_> {
+        WasiConfig::from(&self.config)
+    }
+}
+
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
@@ -92,69 +119,6 @@ impl WasiView for Guest {
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
-    }
-}
-
-/// Requests to others: none is allowed.
-struct Outbound;
-
-impl WasiHttpHooks for Outbound {
-    fn send_request(
-        &mut self,
-        _: http::Request<WasiBody>,
-        _: Option<RequestOptions>,
-        _: Box<dyn Future<Output = HttpResult<()>> + Send>,
-    ) -> Box<
-        dyn Future<
-                Output = HttpResult<(
-                    http::Response<WasiBody>,
-                    Box<dyn Future<Output = HttpResult<()>> + Send>,
-                )>,
-            > + Send,
-    > {
-        Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)))
-    }
-}
-
-/// What happened to an instance, for those whose calls it had.
-pub(crate) struct Fate {
-    refused_memory: AtomicBool,
-    out_of_time: AtomicBool,
-    ended: watch::Sender<Option<Result<(), Failure>>>,
-}
-
-impl Default for Fate {
-    fn default() -> Self {
-        let (refused_memory, out_of_time) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { refused_memory, out_of_time, ended: watch::Sender::new(None) }
-    }
-}
-
-impl Fate {
-    /// It was refused memory.
-    pub(crate) fn refused_memory(&self) -> bool {
-        self.refused_memory.load(Ordering::Relaxed)
-    }
-
-    /// It is dropped, for it took too long.
-    pub(crate) fn expire(&self) {
-        self.out_of_time.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn out_of_time(&self) -> bool {
-        self.out_of_time.load(Ordering::Relaxed)
-    }
-
-    /// It is over.
-    pub(crate) fn end(&self, how: Result<(), Failure>) {
-        self.ended.send_replace(Some(how));
-    }
-
-    /// How it ended, once it has.
-    pub(crate) async fn ended(&self) -> Result<(), Failure> {
-        let mut ended = self.ended.subscribe();
-        let ended = ended.wait_for(Option::is_some).await;
-        ended.ok().and_then(|how| how.clone()).unwrap_or(Ok(()))
     }
 }
 
@@ -187,7 +151,7 @@ impl ResourceLimiter for Limiter {
                 Ok(true)
             }
             None => {
-                self.fate.refused_memory.store(true, Ordering::Relaxed);
+                self.fate.refuse_memory();
                 Ok(false)
             }
         }
@@ -200,17 +164,5 @@ impl ResourceLimiter for Limiter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
-    }
-
-    fn instances(&self) -> usize {
-        1000
-    }
-
-    fn tables(&self) -> usize {
-        1000
-    }
-
-    fn memories(&self) -> usize {
-        1000
     }
 }

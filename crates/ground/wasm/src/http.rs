@@ -1,11 +1,10 @@
 //! Functions that answer HTTP requests.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::GuestTaskId;
@@ -16,19 +15,18 @@ use wasmtime_wasi_http::handler::{
     ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
+use crate::body::{Body, Kept};
 use crate::code::{Code, Entry};
 use crate::error::Failure;
-use crate::guest::{Fate, Guest, World};
+use crate::fate::{self, Fate, Late};
+use crate::guest::{Guest, World};
 use crate::limits::Limits;
-use crate::meter::Over;
+use crate::outside::Chain;
 use crate::places::Places;
 use crate::runtime::Runtime;
 
 /// How long it is waited for how an instance ended that gave no answer.
 const END_WAIT: Duration = Duration::from_millis(100);
-
-/// The body of a request or of an answer.
-pub type Body = wasmtime_wasi_http::WasiBody;
 
 /// Compiled code that answers requests, with its limits and its world. Cheap to clone.
 #[derive(Clone)]
@@ -60,11 +58,12 @@ impl HttpFunction {
         &self,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Failure> {
-        let place = self.places.take().await?;
-        let told = Told::default();
+        let place = Arc::new(self.places.take().await?);
+        let chain = request.extensions().get::<Chain>().copied().unwrap_or_default();
+        let told = Arc::new(Ticket { fate: OnceLock::new(), chain, place: Arc::clone(&place) });
         let answered = self.handler.handle(Arc::clone(&told), request).await;
         match answered {
-            Ok(response) => Ok(response.map(|body| kept(body, place))),
+            Ok(response) => Ok(response.map(|body| Kept::new(body, place).boxed_unsync())),
             Err(error) => Err(self.failure(&error, &told).await),
         }
     }
@@ -76,51 +75,30 @@ impl HttpFunction {
             return Failure::Wall { limit_ms: limits.wall_ms };
         }
         if let Some(error) = error.downcast_ref::<InstantiationError<Told>>() {
-            return of(&error.error, limits, &Fate::default());
+            return fate::failure(&error.error, limits, &Fate::default());
         }
-        let Some(fate) = told.get() else { return of(error, limits, &Fate::default()) };
+        let Some(fate) = told.fate.get() else {
+            return fate::failure(error, limits, &Fate::default());
+        };
         let ended = tokio::select! {
             biased;
             ended = fate.ended() => ended,
             () = runtime.env().clock.sleep(END_WAIT) => Ok(()),
         };
-        ended.err().unwrap_or_else(|| of(error, limits, fate))
+        ended.err().unwrap_or_else(|| fate::failure(error, limits, fate))
     }
 }
 
-/// What the error of a guest says.
-pub(crate) fn of(error: &wasmtime::Error, limits: &Limits, fate: &Fate) -> Failure {
-    if error.is::<Over>() {
-        return Failure::Cpu { limit_ms: limits.cpu_ms };
-    }
-    if fate.out_of_time() {
-        return Failure::Wall { limit_ms: limits.wall_ms };
-    }
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        return Failure::Full;
-    }
-    if fate.refused_memory() {
-        return Failure::Memory { limit_bytes: limits.memory_bytes };
-    }
-    if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
-        let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>();
-        let backtrace = backtrace.map(ToString::to_string).unwrap_or_default();
-        return Failure::Trap { message: trap.to_string(), backtrace };
-    }
-    Failure::NoAnswer { detail: format!("{error:#}") }
+/// What goes to the instance with a request. It keeps the place for as long as the instance works on it, also when
+/// whoever has sent it is gone.
+struct Ticket {
+    /// What the instance tells about itself.
+    fate: OnceLock<Arc<Fate>>,
+    chain: Chain,
+    place: Arc<OwnedSemaphorePermit>,
 }
 
-/// A body that keeps its place.
-fn kept(body: Body, place: OwnedSemaphorePermit) -> Body {
-    body.map_frame(move |frame| {
-        let _place = &place;
-        frame
-    })
-    .boxed_unsync()
-}
-
-/// What an instance tells about itself to who has called it.
-type Told = Arc<OnceLock<Arc<Fate>>>;
+type Told = Arc<Ticket>;
 
 /// How instances of one function are made.
 struct State {
@@ -138,13 +116,19 @@ impl HandlerState for State {
     async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Expiry, Worker>> {
         let fate = Arc::<Fate>::default();
         let mut store = Guest::store(&self.runtime, &self.limits, &self.world, &fate, |_| {});
-        let proxy = self.pre.instantiate_async(&mut store).await?;
+        // Code may run for it that waits.
+        let clock = &self.runtime.env().clock;
+        let proxy = tokio::select! {
+            biased;
+            made = self.pre.instantiate_async(&mut store) => made?,
+            () = clock.sleep(self.limits.wall()) => return Err(wasmtime::Error::new(Late)),
+        };
         Ok(Instance {
             store,
             proxy,
             view: Guest::http,
             expiration: Expiry::new(&self.limits, &fate),
-            state: Worker { limits: self.limits.clone(), fate },
+            state: Worker { limits: self.limits.clone(), fate, place: Mutex::default() },
         })
     }
 }
@@ -175,15 +159,21 @@ impl WorkerExpiration for Expiry {
             WorkerStatus::Idle => self.idle,
             WorkerStatus::Requests | WorkerStatus::PostReturn => self.wall,
         };
-        let until = (since + most).into();
-        if self.sleep.deadline() != until {
+        let until: tokio::time::Instant = (since + most).into();
+        // One that rings too early is cheaper than one that is set anew for each request.
+        if self.sleep.deadline() > until {
             self.sleep.as_mut().reset(until);
         }
-        let over = self.sleep.as_mut().poll(context);
-        if over.is_ready() && status != WorkerStatus::Idle {
-            self.fate.expire();
+        while self.sleep.as_mut().poll(context).is_ready() {
+            if self.sleep.deadline() >= until {
+                if status != WorkerStatus::Idle {
+                    self.fate.expire();
+                }
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(until);
         }
-        over
+        Poll::Pending
     }
 }
 
@@ -191,6 +181,8 @@ impl WorkerExpiration for Expiry {
 struct Worker {
     limits: Limits,
     fate: Arc<Fate>,
+    /// The place of an instance that answers one request: until it is dropped.
+    place: Mutex<Option<Arc<OwnedSemaphorePermit>>>,
 }
 
 impl WorkerState for Worker {
@@ -217,33 +209,25 @@ impl WorkerState for Worker {
         let guest = store.data_mut();
         guest.meter.restart();
         guest.budget.refill(self.limits.log_bytes);
+        guest.outbound.refill(self.limits.requests);
+        guest.outbound.asked_by(told.chain, self.limits.reuse.at_once <= 1);
         // It is new: nothing was told before.
-        drop(told.set(Arc::clone(&self.fate)));
-        Box::pin(tokio::time::sleep(self.limits.wall()))
+        drop(told.fate.set(Arc::clone(&self.fate)));
+        let (place, wall) = (Arc::clone(&told.place), self.limits.wall());
+        if self.limits.reuse.requests == 1 {
+            let mut kept = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = Some(Arc::clone(&place));
+        }
+        // It is dropped when the request is answered.
+        let expires = tokio::time::sleep(wall);
+        Box::pin(async move {
+            let _place = place;
+            expires.await;
+        })
     }
 
     fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
         drop(store);
-        self.fate.end(result.map_err(|error| of(&error, &self.limits, &self.fate)));
+        self.fate.end(result.map_err(|error| fate::failure(&error, &self.limits, &self.fate)));
     }
-}
-
-/// A body that comes from a client.
-pub fn streamed<B>(body: B) -> Body
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: std::fmt::Display,
-{
-    let broken = |error: B::Error| {
-        wasmtime_wasi_http::Error::InternalError(Some(format!(
-            "the client's body broke off: {error}"
-        )))
-    };
-    body.map_err(broken).boxed_unsync()
-}
-
-/// A body of bytes that are there.
-#[must_use]
-pub fn whole(bytes: Bytes) -> Body {
-    http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }

@@ -5,28 +5,37 @@
 //! believed only with this node's seal (WASM-1). Nothing here is durable: whatever is lost is compiled
 //! again. This crate is the only one that knows the engine, wasmtime.
 
-#![allow(unsafe_code, reason = "compiled code is mapped; the one place says why it may be")]
-
+mod body;
 mod cache;
 mod code;
 mod command;
 mod error;
+mod fate;
+mod files;
 mod guest;
 mod http;
 mod limits;
 mod logs;
 mod meter;
+mod outside;
 mod places;
 mod prepare;
 mod runtime;
+mod sink;
+mod stores;
 
+pub use body::{Body, Kept, streamed, whole};
+pub use cache::Digest;
 pub use code::{Code, Kind};
 pub use command::{Call, Command, Done};
 pub use error::{Error, Failure};
+pub use files::{File, FileError, Files, Found, Listed, held};
 pub use guest::World;
-pub use http::{Body, HttpFunction, streamed, whole};
+pub use http::HttpFunction;
 pub use limits::{Limits, Reuse};
 pub use logs::{Logs, Stream};
 pub use meter::TICK;
+pub use outside::{Chain, Outside, OutsideError};
 pub use prepare::{COMPONENT_BYTES_MAX, Prepared, prepare};
 pub use runtime::{Options, Runtime};
+pub use stores::{Store, StoreError, Stores};

@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Elements of one table.
+pub(crate) const TABLE_ELEMENTS_MAX: usize = 100_000;
+
 /// What one call of a function may use. What is not said is as [`Limits::default`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +23,8 @@ pub struct Limits {
     pub concurrency: u32,
     /// Calls that wait for that; more are refused.
     pub queue: u32,
+    /// Requests that one call sends to others.
+    pub requests: u32,
     /// How often an instance is used.
     pub reuse: Reuse,
 }
@@ -46,6 +51,7 @@ impl Default for Limits {
             log_bytes: 64 << 10,
             concurrency: 64,
             queue: 256,
+            requests: 32,
             reuse: Reuse::default(),
         }
     }
@@ -58,7 +64,8 @@ impl Default for Reuse {
 }
 
 impl Limits {
-    /// What a server allows at most.
+    /// What a server allows at most: of instances and of requests that wait a part of what a node has, so that one
+    /// function leaves room for others.
     #[must_use]
     pub fn caps() -> Self {
         Self {
@@ -67,8 +74,9 @@ impl Limits {
             wall_ms: 3_600_000,
             output_bytes: 1 << 30,
             log_bytes: 1 << 20,
-            concurrency: 1024,
-            queue: 4096,
+            concurrency: 256,
+            queue: 512,
+            requests: 10_000,
             reuse: Reuse { requests: 1_000_000, at_once: 256, idle_ms: 600_000 },
         }
     }
@@ -84,6 +92,7 @@ impl Limits {
             ("log_bytes", self.log_bytes, 0, caps.log_bytes),
             ("concurrency", self.concurrency.into(), 1, caps.concurrency.into()),
             ("queue", self.queue.into(), 0, caps.queue.into()),
+            ("requests", self.requests.into(), 0, caps.requests.into()),
             ("reuse.requests", self.reuse.requests.into(), 1, caps.reuse.requests.into()),
             ("reuse.at_once", self.reuse.at_once.into(), 1, caps.reuse.at_once.into()),
             ("reuse.idle_ms", self.reuse.idle_ms, 0, caps.reuse.idle_ms),

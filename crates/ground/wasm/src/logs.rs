@@ -1,11 +1,8 @@
 //! What a guest writes to stdout and stderr: lines, bounded for each call.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use crate::sink::Take;
 
 /// A line that is longer is cut into several.
 pub(crate) const LINE_BYTES_MAX: usize = 4096;
@@ -80,7 +77,7 @@ impl Budget {
         }
     }
 
-    fn line(&self, stream: Stream, line: &[u8]) {
+    pub(crate) fn line(&self, stream: Stream, line: &[u8]) {
         let length = line.len() as u64 + 1;
         {
             let mut left = self.left();
@@ -112,7 +109,18 @@ impl Pipe {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, mut bytes: &[u8]) {
+    /// The end of what was written: a line without its end is one too.
+    fn end(&self) {
+        let mut begun = self.begun();
+        if !begun.is_empty() {
+            self.budget.line(self.stream, &begun);
+            begun.clear();
+        }
+    }
+}
+
+impl Take for Pipe {
+    fn take(&self, mut bytes: &[u8]) -> std::io::Result<()> {
         let mut begun = self.begun();
         while !bytes.is_empty() {
             let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -126,15 +134,7 @@ impl Pipe {
                 begun.clear();
             }
         }
-    }
-
-    /// The end of what was written: a line without its end is one too.
-    fn end(&self) {
-        let mut begun = self.begun();
-        if !begun.is_empty() {
-            self.budget.line(self.stream, &begun);
-            begun.clear();
-        }
+        Ok(())
     }
 }
 
@@ -144,37 +144,6 @@ pub(crate) struct PipeEnd(pub(crate) Pipe);
 impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.0.end();
-    }
-}
-
-impl IsTerminal for Pipe {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Pipe {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-}
-
-impl AsyncWrite for Pipe {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        self.take(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -200,7 +169,7 @@ mod tests {
         let budget = Budget::new(Arc::clone(&kept) as _, budget);
         let pipe = PipeEnd(Pipe::new(Stream::Stdout, &budget));
         drop(budget);
-        pieces.iter().for_each(|piece| pipe.0.take(piece.as_bytes()));
+        pieces.iter().for_each(|piece| pipe.0.take(piece.as_bytes()).unwrap());
         drop(pipe);
         kept.0.lock().unwrap().clone()
     }

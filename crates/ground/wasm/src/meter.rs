@@ -3,7 +3,8 @@
 //!
 //! WASM-2 A guest that computes without end is stopped within two ticks of its limit, and lets others run at
 //! every tick. It is charged for at most a tick at a time, and for no more than its thread ran: who waits
-//! is not charged for waiting.
+//! is not charged for waiting. What is one instruction, such as a fill of its memory, and calls of the host
+//! are not interrupted.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -18,7 +19,10 @@ use crate::error::Error;
 use crate::guest::Guest;
 
 /// How often guests are interrupted.
-pub const TICK: Duration = Duration::from_millis(5);
+pub const TICK: Duration = Duration::from_millis(2);
+/// Rounds of others' turns that a guest stands back for which computes for longer than a tick. An answer takes
+/// some turns, and would wait for the guest at each.
+const ROUNDS: u32 = 4;
 /// How soon the thread notices that its engine is gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -140,8 +144,15 @@ fn thread_ran() -> Duration {
 pub(crate) fn interrupted(
     mut store: StoreContextMut<'_, Guest>,
 ) -> wasmtime::Result<UpdateDeadline> {
-    if store.data_mut().meter.charge() {
-        return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
+    let meter = &mut store.data_mut().meter;
+    if !meter.charge() {
+        return Err(wasmtime::Error::new(Over));
     }
-    Err(wasmtime::Error::new(Over))
+    let rounds = if meter.used > TICK { ROUNDS } else { 1 };
+    let others = async move {
+        for _ in 0..rounds {
+            tokio::task::yield_now().await;
+        }
+    };
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(others)))
 }

@@ -10,6 +10,8 @@ use wit_component::ComponentEncoder;
 
 use crate::error::Error;
 
+mod go;
+
 /// The largest upload, in bytes.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 const MAGIC: &[u8] = b"\0asm";
@@ -72,6 +74,8 @@ fn assembled(text: &[u8]) -> Result<Prepared, Error> {
 fn adapted(module: &[u8]) -> Result<Prepared, Error> {
     wasmparser::validate(module).map_err(|error| not_wasm(&error.to_string()))?;
     let is_command = exports_start(module)?;
+    let roomy = go::roomy(module)?;
+    let module = roomy.as_deref().unwrap_or(module);
     let adapter = if is_command {
         WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {

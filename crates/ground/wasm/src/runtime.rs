@@ -1,5 +1,6 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use cairn_env::Env;
@@ -7,9 +8,10 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::{Cache, Digest};
-use crate::code::Code;
+use crate::code::{Code, WeakEntry};
 use crate::error::Error;
 use crate::guest::Guest;
+use crate::limits::TABLE_ELEMENTS_MAX;
 use crate::meter::{Running, Ticker};
 
 /// The stack of a guest, in bytes.
@@ -20,19 +22,19 @@ const FIBER_BYTES: usize = 1 << 20;
 const PARTS_MAX: u32 = 64;
 /// Bytes of an instance's own state.
 const INSTANCE_BYTES_MAX: usize = 10 << 20;
-/// Elements of one table.
-const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Bytes of a slot's memory that are cleared instead of given back.
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Bytes that guard a memory that is not of the pool.
+const GUARD_BYTES: u64 = 64 << 10;
 /// Compilations at a time; each uses as many threads as there are.
 const COMPILATIONS_MAX: usize = 1;
 
 /// What a runtime is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Where compiled code is kept; without it everything is compiled again after a start.
     pub cache: Option<PathBuf>,
-    /// What seals compiled code: a secret of this node that is not in that directory.
+    /// What seals compiled code: a secret that is not in that directory.
     pub key: [u8; 32],
     /// Instances at a time.
     pub instances_max: u32,
@@ -56,8 +58,10 @@ struct Shared {
     engine: Engine,
     linker: Linker<Guest>,
     cache: Option<Cache>,
+    /// What is mapped now: functions with the same code share it.
+    mapped: Mutex<BTreeMap<Digest, WeakEntry>>,
     ticker: Arc<Ticker>,
-    compiling: tokio::sync::Semaphore,
+    compiling: Arc<tokio::sync::Semaphore>,
     env: Env,
 }
 
@@ -68,35 +72,67 @@ impl Runtime {
     /// [`Error::Engine`], [`Error::Cache`].
     pub fn start(options: Options, env: &Env) -> Result<Self, Error> {
         let failed = |error: wasmtime::Error| Error::Engine { detail: format!("{error:#}") };
-        let engine = Engine::new(&config(&options)).map_err(failed)?;
+        let engine = engine(&options).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
         let cache = options.cache.map(|dir| Cache::open(dir, options.key)).transpose()?;
         let ticker = Ticker::start(&engine, env)?;
-        let compiling = tokio::sync::Semaphore::new(COMPILATIONS_MAX);
+        let compiling = Arc::new(tokio::sync::Semaphore::new(COMPILATIONS_MAX));
         let env = env.clone();
-        let shared = Shared { engine, linker, cache, ticker, compiling, env };
+        let mapped = Mutex::default();
+        let shared = Shared { engine, linker, cache, mapped, ticker, compiling, env };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The code of a component: as this node compiled it before, or compiled now, which takes seconds for a
-    /// large one. One that was prepared ([`crate::prepare()`]).
+    /// The code of the component with this hash, when this node has compiled it before.
     ///
     /// # Errors
-    /// [`Error::Compile`], [`Error::Imports`], [`Error::World`]; [`Error::Cache`].
-    pub async fn code(&self, component: Bytes) -> Result<Code, Error> {
-        let lost = |_| Error::Lost { detail: "its thread is gone".to_owned() };
-        let closed = |_| Error::Lost { detail: "the node stops".to_owned() };
-        let digest: Digest = *blake3::hash(&component).as_bytes();
-        let runtime = self.clone();
-        let found = move || runtime.found(&digest);
-        if let Some(component) = self.shared.env.spawn.run(found).await.map_err(lost)? {
-            return self.linked(&component);
+    /// [`Error::Imports`], [`Error::World`]; [`Error::Lost`].
+    pub async fn known(&self, digest: Digest) -> Result<Option<Code>, Error> {
+        if let Some(entry) = self.mapped().get(&digest).and_then(WeakEntry::upgrade) {
+            return Ok(Some(Code { runtime: self.clone(), entry }));
         }
-        let _turn = self.shared.compiling.acquire().await.map_err(closed)?;
         let runtime = self.clone();
-        let work = move || runtime.compiled(&digest, &component);
-        let component = self.shared.env.spawn.run(work).await.map_err(lost)??;
-        self.linked(&component)
+        let found = self.beside(move || runtime.found(&digest)).await?;
+        found.map(|component| self.linked(digest, &component)).transpose()
+    }
+
+    /// The code of a component with this hash, compiled now, which takes seconds for a large one. One that was
+    /// prepared ([`crate::prepare()`]).
+    ///
+    /// # Errors
+    /// [`Error::Compile`], [`Error::Imports`], [`Error::World`]; [`Error::Cache`], [`Error::Lost`].
+    pub async fn code(&self, digest: Digest, component: Bytes) -> Result<Code, Error> {
+        let closed = |_| Error::Lost { detail: "the node stops".to_owned() };
+        let turn = Arc::clone(&self.shared.compiling).acquire_owned().await.map_err(closed)?;
+        let runtime = self.clone();
+        // It goes on when nobody waits any more, and has its turn until it is over.
+        let work = move || {
+            let _turn = turn;
+            runtime.compiled(&digest, &component)
+        };
+        let compiled = self.beside(work).await?;
+        self.linked(digest, &compiled?)
+    }
+
+    fn linked(&self, digest: Digest, component: &Component) -> Result<Code, Error> {
+        let code = Code::of(self, component)?;
+        let mut mapped = self.mapped();
+        mapped.retain(|_, entry| entry.upgrade().is_some());
+        mapped.insert(digest, code.entry.downgrade());
+        Ok(code)
+    }
+
+    fn mapped(&self) -> MutexGuard<'_, BTreeMap<Digest, WeakEntry>> {
+        self.shared.mapped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Work on a thread of its own.
+    async fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let lost = |_| Error::Lost { detail: "its thread is gone".to_owned() };
+        self.shared.env.spawn.run(work).await.map_err(lost)
     }
 
     fn found(&self, digest: &Digest) -> Option<Component> {
@@ -119,10 +155,6 @@ impl Runtime {
         Component::from_binary(engine, component).map_err(failed)
     }
 
-    fn linked(&self, component: &Component) -> Result<Code, Error> {
-        Code::of(self, component)
-    }
-
     pub(crate) fn engine(&self) -> &Engine {
         &self.shared.engine
     }
@@ -141,7 +173,34 @@ impl Runtime {
     }
 }
 
-fn config(options: &Options) -> Config {
+/// An engine with a pool of places for instances, or where there is no room for its addresses, without one.
+fn engine(options: &Options) -> wasmtime::Result<Engine> {
+    let mut pooled = config();
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+    Engine::new(&pooled).or_else(|error| {
+        tracing::warn!(
+            error = %error.root_cause(),
+            "functions begin more slowly: there is no room for a pool of instances, raise the limit of addresses (ulimit -v)"
+        );
+        let mut bare = config();
+        bare.memory_reservation(0).memory_guard_size(GUARD_BYTES);
+        Engine::new(&bare)
+    })
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .async_stack_size(FIBER_BYTES)
+        .memory_init_cow(true);
+    config
+}
+
+fn pool(options: &Options) -> PoolingAllocationConfig {
     let instances = options.instances_max;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -158,16 +217,7 @@ fn config(options: &Options) -> Config {
         .max_memory_size(options.memory_bytes_max)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES);
-    let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        .wasm_component_model_async(true)
-        .epoch_interruption(true)
-        .max_wasm_stack(STACK_BYTES)
-        .async_stack_size(FIBER_BYTES)
-        .memory_init_cow(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    config
+    pool
 }
 
 /// What components may import.
@@ -177,5 +227,11 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_config::add_to_linker(&mut linker, Guest::config)?;
+    crate::stores::add_to_linker(&mut linker)?;
+    // In place of the files of this machine.
+    linker.allow_shadowing(true);
+    crate::files::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(false);
     Ok(linker)
 }

@@ -86,7 +86,9 @@ impl<'a> Installer<'a> {
     /// A Python package, in the cache's virtual environment.
     pub(crate) fn pip(&self, tool: &Tool) -> Result<bool> {
         let version = tool.pinned()?;
-        if self.has_dist_info(&tool.package, version) {
+        let path = repo::path_with_tools()?;
+        let found = |name: &String| repo::find_program(name, &path).is_some();
+        if tool.command.as_ref().is_some_and(found) || self.has_dist_info(&tool.package, version) {
             return Ok(false);
         }
         announce("pip", tool);
@@ -124,10 +126,16 @@ impl<'a> Installer<'a> {
         }
         announce("cargo", tool);
         let mut cargo = self.repo.cargo();
-        // A tool runs for seconds: building it without optimisation is the better bargain. Its
-        // build folder is its own, so that it neither waits for nor fills ours.
+        // Its build folder is its own, so that it neither waits for nor fills ours.
         let build = tempfile::tempdir_in(&self.cache).context("cannot make a build folder")?;
-        cargo.args(["install", "--locked", "--debug", "--force", &tool.package]);
+        cargo.args(["install", "--locked", "--force", &tool.package]);
+        if !tool.optimised {
+            // A tool runs for seconds: building it without optimisation is the better bargain.
+            cargo.arg("--debug");
+        }
+        if !tool.features.is_empty() {
+            cargo.args(["--no-default-features", "--features", &tool.features.join(",")]);
+        }
         cargo.args(["--version", version, "--root"]).arg(&root);
         cargo.env("CARGO_TARGET_DIR", build.path()).env("CARGO_PROFILE_DEV_DEBUG", "0");
         command::run(&mut cargo)?;

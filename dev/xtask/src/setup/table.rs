@@ -39,6 +39,12 @@ pub(crate) struct Tool {
     pub(crate) version: Option<String>,
     /// The program it brings.
     pub(crate) command: Option<String>,
+    /// The features of a crate that it is built with, instead of its own choice.
+    #[serde(default)]
+    pub(crate) features: Vec<String>,
+    /// A crate that is built with optimisation: others are compared with what it does.
+    #[serde(default)]
+    pub(crate) optimised: bool,
     /// The group it belongs to.
     pub(crate) group: String,
     /// What needs it.
@@ -87,6 +93,9 @@ impl Table {
         }
         if matches!(kind, "cargo" | "go") {
             tool.program()?;
+        }
+        if kind != "cargo" && (tool.optimised || !tool.features.is_empty()) {
+            bail!("only crates have features and are optimised");
         }
         Ok(())
     }

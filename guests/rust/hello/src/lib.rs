@@ -40,15 +40,25 @@ impl Guest for Hello {
             }
             "/headers" => format!("{:?}\n", headers(&request)),
             "/echo" => echo(&request),
+            "/cookies" => "two\n".to_owned(),
             _ => format!("hello {path}\n"),
         };
-        answer(out, text.as_bytes());
+        let cookies: &[&str] = match path.as_str() {
+            "/cookies" => {
+                &["cairn_session=another; Path=/", " = cairn_session=nameless", "theme=dark"]
+            }
+            _ => &[],
+        };
+        answer(out, cookies, text.as_bytes());
     }
 }
 
-fn answer(out: ResponseOutparam, bytes: &[u8]) {
+fn answer(out: ResponseOutparam, cookies: &[&str], bytes: &[u8]) {
     let headers = Fields::new();
     headers.set("content-type", &[b"text/plain".to_vec()]).expect("the header is allowed");
+    for cookie in cookies {
+        headers.append("set-cookie", cookie.as_bytes()).expect("the header is allowed");
+    }
     let response = OutgoingResponse::new(headers);
     let body = response.body().expect("it is taken once");
     ResponseOutparam::set(out, Ok(response));

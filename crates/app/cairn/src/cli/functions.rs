@@ -6,12 +6,44 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Fn {
+    /// Begin a function: a folder with a program and its manifest
+    #[command(after_help = "EXAMPLES\n  \
+        cairn fn new hello --template rust\n  \
+        cd hello && cairn fn dev\n\n\
+        TEMPLATES\n  \
+        rust            answers requests by wasi:http; takes `rustup target add wasm32-wasip1`\n  \
+        js              answers the event `fetch`; takes node and npm\n  \
+        python          answers requests as a WSGI application does; takes python3\n  \
+        go              answers requests as a CGI script does; takes go 1.21\n  \
+        assemblyscript  the same; takes node and npm\n  \
+        c               the same; takes clang, lld and wasi-libc\n  \
+        wat             the text of WebAssembly; takes nothing\n\n\
+        `cairn doctor` says which of them are here.")]
+    New {
+        /// The function, and its folder
+        name: String,
+        /// What it is written in
+        #[arg(long, value_parser = ["rust", "js", "python", "go", "assemblyscript", "c", "wat"])]
+        template: String,
+    },
+    /// Build the functions of a manifest, each with its `build` command
+    Build {
+        /// The manifest
+        #[arg(short, long, value_name = "FILE", default_value = "cairn.toml")]
+        file: PathBuf,
+    },
+    /// Build, apply, and do so again at every change of a file, until it is interrupted
+    Dev {
+        /// The manifest
+        #[arg(short, long, value_name = "FILE", default_value = "cairn.toml")]
+        file: PathBuf,
+    },
     /// Deploy a release of a function; it answers once it is compiled
     #[command(after_help = "EXAMPLES\n  \
         cairn fn deploy target/wasm32-wasip1/release/hello.wasm --name hello\n  \
         cairn fn deploy hello.wat --name hello\n  \
-        cairn fn deploy api.wasm --name api --env STAGE=test --memory 64M --cpu 500ms\n\n\
-        The file is a WebAssembly component for wasi:http (0.2 or 0.3) or wasi:cli, a core module for\n\
+        cairn fn deploy api.wasm --name api --env STAGE=test --memory 64M --cpu-ms 500\n\n\
+        The file is a WebAssembly component for wasi:http 0.2 or wasi:cli, a core module for\n\
         preview 1, or the text of either. What is run with it is kept with the release.")]
     Deploy(FnDeploy),
     /// List functions
@@ -47,8 +79,19 @@ pub(crate) enum Fn {
         cairn fn invoke sort --input names.txt -- -r\n  \
         cairn fn invoke api --path /users --input user.json\n\n\
         A function that answers requests is asked to POST the input to --path; a program has the input as\n\
-        its standard input, and its exit code is this command's.")]
+        its standard input, and its exit code is this command's. With --later the call is kept and done at\n\
+        least once, and `cairn fn result` has what came of it; it is kept for a day.")]
     Invoke(FnInvoke),
+    /// Print what came of a call that was done later, once it is done
+    Result {
+        /// The function
+        name: String,
+        /// The call, as `fn invoke --later` names it
+        call: String,
+        /// Do not wait until it is done
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// Print the last lines that a function wrote
     Logs {
         /// The function
@@ -69,6 +112,9 @@ pub(crate) struct FnDeploy {
     /// An environment variable; repeat for more
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
+    /// Where it may send requests: https://HOST, https://*.HOST, http://HOST:PORT; repeat for more
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) outbound: Vec<String>,
     /// Memory of an instance, as 64M
     #[arg(long, value_name = "BYTES", value_parser = crate::command::cache::size)]
     pub(crate) memory: Option<u64>,
@@ -99,6 +145,12 @@ pub(crate) struct FnInvoke {
     /// What one that answers requests is asked for
     #[arg(long, default_value = "/")]
     pub(crate) path: String,
+    /// Do not wait for it: print the call's id
+    #[arg(long)]
+    pub(crate) later: bool,
+    /// With --later: of all calls with this key there is one, so that it can be asked for again
+    #[arg(long, value_name = "KEY", requires = "later")]
+    pub(crate) key: Option<String>,
     /// Arguments of a program
     #[arg(last = true)]
     pub(crate) arguments: Vec<String>,
@@ -136,6 +188,97 @@ pub(crate) enum Route {
         /// The function
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Filter {
+    /// Let the requests of a function pass another one first
+    #[command(after_help = "EXAMPLES\n  \
+        cairn filter add guard api --priority 10\n\n\
+        A filter is asked as the function would be, without the body. With a status of 200 to 299 the\n\
+        request goes on, with the headers that it sets (`cairn-set-NAME`) and the path that it gives\n\
+        (`cairn-path`); with any other, its answer is the answer. What cannot be asked stops the request.")]
+    Add {
+        /// What requests pass, of the same project
+        filter: String,
+        /// Whose requests
+        function: String,
+        /// Lower ones are passed first
+        #[arg(long, default_value_t = 100)]
+        priority: u16,
+    },
+    /// List filters, those of each function in their order
+    Ls {
+        /// Of which project
+        #[arg(long, value_name = "PROJECT", default_value = "main")]
+        project: String,
+    },
+    /// Let requests pass it no more
+    Rm {
+        /// What they pass
+        filter: String,
+        /// Whose requests
+        function: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cron {
+    /// Call a function at times
+    #[command(after_help = "EXAMPLES\n  \
+        cairn cron add '*/5 * * * *' refresh\n  \
+        cairn cron add '0 4 * * MON-FRI' report --zone Europe/Berlin --missed once\n  \
+        cairn cron add '*/10 * * * * *' poll --name fast --path /poll\n\n\
+        A schedule is minute, hour, day of the month, month and day of the week, with seconds before them\n\
+        where there are six. Runs never overlap, and one that its node's end cuts off is begun again. A function that answers requests is asked to POST to --path; it succeeds with a\n\
+        status below 400, a program with the exit code 0.")]
+    Add(CronAdd),
+    /// List schedules
+    Ls {
+        /// Of which project
+        #[arg(long, value_name = "PROJECT", default_value = "main")]
+        project: String,
+    },
+    /// Remove a schedule with its history
+    Rm {
+        /// The function
+        function: String,
+        /// The schedule
+        #[arg(long, default_value = "default")]
+        name: String,
+    },
+    /// List the last runs of a schedule, the newest first
+    History {
+        /// The function
+        function: String,
+        /// The schedule
+        #[arg(long, default_value = "default")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CronAdd {
+    /// When
+    pub(crate) schedule: String,
+    /// The function
+    pub(crate) function: String,
+    /// What the schedule is called
+    #[arg(long, default_value = "default")]
+    pub(crate) name: String,
+    /// The time zone, as Europe/Berlin
+    #[arg(long, default_value = "UTC")]
+    pub(crate) zone: String,
+    /// What becomes of times that were missed by more than a minute: left out, the last is run, or all of
+    /// the last day
+    #[arg(long, default_value = "skip", value_parser = ["skip", "once", "all"])]
+    pub(crate) missed: String,
+    /// What a function that answers requests is asked to POST to
+    #[arg(long, default_value = "/")]
+    pub(crate) path: String,
+    /// Arguments of a program
+    #[arg(last = true)]
+    pub(crate) arguments: Vec<String>,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

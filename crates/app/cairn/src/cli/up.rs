@@ -67,6 +67,9 @@ pub(crate) struct Up {
     /// Let webhooks go to addresses of this machine and its networks
     #[arg(long)]
     pub(crate) hooks_to_private: bool,
+    /// Let functions send requests to addresses of this machine and its networks
+    #[arg(long)]
+    pub(crate) functions_to_private: bool,
 }
 
 /// `http://` or `https://`, a host, and nothing that a path would be put behind.

@@ -139,8 +139,11 @@ pub(crate) async fn cat(context: &Context, args: &cli::Cat) -> anyhow::Result<()
 }
 
 pub(crate) async fn diff(context: &Context, args: &cli::Diff) -> anyhow::Result<()> {
-    let (old, old_tag) = tagged(&args.old)?;
-    let (new, new_tag) = tagged(&args.new)?;
+    let (Some(old), Some(new)) = (&args.old, &args.new) else {
+        return super::apply::diff(context, &args.file).await;
+    };
+    let (old, old_tag) = tagged(old)?;
+    let (new, new_tag) = tagged(new)?;
     if old.host != new.host || old.project != new.project {
         return Err(Usage("both versions must be in one project of one host".to_owned()).into());
     }

@@ -1,5 +1,7 @@
 //! `cairn doctor`: looks at what a command would need, and says what to do.
 
+mod toolchains;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -50,6 +52,7 @@ impl Report {
 pub(crate) async fn doctor(context: &Context) -> anyhow::Result<ExitCode> {
     let mut report = Report(Vec::new());
     machine(&mut report);
+    toolchains::report(&mut report);
     match context.place()? {
         crate::context::Place::Bucket(_) => bucket(context, &mut report).await,
         crate::context::Place::Node { url, .. } => node(context, &url, &mut report).await,

@@ -5,22 +5,38 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use base64ct::{Base64, Encoding as _};
 use cairn_base::{ErrorKind, ProjectName, Reference};
-use cairn_functions::{Auth, Function, Info, Line, Release, RouteInfo, Settings, State};
+use cairn_functions::{
+    Auth, CallState, FilterInfo, Function, Info, Line, Outcome, Release, RouteInfo, Settings, State,
+};
 use cairn_http::api::GrantBody;
 use cairn_http::client::Node;
+use serde_json::json;
 
+use super::develop;
 use crate::cli;
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::output::{self, shown};
 
 /// Seconds that a deployment is waited for, and a line of a log at a time.
-const WAIT: u64 = 120;
+pub(super) const WAIT: u64 = 120;
 
 pub(crate) async fn function(context: &Context, args: &cli::Fn) -> anyhow::Result<ExitCode> {
+    match args {
+        cli::Fn::New { name, template } => develop::new(context, name, template)?,
+        cli::Fn::Build { file } => develop::build(context, file)?,
+        cli::Fn::Dev { file } => develop::dev(context, file).await?,
+        args => return of_node(context, args).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn of_node(context: &Context, args: &cli::Fn) -> anyhow::Result<ExitCode> {
     let node = context.node()?;
     match args {
+        cli::Fn::New { .. } | cli::Fn::Build { .. } | cli::Fn::Dev { .. } => {}
         cli::Fn::Deploy(args) => return deploy(context, &node, args).await,
         cli::Fn::Ls { project } => {
             for info in node.functions(&project_named(project)?).await? {
@@ -47,7 +63,10 @@ pub(crate) async fn function(context: &Context, args: &cli::Fn) -> anyhow::Resul
             node.remove_function(&named(name)?, *with_routes).await?;
             done(context, "removed", name)?;
         }
-        cli::Fn::Invoke(args) => return invoke(&node, args).await,
+        cli::Fn::Invoke(args) => return invoke(context, &node, args).await,
+        cli::Fn::Result { name, call, no_wait } => {
+            return result(context, &node, (&named(name)?, call), *no_wait).await;
+        }
         cli::Fn::Logs { name, follow } => logs(context, &node, &named(name)?, *follow).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -61,9 +80,7 @@ pub(crate) async fn route(context: &Context, args: &cli::Route) -> anyhow::Resul
             let auth = if *public { Auth::None } else { Auth::Cairn };
             let made = node.add_route(&function, pattern, auth).await?;
             if *public {
-                let (subject, role) = ("anonymous".to_owned(), "invoker".to_owned());
-                let grant = GrantBody { subject, role, pattern: function.to_string() };
-                let granted = node.add_grant(&grant).await;
+                let granted = node.add_grant(&opened(&function)).await;
                 granted.context(
                     "the route is there, and the function is not open to everybody: that takes an admin of it",
                 )?;
@@ -81,7 +98,39 @@ pub(crate) async fn route(context: &Context, args: &cli::Route) -> anyhow::Resul
     }
 }
 
-fn named(text: &str) -> anyhow::Result<Function> {
+pub(crate) async fn filter(context: &Context, args: &cli::Filter) -> anyhow::Result<()> {
+    let node = context.node()?;
+    match args {
+        cli::Filter::Add { filter, function, priority } => {
+            let made = node.add_filter(&named(function)?, filter, *priority).await?;
+            show_filter(context, &made)
+        }
+        cli::Filter::Ls { project } => {
+            let filters = node.filters(&project_named(project)?).await?;
+            filters.iter().try_for_each(|filter| show_filter(context, filter))
+        }
+        cli::Filter::Rm { filter, function } => {
+            node.remove_filter(&named(function)?, filter).await?;
+            done(context, "removed", filter)
+        }
+    }
+}
+
+fn show_filter(context: &Context, info: &FilterInfo) -> anyhow::Result<()> {
+    if context.global.json {
+        return output::json(info);
+    }
+    let FilterInfo { project, function, filter, priority, .. } = info;
+    output::line(&format!("@{project}/{function}  {priority:>5}  {filter}"))
+}
+
+/// What lets everybody call a function.
+pub(super) fn opened(function: &Function) -> GrantBody {
+    let (subject, role) = ("anonymous".to_owned(), "invoker".to_owned());
+    GrantBody { subject, role, pattern: function.to_string() }
+}
+
+pub(crate) fn named(text: &str) -> anyhow::Result<Function> {
     let reference: Reference = text.parse()?;
     if reference.tag.is_some() || !reference.path.is_empty() || reference.host.is_some() {
         let what = format!("{text:?} is no function: write NAME, or @PROJECT/NAME");
@@ -90,15 +139,15 @@ fn named(text: &str) -> anyhow::Result<Function> {
     Ok(Function { project: reference.project, name: reference.name })
 }
 
-fn project_named(text: &str) -> anyhow::Result<ProjectName> {
+pub(super) fn project_named(text: &str) -> anyhow::Result<ProjectName> {
     Ok(text.trim_start_matches('@').parse()?)
 }
 
 async fn deploy(context: &Context, node: &Node, args: &cli::FnDeploy) -> anyhow::Result<ExitCode> {
     let function = named(&args.name)?;
     let code = read(&args.file)?;
-    let mut settings =
-        Settings { environment: args.env.iter().cloned().collect(), ..Settings::default() };
+    let (environment, outbound) = (args.env.iter().cloned().collect(), args.outbound.clone());
+    let mut settings = Settings { environment, outbound, ..Settings::default() };
     let limits = &mut settings.limits;
     limits.memory_bytes = args.memory.unwrap_or(limits.memory_bytes);
     limits.cpu_ms = args.cpu_ms.unwrap_or(limits.cpu_ms);
@@ -124,18 +173,70 @@ async fn before(node: &Node, function: &Function) -> anyhow::Result<u32> {
     found.ok_or_else(|| Usage(format!("{function} has no earlier release that is ready")).into())
 }
 
-async fn invoke(node: &Node, args: &cli::FnInvoke) -> anyhow::Result<ExitCode> {
+async fn invoke(context: &Context, node: &Node, args: &cli::FnInvoke) -> anyhow::Result<ExitCode> {
     let input = args.input.as_deref().map(read).transpose()?.unwrap_or_default();
-    let function = named(&args.name)?;
+    let (function, what) = (named(&args.name)?, (args.path.as_str(), args.arguments.as_slice()));
+    if args.later {
+        let made = node.call_later(&function, what, input.into(), args.key.as_deref()).await?;
+        match context.global.json {
+            true => output::json(&made)?,
+            false => output::line(&made.id)?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let done = node.invoke(&function, &args.path, &args.arguments, input.into()).await?;
-    let mut out = std::io::stdout().lock();
-    out.write_all(&done.output)?;
-    out.flush()?;
-    let exit = done.exit.unwrap_or(0);
-    Ok(u8::try_from(exit).map_or(ExitCode::FAILURE, ExitCode::from))
+    let status = done.exit.is_none().then_some(done.status);
+    show_output(context, (status, done.exit), &done.output)?;
+    Ok(ended(done.exit.unwrap_or(0)))
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+/// How a program's end is this one's.
+fn ended(exit: i32) -> ExitCode {
+    u8::try_from(exit).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+pub(super) fn show_output(
+    context: &Context,
+    (status, exit): (Option<u16>, Option<i32>),
+    output: &[u8],
+) -> anyhow::Result<()> {
+    if !context.global.json {
+        let mut out = std::io::stdout().lock();
+        out.write_all(output)?;
+        return Ok(out.flush()?);
+    }
+    let (text, bytes) = match std::str::from_utf8(output) {
+        Ok(text) => (Some(text), None),
+        Err(_) => (None, Some(Base64::encode_string(output))),
+    };
+    output::json(&json!({ "status": status, "exit": exit, "output": text, "output_base64": bytes }))
+}
+
+async fn result(
+    context: &Context,
+    node: &Node,
+    (function, id): (&Function, &str),
+    no_wait: bool,
+) -> anyhow::Result<ExitCode> {
+    let call = loop {
+        let call = node.called(function, id, if no_wait { 0 } else { WAIT }).await?;
+        if no_wait || matches!(call.state, CallState::Done { .. }) {
+            break call;
+        }
+    };
+    let CallState::Done { outcome, what, status, exit, .. } = call.state else {
+        output::note(&format!("it is {}", call.state.as_str()));
+        return Ok(crate::exit::code_of(ErrorKind::Retry));
+    };
+    show_output(context, (status, exit), &node.call_output(function, id).await?)?;
+    if outcome == Outcome::Ok {
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::note(&format!("it failed: {}", shown(&what)));
+    Ok(exit.map_or(ExitCode::FAILURE, ended))
+}
+
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut all = Vec::new();
         std::io::stdin().lock().read_to_end(&mut all)?;
@@ -204,9 +305,9 @@ fn show_line(context: &Context, line: &Line) -> anyhow::Result<()> {
     output::line(&format!("{:<6} {}", line.stream, shown(&line.text)))
 }
 
-fn done(context: &Context, what: &str, name: &str) -> anyhow::Result<()> {
+pub(super) fn done(context: &Context, what: &str, name: &str) -> anyhow::Result<()> {
     if context.global.json {
-        return output::json(&serde_json::json!({ what: name }));
+        return output::json(&json!({ what: name }));
     }
     output::line(&format!("{what} {name}"))
 }

@@ -1,19 +1,23 @@
 mod access;
+mod apply;
 mod audit;
 mod backup;
 mod browse;
 pub(crate) mod cache;
 mod config;
+mod cron;
 mod demo;
+mod develop;
 mod doctor;
 mod edit;
-mod functions;
+pub(crate) mod functions;
 mod hook;
 mod kv;
 mod login;
 mod maintain;
 mod people;
 mod pg;
+mod plans;
 mod profile;
 mod transfer;
 mod up;
@@ -55,6 +59,10 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Kv(args) => kv::kv(&context, &args).await?,
         Command::Fn(args) => return functions::function(&context, &args).await,
         Command::Route(args) => functions::route(&context, &args).await?,
+        Command::Apply(args) => apply::apply(&context, &args).await?,
+        Command::Filter(args) => functions::filter(&context, &args).await?,
+        Command::Cron(args) => cron::cron(&context, &args).await?,
+        Command::Plan(args) => plans::plan(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
         Command::Access(args) => access::access(&context, &args).await?,
         Command::User(args) => people::user(&context, &args).await?,

@@ -22,6 +22,7 @@ pub(crate) async fn up(context: &Context, args: &cli::Up, config: &Config) -> an
         listen: typed_or_set(&args.listen, &config.node.listen),
         redis: typed_or_set(&args.redis, &config.node.redis),
         web: typed_or_set(&args.web, &config.node.web),
+        functions_to_private: args.functions_to_private || config.node.functions_to_private,
         code: args.data_dir.clone().or_else(data_dir).map(|data| data.join("code")),
         tls: tls(args, &config.tls),
         door: door(args, config),

@@ -1,6 +1,8 @@
 //! Functions and routes to them.
 
-use cairn_functions::{Auth, Info, Line, Release, RouteInfo};
+use cairn_functions::{
+    Auth, FilterInfo, Info, Line, Missed, Plan, PlanInfo, Release, RouteInfo, Run, ScheduleInfo,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -62,4 +64,87 @@ pub struct RoutePage {
     /// By pattern.
     #[schema(value_type = Vec<schema::FunctionRoute>)]
     pub routes: Vec<RouteInfo>,
+}
+
+/// A schedule to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddSchedule {
+    /// Its name, one of its function's; `default` when not given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Minute, hour, day of the month, month and day of the week, with seconds before them where there are six.
+    #[schema(max_length = 256)]
+    pub schedule: String,
+    /// The time zone, by its name in the IANA database; UTC when not given.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// What becomes of ticks that were missed by more than a minute: left out (`skip`, when not given), the last is run
+    /// (`once`), or all of the last day (`all`).
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(skip|once|all)$")]
+    pub missed: Option<Missed>,
+    /// What a function that answers requests is asked to POST to; `/` when not given.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Arguments of a program.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+}
+
+impl From<AddSchedule> for Plan {
+    fn from(asked: AddSchedule) -> Self {
+        let plain = Self::new(asked.schedule);
+        Self {
+            zone: asked.zone.unwrap_or(plain.zone),
+            missed: asked.missed.unwrap_or(plain.missed),
+            path: asked.path.unwrap_or(plain.path),
+            arguments: asked.arguments,
+            schedule: plain.schedule,
+        }
+    }
+}
+
+/// The schedules of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SchedulePage {
+    /// By function and name.
+    #[schema(value_type = Vec<schema::Schedule>)]
+    pub schedules: Vec<ScheduleInfo>,
+}
+
+/// What is remembered of the runs of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunPage {
+    /// The newest first.
+    #[schema(value_type = Vec<schema::ScheduleRun>)]
+    pub runs: Vec<Run>,
+}
+
+/// The plans of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanPage {
+    /// The newest first.
+    #[schema(value_type = Vec<schema::Plan>)]
+    pub plans: Vec<PlanInfo>,
+}
+
+/// A filter to make, or to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddFilter {
+    /// The function that requests pass first, of the same project.
+    pub filter: String,
+    /// Lower ones are passed first; 100 when not given.
+    #[serde(default)]
+    #[schema(maximum = 65535)]
+    pub priority: Option<u16>,
+}
+
+/// The filters of a project's functions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FilterPage {
+    /// By function, those of each in their order.
+    #[schema(value_type = Vec<schema::Filter>)]
+    pub filters: Vec<FilterInfo>,
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "only their shapes are used")]
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -331,6 +333,8 @@ pub struct FunctionSettings {
     limits: FunctionLimits,
     /// Its environment variables.
     environment: std::collections::BTreeMap<String, String>,
+    /// Where it may send requests: `SCHEME://HOST[:PORT]`, where the host may be `*.` and a name, or `*`.
+    outbound: Vec<String>,
 }
 
 /// What a call of a function may use.
@@ -350,6 +354,8 @@ pub struct FunctionLimits {
     concurrency: u32,
     /// Calls that wait for that.
     queue: u32,
+    /// Requests that one call sends to others.
+    requests: u32,
     /// How often an instance is used.
     reuse: FunctionReuse,
 }
@@ -376,6 +382,173 @@ pub struct LogLine {
     stream: String,
     /// The line.
     text: String,
+}
+
+/// A call that is done later.
+#[derive(Serialize, ToSchema)]
+pub struct LaterCall {
+    /// Its id.
+    id: String,
+    /// The function's project.
+    project: String,
+    /// The function's name.
+    function: String,
+    /// When it was asked for, in milliseconds since 1970.
+    made_ms: u64,
+    /// By whom.
+    by: String,
+    /// `waiting`, `running`, or `done`.
+    state: String,
+    /// How often it was begun.
+    attempt: u32,
+    /// When it was begun last; none while it waits, as of all that follow while it is not done.
+    began_ms: Option<u64>,
+    /// When it ended.
+    ended_ms: Option<u64>,
+    /// `ok` or `failed`.
+    outcome: Option<String>,
+    /// What came of it, for people: a status, an exit code, an error.
+    what: Option<String>,
+    /// The status of its answer.
+    status: Option<u16>,
+    /// The exit code of a program.
+    exit: Option<i32>,
+    /// The type of its output.
+    media_type: Option<String>,
+}
+
+/// A plan to be done.
+#[derive(Serialize, ToSchema)]
+pub struct PlanSpec {
+    /// Its steps by their names, 1 to 100.
+    steps: BTreeMap<String, PlanStepSpec>,
+}
+
+/// A step of a plan.
+#[derive(Serialize, ToSchema)]
+pub struct PlanStepSpec {
+    /// The program: a function of the plan's project.
+    function: String,
+    /// Its arguments.
+    #[schema(required = false)]
+    arguments: Vec<String>,
+    /// Files of a dataset, `[@PROJECT/]DATASET[:TAG][/PATH]`: a run for each one below that path.
+    files: Option<String>,
+    /// Longer files are read in parts of about so many bytes, which end where lines do: a run for each part.
+    #[schema(minimum = 65536)]
+    split_bytes: Option<u64>,
+    /// Steps whose outputs are the inputs, in this order.
+    #[schema(required = false)]
+    inputs: Vec<String>,
+    /// A run for each of these outputs, not one for all.
+    #[schema(required = false)]
+    each: bool,
+    /// Outputs of so many at most in one run, and of what those runs made again so many, until one is left.
+    #[schema(minimum = 2)]
+    together: Option<u32>,
+}
+
+/// A plan that was asked for.
+#[derive(Serialize, ToSchema)]
+pub struct Plan {
+    /// Its id.
+    id: String,
+    /// Its project.
+    project: String,
+    /// Its name.
+    name: String,
+    /// When it was asked for, in milliseconds since 1970.
+    made_ms: u64,
+    /// By whom.
+    by: String,
+    /// `waiting`, `running`, `done`, `failed` or `cancelled`.
+    state: String,
+    /// Why it is so, for people.
+    what: String,
+    /// When it ended, in milliseconds since 1970.
+    ended_ms: Option<u64>,
+    /// Its steps in the order in which they are done.
+    steps: Vec<PlanStep>,
+}
+
+/// How far a step of a plan is.
+#[derive(Serialize, ToSchema)]
+pub struct PlanStep {
+    /// Its name.
+    name: String,
+    /// Its program.
+    function: String,
+    /// The steps whose outputs it takes.
+    inputs: Vec<String>,
+    /// Its runs, once it is known how many there are.
+    runs: Option<u32>,
+    /// Those that are done.
+    done: u32,
+    /// Those among them that were done before, by this plan or another.
+    reused: u32,
+}
+
+/// A function that requests pass before another.
+#[derive(Serialize, ToSchema)]
+pub struct Filter {
+    /// The project of both.
+    project: String,
+    /// Whose requests.
+    function: String,
+    /// What they pass.
+    filter: String,
+    /// Lower ones are passed first.
+    priority: u16,
+    /// When it was made, in milliseconds since 1970.
+    made_ms: u64,
+    /// By whom.
+    by: String,
+}
+
+/// A schedule of a function.
+#[derive(Serialize, ToSchema)]
+pub struct Schedule {
+    /// Its name, one of its function's.
+    name: String,
+    /// The function's project.
+    project: String,
+    /// The function's name.
+    function: String,
+    /// Minute, hour, day of the month, month and day of the week, with seconds before them where there are six.
+    schedule: String,
+    /// The time zone.
+    zone: String,
+    /// What becomes of ticks that were missed: `skip`, `once` or `all`.
+    missed: String,
+    /// What a function that answers requests is asked to POST to.
+    path: String,
+    /// Arguments of a program.
+    arguments: Vec<String>,
+    /// When it was made, in milliseconds since 1970.
+    made_ms: u64,
+    /// By whom.
+    by: String,
+    /// The next tick, in milliseconds since 1970; none when there is no more.
+    next_ms: Option<u64>,
+    /// Whether it runs now.
+    running: bool,
+}
+
+/// One run of a schedule, or a tick that was left out.
+#[derive(Serialize, ToSchema)]
+pub struct ScheduleRun {
+    /// When it was due, in milliseconds since 1970.
+    tick_ms: u64,
+    /// When it was begun.
+    began_ms: u64,
+    /// When it ended.
+    ended_ms: u64,
+    /// How often it was begun: more than once after nodes ended in the middle of it.
+    attempt: u32,
+    /// `ok`, `failed`, or `missed`.
+    outcome: String,
+    /// What came of it, for people: a status, an exit code, an error.
+    what: String,
 }
 
 /// A route to a function.

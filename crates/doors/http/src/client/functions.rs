@@ -3,14 +3,20 @@
 use bytes::Bytes;
 use cairn_base::ProjectName;
 use cairn_datasets::Error;
-use cairn_functions::{Auth, Function, Info, Line, Release, RouteInfo, Settings};
+use cairn_functions::{
+    Auth, CallInfo, FilterInfo, Function, Info, Line, Release, RouteInfo, Run, ScheduleInfo,
+    Settings,
+};
 use reqwest::Method;
 
 use super::http::{Again, Asked, Node, strange};
 use super::kv::add;
-use crate::api::{AddRoute, ChooseRelease, FunctionPage, LogPage, ReleasePage, RoutePage};
+use crate::api::{
+    AddFilter, AddRoute, AddSchedule, ChooseRelease, FilterPage, FunctionPage, LogPage,
+    ReleasePage, RoutePage, RunPage, SchedulePage,
+};
 use crate::limits::FUNCTION_INPUT_BYTES_MAX;
-use crate::rest::{EXIT, SETTINGS};
+use crate::rest::{EXIT, IDEMPOTENCY_KEY, SETTINGS};
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +34,7 @@ fn path(of: &Function, below: &str) -> String {
     format!("api/v1/functions/{}/{}{slash}{below}", of.project, of.name)
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
@@ -149,6 +155,57 @@ impl Node {
         Ok(Invoked { status, exit, output })
     }
 
+    /// Calls a function later: the call as it is kept.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn call_later(
+        &self,
+        of: &Function,
+        (ask_for, arguments): (&str, &[String]),
+        input: Bytes,
+        idempotency_key: Option<&str>,
+    ) -> Result<CallInfo, Error> {
+        let mut query = String::new();
+        add(&mut query, "path", &encoded(ask_for));
+        arguments.iter().for_each(|argument| add(&mut query, "arg", &encoded(argument)));
+        let path = path(of, "calls");
+        let headers: Vec<_> =
+            idempotency_key.map(|key| (IDEMPOTENCY_KEY, key.to_owned())).into_iter().collect();
+        let body = Some(("application/octet-stream", input));
+        // One with a key may be sent again.
+        let again = if headers.is_empty() { Again::Unsent } else { Again::Yes };
+        let asked = Asked {
+            path: &path,
+            query: &query,
+            headers: &headers,
+            body,
+            again,
+            ..asked(Method::POST)
+        };
+        self.json(self.ask(&asked).await?).await
+    }
+
+    /// How far a call is, waited for so many seconds.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn called(&self, of: &Function, id: &str, wait: u64) -> Result<CallInfo, Error> {
+        let (path, query) = (path(of, &format!("calls/{}", encoded(id))), format!("wait={wait}"));
+        let asked = Asked { path: &path, query: &query, ..asked(Method::GET) };
+        self.json(self.ask(&asked).await?).await
+    }
+
+    /// What came of a call that is done.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn call_output(&self, of: &Function, id: &str) -> Result<Bytes, Error> {
+        let path = path(of, &format!("calls/{}/output", encoded(id)));
+        let response = self.ask(&Asked { path: &path, ..asked(Method::GET) }).await?;
+        self.whole(response, FUNCTION_INPUT_BYTES_MAX).await
+    }
+
     /// The lines that a function wrote after one, waited for so many seconds.
     ///
     /// # Errors
@@ -193,10 +250,88 @@ impl Node {
         let asked = Asked { path: &path, query: &query, ..asked(Method::DELETE) };
         self.ask(&asked).await.map(drop)
     }
+
+    /// The filters of a project's functions.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn filters(&self, project: &ProjectName) -> Result<Vec<FilterInfo>, Error> {
+        let path = ["api", "v1", "filters", project.as_str()];
+        let page: FilterPage = self.get(&path, &[]).await?;
+        Ok(page.filters)
+    }
+
+    /// Lets the requests of a function pass another one first, or with another priority.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn add_filter(
+        &self,
+        of: &Function,
+        filter: &str,
+        priority: u16,
+    ) -> Result<FilterInfo, Error> {
+        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "filters"];
+        let body = AddFilter { filter: filter.to_owned(), priority: Some(priority) };
+        self.call(Method::POST, &path, &body, Again::Yes).await
+    }
+
+    /// Removes a filter of a function.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn remove_filter(&self, of: &Function, filter: &str) -> Result<(), Error> {
+        let (path, query) = (path(of, "filters"), format!("filter={}", encoded(filter)));
+        let asked = Asked { path: &path, query: &query, ..asked(Method::DELETE) };
+        self.ask(&asked).await.map(drop)
+    }
+
+    /// The schedules of a project.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn schedules(&self, project: &ProjectName) -> Result<Vec<ScheduleInfo>, Error> {
+        let path = ["api", "v1", "schedules", project.as_str()];
+        let page: SchedulePage = self.get(&path, &[]).await?;
+        Ok(page.schedules)
+    }
+
+    /// Makes a schedule of a function.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn add_schedule(
+        &self,
+        of: &Function,
+        schedule: &AddSchedule,
+    ) -> Result<ScheduleInfo, Error> {
+        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "schedules"];
+        self.call(Method::POST, &path, schedule, Again::Unsent).await
+    }
+
+    /// Removes a schedule of a function.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn remove_schedule(&self, of: &Function, name: &str) -> Result<(), Error> {
+        let (path, query) = (path(of, "schedules"), format!("schedule={}", encoded(name)));
+        let asked = Asked { path: &path, query: &query, ..asked(Method::DELETE) };
+        self.ask(&asked).await.map(drop)
+    }
+
+    /// The last runs of a schedule, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn runs(&self, of: &Function, name: &str) -> Result<Vec<Run>, Error> {
+        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "runs"];
+        let page: RunPage = self.get(&path, &[("schedule", name)]).await?;
+        Ok(page.runs)
+    }
 }
 
 /// A request of which the rest is to be said. What changes something is sent once.
-fn asked(method: Method) -> Asked<'static> {
+pub(super) fn asked(method: Method) -> Asked<'static> {
     let again = if method == Method::GET { Again::Yes } else { Again::Unsent };
     Asked { method, path: "", query: "", headers: &[], body: None, again }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use cairn_base::{ErrorKind, ProjectName};
 use cairn_datasets::{Error, Project};
+use cairn_egress::reasons;
 use cairn_env::Env;
 use futures::{Stream, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -469,20 +470,6 @@ fn kind_of(status: StatusCode) -> ErrorKind {
         400..=499 => ErrorKind::Invalid,
         _ => ErrorKind::Internal,
     }
-}
-
-/// An error with all its causes, without the address, which may hold what is not for logs.
-pub(crate) fn reasons(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    if text.is_empty() { error.to_string() } else { text }
 }
 
 impl fmt::Debug for Node {

@@ -17,13 +17,13 @@ mod http;
 mod kv;
 mod kv_watch;
 mod people;
+mod plans;
 mod store;
 mod trust;
 mod upload;
 
 pub use edits::{FilePart, NodeEdit};
 pub use functions::Invoked;
-pub(crate) use http::reasons;
 pub use http::{Node, Wire};
 pub use people::DevicePolled;
 pub use trust::Trust;

@@ -1,6 +1,6 @@
 //! Whom a client believes, and what it shows.
 
-use super::http::reasons;
+use cairn_egress::reasons;
 
 /// Whom a client trusts, and what it shows of itself.
 #[derive(Clone, Default)]

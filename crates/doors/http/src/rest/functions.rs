@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use cairn_functions::{Call as Run, Function, Functions, Settings};
+use cairn_access::{Action, Resource};
+use cairn_functions::{Call as Run, Function, Functions, Kind, Reached, Settings};
 
 use super::route;
 use crate::api::{ChooseRelease, FunctionPage, LogPage, ReleasePage, schema};
@@ -19,19 +20,19 @@ const PAGE: &[Query] = &[
     Query::new("limit", "Entries of a page.", Holds::Number(1, PAGE_MAX as u64)),
     Query::new("after", "`next` of the page before.", Holds::Text),
 ];
-const WAIT: Query = Query::new(
+pub(super) const WAIT: Query = Query::new(
     "wait",
     "Seconds that it is waited at most; none when not given.",
     Holds::Number(0, FUNCTION_WAIT_MAX),
 );
 const WITH_ROUTES: &[Query] = &[Query::new("with_routes", "Remove its routes too.", Holds::Flag)];
-const CALL: &[Query] = &[
+pub(super) const CALL: &[Query] = &[
     Query::new("path", "The path that is asked for; `/` when not given.", Holds::Text),
     Query::new("arg", "An argument of a program; again for more.", Holds::Text),
 ];
 const LINES_AFTER: &[Query] =
     &[Query::new("after", "Only lines with a greater number.", Holds::Number(0, u64::MAX)), WAIT];
-const BYTES: &str = "application/octet-stream";
+pub(super) const BYTES: &str = "application/octet-stream";
 const FUNCTION: &str = "/api/v1/functions/{project}/{name}";
 /// What a release is run with, as JSON.
 pub(crate) const SETTINGS: &str = "cairn-settings";
@@ -119,7 +120,7 @@ pub(super) fn named(call: &Call) -> Result<(Functions, Function), Error> {
     Ok((call.door.functions()?.clone(), function))
 }
 
-fn wait(call: &Call) -> Result<Duration, Error> {
+pub(super) fn wait(call: &Call) -> Result<Duration, Error> {
     let Some(text) = call.query("wait")? else { return Ok(Duration::ZERO) };
     match text.parse::<u64>() {
         Ok(seconds) if seconds <= FUNCTION_WAIT_MAX => Ok(Duration::from_secs(seconds)),
@@ -184,33 +185,69 @@ async fn choose(mut call: Call) -> Result<Response, Error> {
     Ok(changed(json(StatusCode::OK, &release)?, what))
 }
 
+/// Calls that pass no filter are for those who may remove it.
+pub(super) fn around_filters(
+    call: &Call,
+    reached: &Reached,
+    function: &Function,
+) -> Result<(), Error> {
+    if reached.filters().is_empty() {
+        return Ok(());
+    }
+    let resource = Resource::Dataset(function.project.clone(), function.name.clone());
+    call.visit()?.authorize(Action::DeployFunction, &resource)?;
+    Ok(())
+}
+
 async fn call_it(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
-    if functions.kind(&function).await? == "command" {
+    let reached = functions.reach(&function).await?;
+    around_filters(&call, &reached, &function)?;
+    if functions.kind(&function).await? == Kind::Command {
         let arguments = [function.name.to_string()].into_iter().chain(arguments(&call)?).collect();
         let _room = super::kv::room(&call, FUNCTION_INPUT_BYTES_MAX).await?;
-        let run = Run { arguments, input: call.bytes().await? };
+        let inputs = vec![cairn_functions::held(call.bytes().await?)];
+        let run = Run { arguments, inputs, ..Run::default() };
         let done = functions.run(&function, run).await?;
         let mut response = respond(StatusCode::OK, BYTES, done.output);
         response.headers_mut().insert(EXIT, HeaderValue::from(done.exit));
         return Ok(response);
     }
-    let path = call.query("path")?.unwrap_or_else(|| "/".to_owned());
-    let uri: Uri = format!("http://{}{path}", function.name)
-        .parse()
-        .map_err(|_| Error::invalid("?path= takes a path that begins with a slash"))?;
-    let mut request = axum::http::Request::post(uri);
+    let mut request = axum::http::Request::post(path_of(&call, &function)?);
     if let Some(media_type) = call.headers.get(header::CONTENT_TYPE) {
         request = request.header(header::CONTENT_TYPE, media_type);
     }
     let body = cairn_functions::body(Body::from_stream(call.take_body()));
     let request =
         request.body(body).map_err(|error| Error::invalid(format!("no such request: {error}")))?;
-    Ok(functions.request(&function, request).await?.map(Body::new))
+    Ok(shown(functions.request(&function, request).await?.map(Body::new)))
+}
+
+/// What is asked of a function that answers requests: `?path=`.
+pub(super) fn path_of(call: &Call, function: &Function) -> Result<Uri, Error> {
+    let path = call.query("path")?.unwrap_or_else(|| "/".to_owned());
+    let wrong = || Error::invalid("?path= takes a path that begins with a slash");
+    if !path.starts_with('/') {
+        return Err(wrong());
+    }
+    format!("http://{}{path}", function.name).parse().map_err(|_| wrong())
+}
+
+/// What a function answered, on the origin of the API and the console: without what it says to browsers, and
+/// in a sandbox.
+fn shown(answered: Response) -> Response {
+    let (parts, body) = answered.into_parts();
+    let mut response = Response::new(body);
+    *response.status_mut() = parts.status;
+    let plain = HeaderValue::from_static(BYTES);
+    let media_type = parts.headers.get(header::CONTENT_TYPE).cloned().unwrap_or(plain);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    crate::fs::sandbox(response.headers_mut());
+    response
 }
 
 /// `?arg=`, as often as it is there.
-fn arguments(call: &Call) -> Result<Vec<String>, Error> {
+pub(super) fn arguments(call: &Call) -> Result<Vec<String>, Error> {
     let query = call.uri.query().unwrap_or_default();
     let given = query.split('&').filter_map(|pair| pair.strip_prefix("arg="));
     let decoded = given.map(|value| {
@@ -229,5 +266,8 @@ async fn logs_of(call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
     let after = super::kv::number(&call, "after")?.unwrap_or(0);
     let lines = functions.logs(&function, after, wait(&call)?).await?;
+    // It may have been waited for long (ACCESS-5).
+    let resource = Resource::Dataset(function.project, function.name);
+    call.visit()?.again().await?.authorize(Action::ReadFunction, &resource)?;
     json(StatusCode::OK, &LogPage { lines })
 }

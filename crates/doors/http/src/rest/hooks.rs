@@ -2,7 +2,10 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use cairn_access::{Action, Resource};
+use cairn_functions::inside;
 
+use super::functions::around_filters;
 use super::route;
 use crate::api::{CreateHook, CreatedHook, Hooks};
 use crate::call::{Call, json, no_content};
@@ -55,6 +58,15 @@ async fn list(call: Call) -> Result<Response, Error> {
 async fn create(mut call: Call) -> Result<Response, Error> {
     let CreateHook { url, tags } = call.json().await?;
     let (dataset, by) = (call.args.dataset()?, call.by()?);
+    // Who has a function told may invoke it.
+    if let Some(function) = url.parse().ok().and_then(|uri| inside(&uri, &dataset.project)) {
+        let function = function.map_err(Error::invalid)?;
+        let resource = Resource::Dataset(function.project.clone(), function.name.clone());
+        call.visit()?.authorize(Action::InvokeFunction, &resource)?;
+        let functions = call.door.functions()?.clone();
+        let reached = functions.reach(&function).await?;
+        around_filters(&call, &reached, &function)?;
+    }
     let datasets = call.door.datasets().clone();
     let tags = tags.unwrap_or_else(|| ALL_TAGS.to_owned());
     let work = async move { datasets.add_hook(&dataset, &url, &tags, &by).await };

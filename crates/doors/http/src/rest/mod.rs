@@ -6,11 +6,13 @@
 
 mod access;
 mod audit;
+mod calls;
 mod chunks;
 mod cluster;
 mod datasets;
 mod doctor;
 mod edits;
+mod filters;
 pub(crate) mod follow;
 mod functions;
 mod hooks;
@@ -21,12 +23,15 @@ mod kv_watch;
 mod maintenance;
 mod node;
 mod people;
+mod plans;
 mod progress;
 mod proofs;
 mod routes;
+mod schedules;
 mod uploads;
 mod versions;
 
+pub(crate) use calls::IDEMPOTENCY_KEY;
 pub(crate) use doctor::disk_space;
 pub(crate) use functions::{EXIT, SETTINGS};
 pub(crate) use proofs::BLAKE3;
@@ -67,7 +72,15 @@ pub(crate) fn kv_routes() -> Vec<Route> {
 
 /// The routes to functions, of a node that runs them.
 pub(crate) fn function_routes() -> Vec<Route> {
-    functions::routes().into_iter().chain(routes::routes()).collect()
+    let all = [
+        functions::routes(),
+        calls::routes(),
+        filters::routes(),
+        plans::routes(),
+        routes::routes(),
+        schedules::routes(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// A route to an async function.

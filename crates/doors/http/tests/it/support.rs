@@ -83,7 +83,13 @@ impl Server {
         let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
         let engine = cairn_wasm::Options { instances_max: 8, ..Default::default() };
         let engine = cairn_wasm::Runtime::start(engine, &env).unwrap();
-        let functions = cairn_functions::Functions::new(&kv, engine, &env);
+        let functions = cairn_functions::Functions::new(
+            (&kv, &kv, &datasets),
+            &access,
+            engine,
+            cairn_functions::egress(false, &env).unwrap(),
+            &env,
+        );
         let door = DoorBuilder::new(datasets.clone(), uploads, access.clone())
             .kv(kv)
             .functions(functions)

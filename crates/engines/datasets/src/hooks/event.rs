@@ -57,23 +57,24 @@ impl Move {
             },
         };
         let id = format!("evt_{}", hex(&hasher.finalize().as_bytes()[..16]));
-        parcel(id, &event, state)
+        parcel(dataset, id, &event, state)
     }
 }
 
 /// An event that only says that the way is open.
 pub(super) fn test(dataset: &Dataset, state: &HookState, env: &Env) -> Parcel {
-    let (project, dataset) = (dataset.project.as_str(), dataset.name.as_str());
-    let data = Data { project, dataset, tag: None, id: None, version: None };
+    let (project, name) = (dataset.project.as_str(), dataset.name.as_str());
+    let data = Data { project, dataset: name, tag: None, id: None, version: None };
     let event = Event { r#type: "test", timestamp: rfc3339(env.clock.wall_ns()), data };
     let mut random = [0; 16];
     env.rng.fill(&mut random);
-    parcel(format!("evt_{}", hex(&random)), &event, state)
+    parcel(dataset, format!("evt_{}", hex(&random)), &event, state)
 }
 
-fn parcel(id: String, event: &Event<'_>, state: &HookState) -> Parcel {
+fn parcel(dataset: &Dataset, id: String, event: &Event<'_>, state: &HookState) -> Parcel {
     let body = serde_json::to_vec(event).expect("events are plain data");
-    Parcel { url: state.hook.url.clone(), id, body: body.into(), secret: state.secret() }
+    let (project, url) = (dataset.project.clone(), state.hook.url.clone());
+    Parcel { project, url, id, body: body.into(), secret: state.secret() }
 }
 
 fn rfc3339(time_ns: i64) -> String {

@@ -29,8 +29,8 @@ type Methods<T> = BTreeMap<Method, (Pattern, T)>;
 /// What a look for a request found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found<'a, T> {
-    /// A route, and what its names stand for.
-    Route(&'a Pattern, &'a T, Vec<(String, String)>),
+    /// What a route leads to, and what the route's names stand for.
+    Route(&'a T, Vec<(String, String)>),
     /// Routes for the path, all for other methods.
     Method(Vec<String>),
     /// No route.
@@ -107,22 +107,16 @@ impl<T> Table<T> {
 
     /// Removes the route for the same requests as `pattern`.
     pub(crate) fn remove(&mut self, pattern: &Pattern) {
-        let node = match &pattern.host {
-            Host::One(host) => self.hosts.get_mut(host),
-            Host::Below(host) => self.below.get_mut(host),
-            Host::Any => Some(&mut self.any),
+        let (nodes, host) = match &pattern.host {
+            Host::One(host) => (&mut self.hosts, host),
+            Host::Below(host) => (&mut self.below, host),
+            Host::Any => return removed(&mut self.any, &pattern.path, &pattern.method),
         };
-        if let Some(node) = node {
-            removed(node, &pattern.path, &pattern.method);
+        let Some(node) = nodes.get_mut(host) else { return };
+        removed(node, &pattern.path, &pattern.method);
+        if node.is_empty() {
+            nodes.remove(host);
         }
-        self.hosts.retain(|_, node| !node.is_empty());
-        self.below.retain(|_, node| !node.is_empty());
-    }
-
-    /// Does something with what each route leads to.
-    pub(crate) fn each(&mut self, mut work: impl FnMut(&mut T)) {
-        let hosts = self.hosts.values_mut().chain(self.below.values_mut());
-        hosts.chain([&mut self.any]).for_each(|node| each(node, &mut work));
     }
 
     /// The patterns of the routes that lead to what `of` says.
@@ -143,20 +137,13 @@ impl<T> Table<T> {
         let nodes = self.hosts.get(&host).into_iter().chain(below).chain([&self.any]);
         for node in nodes {
             if let Some((pattern, target)) = walked(node, &path, method, &mut allowed) {
-                return Found::Route(pattern, target, named(pattern, &path));
+                return Found::Route(target, named(pattern, &path));
             }
         }
         allowed.sort();
         allowed.dedup();
         if allowed.is_empty() { Found::Nothing } else { Found::Method(allowed) }
     }
-}
-
-fn each<T>(node: &mut Node<T>, work: &mut impl FnMut(&mut T)) {
-    let leaves = node.here.values_mut().chain(node.rest.values_mut());
-    leaves.for_each(|(_, target)| work(target));
-    let next = node.literals.values_mut().chain(node.param.as_deref_mut());
-    next.for_each(|node| each(node, work));
 }
 
 fn collect<T>(node: &Node<T>, of: &impl Fn(&T) -> bool, found: &mut Vec<Pattern>) {
@@ -274,7 +261,7 @@ mod tests {
 
     fn found(table: &Table<&'static str>, method: &str, host: &str, path: &str) -> String {
         match table.find(method, host, path) {
-            Found::Route(_, target, named) => {
+            Found::Route(target, named) => {
                 let named = named.iter().map(|(name, value)| format!(" {name}={value}"));
                 format!("{target}{}", named.collect::<String>())
             }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cairn_access::{Access, Plain};
 use cairn_bucket::Bucket;
 use cairn_datasets::Datasets;
 use cairn_env::Env;
@@ -31,6 +32,8 @@ pub(crate) const USELESS: &[u8] = b"(component)";
 pub(crate) struct Lab {
     pub(crate) env: Env,
     pub(crate) kv: Kv,
+    pub(crate) datasets: Datasets,
+    pub(crate) access: Access,
     pub(crate) functions: Functions,
 }
 
@@ -39,15 +42,17 @@ impl Lab {
         let env = Env::real();
         let options = cairn_blocks::Options::default();
         let bucket = Bucket::memory(&env);
+        let (access, _) =
+            Access::bootstrap(bucket.clone(), env.clone(), Arc::new(Plain)).await.unwrap();
         let datasets = Datasets::open_or_init(bucket, None, options, &env).await.unwrap();
         let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
-        let functions = engine(&kv, &env);
-        Self { env, kv, functions }
+        let functions = engine(&kv, &datasets, &access, &env);
+        Self { env, kv, datasets, access, functions }
     }
 
     /// Another node on the same, once this one is gone.
     pub(crate) fn restart(&mut self) {
-        self.functions = engine(&self.kv, &self.env);
+        self.functions = engine(&self.kv, &self.datasets, &self.access, &self.env);
     }
 
     pub(crate) async fn deploy(&self, name: &str, code: &[u8]) -> Result<Release, Error> {
@@ -63,17 +68,18 @@ impl Lab {
         release.number
     }
 
-    pub(crate) fn find(&self, method: &str, url: &str) -> Option<Match> {
+    pub(crate) async fn find(&self, method: &str, url: &str) -> Option<Match> {
         let (host, path) = url.split_once('/').unwrap();
-        self.functions.find(method, host, &format!("/{path}")).ok()
+        self.functions.read().await.unwrap();
+        self.functions.find(method, host, &format!("/{path}")).await.ok()
     }
 
     /// What the function of a route answers to a request for it.
     pub(crate) async fn get(&self, url: &str) -> String {
-        let Some(found) = self.find("GET", url) else { return "no route".to_owned() };
+        let Some(found) = self.find("GET", url).await else { return "no route".to_owned() };
         let body = cairn_wasm::whole(Bytes::new());
         let request = http::Request::get(format!("http://{url}")).body(body).unwrap();
-        match self.functions.answer(&found, request).await {
+        match self.functions.request(&found.target.function, request).await {
             Ok(response) => {
                 let bytes = response.into_body().collect().await.unwrap().to_bytes();
                 String::from_utf8(bytes.to_vec()).unwrap()
@@ -83,8 +89,10 @@ impl Lab {
     }
 }
 
-fn engine(kv: &Kv, env: &Env) -> Functions {
-    Functions::new(kv, Runtime::start(Options::default(), env).unwrap(), env)
+fn engine(kv: &Kv, datasets: &Datasets, access: &Access, env: &Env) -> Functions {
+    let runtime = Runtime::start(Options::default(), env).unwrap();
+    let egress = cairn_functions::egress(false, env).unwrap();
+    Functions::new((kv, kv, datasets), access, runtime, egress, env)
 }
 
 pub(crate) fn function(name: &str) -> Function {

@@ -67,7 +67,7 @@ async fn functions_3_a_node_that_comes_after_compiles_what_was_left() {
     let code = Bytes::from_static(COMMAND);
     lab.functions.deploy(&of, code, &Settings::default(), "root").await.unwrap();
     lab.restart();
-    lab.functions.begin(&of.project);
+    lab.functions.read().await.unwrap();
     let release = lab.functions.decided(&of, 1, Duration::from_secs(60)).await.unwrap();
     assert_eq!(release.state, State::Ready { kind: "command".to_owned() });
     let done = lab.functions.run(&of, Call::default()).await.unwrap();

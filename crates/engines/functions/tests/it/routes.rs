@@ -25,12 +25,12 @@ async fn routes_come_go_and_outlive_the_node() {
     let again = lab.functions.add_route(&of, &pattern("GET x.org/a/{c}"), Auth::None, "root").await;
     assert!(matches!(again, Err(Error::RouteExists { .. })), "{again:?}");
     lab.restart();
-    lab.functions.begin(&of.project);
+    lab.functions.read().await.unwrap();
     lab.functions.kind(&of).await.unwrap();
-    let found = lab.find("GET", "x.org/a/1").unwrap();
-    assert_eq!((found.function.clone(), found.auth), (of.clone(), Auth::Cairn));
+    let found = lab.find("GET", "x.org/a/1").await.unwrap();
+    assert_eq!((found.target.function.clone(), found.target.auth), (of.clone(), Auth::Cairn));
     assert_eq!(found.named, [("b".to_owned(), "1".to_owned())]);
-    let wrong = lab.functions.find("PUT", "x.org", "/a/1").err().unwrap();
+    let wrong = lab.functions.find("PUT", "x.org", "/a/1").await.err().unwrap();
     assert_eq!(wrong, NoMatch::Method(vec!["GET".to_owned()]));
     assert_eq!(lab.get("x.org/a/1").await, "hello /a/1\n");
     lab.functions.remove_route(&of, &pattern("GET x.org/a/{b}")).await.unwrap();
@@ -62,8 +62,8 @@ async fn a_function_with_routes_is_removed_with_them_or_not_at_all() {
     lab.functions.add_route(&of, &pattern("/a"), Auth::None, "root").await.unwrap();
     let refused = lab.functions.remove(&of, false).await.unwrap_err();
     assert!(matches!(refused, Error::InUse { .. }), "{refused}");
-    assert!(lab.find("GET", "x.org/a").is_some());
+    assert!(lab.find("GET", "x.org/a").await.is_some());
     assert_eq!(lab.functions.remove(&of, true).await.unwrap(), ["* /a"]);
-    assert!(lab.find("GET", "x.org/a").is_none());
+    assert!(lab.find("GET", "x.org/a").await.is_none());
     assert_eq!(lab.functions.routes(&of.project).await.unwrap(), []);
 }

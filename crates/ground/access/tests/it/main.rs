@@ -6,6 +6,7 @@ mod agree;
 mod bootstrap;
 mod counted;
 mod delegated;
+mod pass;
 mod people;
 mod recorded;
 mod refresh;

@@ -1,9 +1,9 @@
 //! Programs.
 
 use bytes::Bytes;
-use cairn_wasm::{Call, Code, Command, Done, Failure, Kind, Limits, prepare};
+use cairn_wasm::{Call, Code, Command, Done, Failure, Kind, Limits, held, prepare};
 
-use crate::lab::{code, hello, world};
+use crate::lab::{code, compiled, hello, runtime, world};
 
 /// Copies its input to its output, and ends with 7: what the adapter of preview 1 makes 1, for success and failure
 /// are all that it knows.
@@ -32,7 +32,11 @@ async fn a_program_reads_writes_and_ends() {
     let cat = code(prepare(CAT.as_bytes()).unwrap().component).await;
     assert_eq!(cat.kind(), Kind::Command);
     let input = Bytes::from("line\n".repeat(100_000));
-    let call = Call { arguments: vec!["cat".to_owned()], input: input.clone() };
+    let call = Call {
+        arguments: vec!["cat".to_owned()],
+        inputs: vec![held(input.clone())],
+        ..Call::default()
+    };
     let done = run(&cat, call.clone(), &Limits::default()).await.unwrap();
     assert_eq!((done.exit, done.output == input), (1, true));
     let limits = Limits { output_bytes: 1000, ..Limits::default() };
@@ -50,7 +54,7 @@ async fn what_answers_requests_is_no_program() {
 async fn a_component_that_exports_nothing_to_run_is_told_what_would_be() {
     let text = r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m)) (func (export "f") (canon lift (core func $i "f"))))"#;
     let component = prepare(text.as_bytes()).unwrap().component;
-    let error = crate::lab::runtime().code(component).await.err().unwrap().to_string();
+    let error = compiled(&runtime(), component).await.err().unwrap().to_string();
     assert!(error.contains("it exports f"), "{error}");
     assert!(error.contains("wasi:http/incoming-handler"), "{error}");
 }
@@ -59,6 +63,6 @@ async fn a_component_that_exports_nothing_to_run_is_told_what_would_be() {
 async fn a_component_that_imports_what_is_not_there_is_told_what() {
     let text = r#"(component (import "acme:things/tool@1.0.0" (instance (export "f" (func)))))"#;
     let component = prepare(text.as_bytes()).unwrap().component;
-    let error = crate::lab::runtime().code(component).await.err().unwrap().to_string();
+    let error = compiled(&runtime(), component).await.err().unwrap().to_string();
     assert!(error.contains("acme:things/tool@1.0.0"), "{error}");
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use cairn_env::Env;
 use cairn_wasm::{
-    Body, Code, Failure, HttpFunction, Limits, Logs, Options, Runtime, Stream, World, prepare,
+    Body, Code, Error, Failure, FileError, Files, Found, HttpFunction, Limits, Listed, Logs,
+    Options, Outside, OutsideError, Runtime, Store, StoreError, Stores, Stream, World, prepare,
     whole,
 };
 use http_body_util::BodyExt as _;
@@ -44,13 +45,65 @@ impl Logs for Kept {
     }
 }
 
+/// Nothing to be opened.
+struct NoStores;
+
+#[async_trait::async_trait]
+impl Stores for NoStores {
+    async fn open(&self, _: &str) -> Result<Arc<dyn Store>, StoreError> {
+        Err(StoreError::NoSuchStore)
+    }
+}
+
+/// Nothing to be read.
+struct NoFiles;
+
+#[async_trait::async_trait]
+impl Files for NoFiles {
+    async fn find(&self, _: &str) -> Result<Found, FileError> {
+        Err(FileError::NotFound)
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<Listed>, FileError> {
+        Err(FileError::NotFound)
+    }
+}
+
+/// Nobody to be asked.
+struct NoOutside;
+
+#[async_trait::async_trait]
+impl Outside for NoOutside {
+    async fn send(&self, _: http::Request<Body>) -> Result<http::Response<Body>, OutsideError> {
+        Err(OutsideError::Denied("nobody may be asked".to_owned()))
+    }
+}
+
 pub(crate) fn world() -> (World, Arc<Kept>) {
     let kept = Arc::new(Kept::default());
-    (World { environment: Vec::new(), logs: Arc::clone(&kept) as _ }, kept)
+    (
+        World {
+            environment: Vec::new(),
+            logs: Arc::clone(&kept) as _,
+            stores: Arc::new(NoStores),
+            files: Arc::new(NoFiles),
+            outside: Arc::new(NoOutside),
+        },
+        kept,
+    )
+}
+
+/// A component's code, compiled in `runtime`, or as it was compiled before.
+pub(crate) async fn compiled(runtime: &Runtime, component: Bytes) -> Result<Code, Error> {
+    let digest = *blake3::hash(&component).as_bytes();
+    match runtime.known(digest).await? {
+        Some(code) => Ok(code),
+        None => runtime.code(digest, component).await,
+    }
 }
 
 pub(crate) async fn code(component: Bytes) -> Code {
-    runtime().code(component).await.unwrap()
+    compiled(&runtime(), component).await.unwrap()
 }
 
 /// The sample with these limits.

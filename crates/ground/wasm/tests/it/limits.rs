@@ -65,3 +65,41 @@ async fn no_more_run_and_wait_than_may() {
     assert_eq!(ended[1].as_ref().unwrap().0, 200);
     assert_eq!(ended[2], Err(Failure::Busy { running: 1, waiting: 1 }));
 }
+
+/// Who asks and leaves, again and again, does not get more than the function has.
+#[tokio::test]
+async fn a_client_that_leaves_does_not_free_the_place_of_its_instance() {
+    let limits = Limits { concurrency: 1, queue: 0, wall_ms: 1000, ..Limits::default() };
+    let (hello, _) = function(limits).await;
+    let soon = std::time::Duration::from_millis(200);
+    tokio::time::timeout(soon, get(&hello, "/sleep")).await.unwrap_err();
+    let busy = get(&hello, "/x").await;
+    assert!(matches!(busy, Err(Failure::Busy { .. })), "{busy:?}");
+    let free = async {
+        while get(&hello, "/x").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(soon * 50, free).await.unwrap();
+}
+
+/// It runs itself again where there is less room.
+#[test]
+fn guests_run_where_there_is_no_room_for_a_pool() {
+    const LIMITED: &str = "WITH_LITTLE_ROOM";
+    if std::env::var_os(LIMITED).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let answered = runtime.block_on(async {
+            let (function, _) = function(Limits::default()).await;
+            get(&function, "/x").await.unwrap()
+        });
+        assert_eq!(answered, (200, "hello /x\n".to_owned()));
+        return;
+    }
+    let mut again = std::process::Command::new("prlimit");
+    again.arg("--as=6442450944").arg(std::env::current_exe().unwrap()).env(LIMITED, "yes");
+    let name = "limits::guests_run_where_there_is_no_room_for_a_pool";
+    let done = again.args(["--exact", name]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
+}

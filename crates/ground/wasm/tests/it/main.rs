@@ -4,6 +4,7 @@
 
 mod cache;
 mod commands;
+mod files;
 mod lab;
 mod limits;
 mod requests;

@@ -1,0 +1,293 @@
+//! Makes functions what a manifest says.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use cairn_base::ErrorKind;
+use cairn_functions::{Auth, Function, Plan, Release, Settings, State};
+use cairn_http::api::{AddSchedule, GrantBody, NamedGrant};
+use cairn_http::client::Node;
+use serde::Serialize;
+
+use super::functions::{WAIT, opened};
+use crate::cli;
+use crate::context::Context;
+use crate::manifest::{self, Wanted};
+use crate::output::{self, shown};
+
+/// One change.
+struct Step {
+    function: Function,
+    does: Does,
+}
+
+enum Does {
+    Deploy { settings: Settings, code: Bytes, filtered: bool, why: &'static str },
+    Grant(GrantBody),
+    Ungrant(NamedGrant),
+    Filter { name: String, priority: u16, to_known: bool },
+    Unfilter(String),
+    Route(String, Auth),
+    Unroute(String),
+    Schedule(String, AddSchedule),
+    Unschedule(String),
+}
+
+/// A change as it is shown.
+#[derive(Serialize)]
+struct Shown {
+    function: String,
+    change: &'static str,
+    what: &'static str,
+    name: String,
+}
+
+/// What is there of the projects that a manifest is about.
+struct Found {
+    node: Node,
+    grants: Vec<NamedGrant>,
+}
+
+pub(crate) async fn apply(context: &Context, args: &cli::Apply) -> anyhow::Result<()> {
+    made_so(context, &args.file).await
+}
+
+pub(super) async fn made_so(context: &Context, file: &Path) -> anyhow::Result<()> {
+    let (node, steps) = steps(context, file).await?;
+    for step in steps {
+        let shown = step.shown();
+        let doing = || format!("{} the {} {}", shown.change, shown.what, shown.name);
+        step.done(&node).await.with_context(doing)?;
+        show(context, &shown)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn diff(context: &Context, file: &Path) -> anyhow::Result<()> {
+    let (_, steps) = steps(context, file).await?;
+    steps.iter().try_for_each(|step| show(context, &step.shown()))
+}
+
+/// What is to be done, in its order: code before what leads to it, and what is in the way of something before that.
+async fn steps(context: &Context, file: &Path) -> anyhow::Result<(Node, Vec<Step>)> {
+    let wanted = manifest::read(file, &context.env)?;
+    let found = Found::new(context, &wanted).await?;
+    let mut all = Vec::new();
+    for wanted in wanted {
+        all.extend(found.steps(wanted).await?);
+    }
+    all.sort_by_key(|step| step.does.turn());
+    Ok((found.node, all))
+}
+
+fn show(context: &Context, step: &Shown) -> anyhow::Result<()> {
+    if context.global.json {
+        return output::json(step);
+    }
+    let sign = if step.change == "add" { '+' } else { '-' };
+    output::line(&format!("{sign} {}  {}  {}", step.function, step.what, shown(&step.name)))
+}
+
+impl Found {
+    /// What is granted only admins are told: others have manifests that say nothing of it.
+    async fn new(context: &Context, wanted: &[Wanted]) -> anyhow::Result<Self> {
+        let node = context.node()?;
+        let about = |wanted: &Wanted| wanted.grants.is_some() || public(wanted);
+        let grants = match node.grants().await {
+            Ok(grants) => grants.grants,
+            Err(error) if error.kind() == ErrorKind::Denied && !wanted.iter().any(about) => {
+                Vec::new()
+            }
+            Err(error) => {
+                return Err(anyhow::Error::from(error).context("reading what is granted"));
+            }
+        };
+        Ok(Self { node, grants })
+    }
+
+    async fn steps(&self, wanted: Wanted) -> anyhow::Result<Vec<Step>> {
+        let mut all = Vec::new();
+        all.extend(self.release(&wanted).await?);
+        all.extend(self.grants(&wanted));
+        all.extend(self.filters(&wanted).await?);
+        all.extend(self.routes(&wanted).await?);
+        all.extend(self.schedules(&wanted).await?);
+        Ok(all.into_iter().map(|does| Step { function: wanted.function.clone(), does }).collect())
+    }
+
+    async fn release(&self, wanted: &Wanted) -> anyhow::Result<Option<Does>> {
+        let functions = self.node.functions(&wanted.function.project).await?;
+        let there = functions.iter().find(|info| info.name == wanted.function.name.as_str());
+        let why = match there {
+            None => "its first",
+            Some(info) => {
+                let releases = self.node.releases(&wanted.function).await?;
+                let same = |release: &&Release| Some(release.number) == info.current;
+                match releases.iter().find(same) {
+                    None => "none answers",
+                    Some(release) if release.digest != wanted.digest => "its code is another",
+                    Some(release) if release.settings != wanted.settings => {
+                        "its settings are others"
+                    }
+                    Some(_) => return Ok(None),
+                }
+            }
+        };
+        let (settings, code) = (wanted.settings.clone(), wanted.code.clone());
+        let filtered = !wanted.filters.is_empty();
+        Ok(Some(Does::Deploy { settings, code, filtered, why }))
+    }
+
+    fn grants(&self, wanted: &Wanted) -> Vec<Does> {
+        let mut steps = Vec::new();
+        let (subject, open) = (format!("function/{}", wanted.function), opened(&wanted.function));
+        match self.grants.iter().find(|known| known.grant == open) {
+            None if public(wanted) => steps.push(Does::Grant(open)),
+            Some(known) if !public(wanted) => steps.push(Does::Ungrant(known.clone())),
+            _ => {}
+        }
+        let Some(grants) = &wanted.grants else { return steps };
+        let own = || self.grants.iter().filter(|known| known.grant.subject == subject);
+        for (role, pattern) in grants {
+            let (subject, role, pattern) = (subject.clone(), role.clone(), pattern.clone());
+            let grant = GrantBody { subject, role, pattern };
+            if !own().any(|known| known.grant == grant) {
+                steps.push(Does::Grant(grant));
+            }
+        }
+        let kept = |known: &&NamedGrant| {
+            !grants.contains(&(known.grant.role.clone(), known.grant.pattern.clone()))
+        };
+        steps.extend(own().filter(kept).cloned().map(Does::Ungrant));
+        steps
+    }
+
+    async fn filters(&self, wanted: &Wanted) -> anyhow::Result<Vec<Does>> {
+        let mut known = self.node.filters(&wanted.function.project).await?;
+        known.retain(|filter| filter.function == wanted.function.name.as_str());
+        let is_known = |name: &str, priority: u16| {
+            known.iter().any(|filter| (filter.filter.as_str(), filter.priority) == (name, priority))
+        };
+        let missing = wanted.filters.iter().filter(|(name, priority)| !is_known(name, **priority));
+        let there = self.node.functions(&wanted.function.project).await?;
+        let to_known = there.iter().any(|info| info.name == wanted.function.name.as_str());
+        let made = missing.map(|(name, priority)| {
+            let (name, priority) = (name.clone(), *priority);
+            Does::Filter { name, priority, to_known }
+        });
+        let gone = known.iter().filter(|filter| !wanted.filters.contains_key(&filter.filter));
+        Ok(made.chain(gone.map(|filter| Does::Unfilter(filter.filter.clone()))).collect())
+    }
+
+    async fn routes(&self, wanted: &Wanted) -> anyhow::Result<Vec<Does>> {
+        let mut steps = Vec::new();
+        let mut known = self.node.routes(&wanted.function.project).await?;
+        known.retain(|route| route.function == wanted.function.name.as_str());
+        for route in &known {
+            if wanted.routes.get(&route.pattern) != Some(&route.auth) {
+                steps.push(Does::Unroute(route.pattern.clone()));
+            }
+        }
+        for (pattern, auth) in &wanted.routes {
+            if !known.iter().any(|route| (&route.pattern, &route.auth) == (pattern, auth)) {
+                steps.push(Does::Route(pattern.clone(), *auth));
+            }
+        }
+        Ok(steps)
+    }
+
+    async fn schedules(&self, wanted: &Wanted) -> anyhow::Result<Vec<Does>> {
+        let mut steps = Vec::new();
+        let mut known = self.node.schedules(&wanted.function.project).await?;
+        known.retain(|schedule| schedule.function == wanted.function.name.as_str());
+        let plan = |name: &str| wanted.schedules.get(name).cloned().map(Plan::from);
+        for schedule in &known {
+            if plan(&schedule.name).as_ref() != Some(&schedule.plan) {
+                steps.push(Does::Unschedule(schedule.name.clone()));
+            }
+        }
+        for (name, asked) in &wanted.schedules {
+            let same = |schedule: &cairn_functions::ScheduleInfo| {
+                schedule.name == *name && plan(name).as_ref() == Some(&schedule.plan)
+            };
+            if !known.iter().any(same) {
+                steps.push(Does::Schedule(name.clone(), asked.clone()));
+            }
+        }
+        Ok(steps)
+    }
+}
+
+impl Does {
+    /// In which order things are done.
+    fn turn(&self) -> u8 {
+        match self {
+            Self::Deploy { filtered: false, .. } => 0,
+            // Before new code of what is there already, which may rely on them.
+            Self::Filter { to_known: true, .. } => 1,
+            Self::Deploy { filtered: true, .. } => 2,
+            Self::Filter { to_known: false, .. } => 3,
+            Self::Grant(_) => 4,
+            Self::Unroute(_) | Self::Unschedule(_) => 5,
+            Self::Route(..) | Self::Schedule(..) => 6,
+            Self::Unfilter(_) | Self::Ungrant(_) => 7,
+        }
+    }
+}
+
+impl Step {
+    async fn done(self, node: &Node) -> anyhow::Result<()> {
+        let function = &self.function;
+        match self.does {
+            Does::Deploy { settings, code, .. } => {
+                let release = node.deploy(function, code, &settings, WAIT).await?;
+                let number = release.number;
+                match release.state {
+                    State::Ready { .. } => {}
+                    State::Failed { why } => anyhow::bail!("release {number} cannot be run: {why}"),
+                    State::Compiling => anyhow::bail!(
+                        "release {number} is not compiled after {WAIT} s: apply again when `cairn fn versions` says that it is ready"
+                    ),
+                }
+            }
+            Does::Grant(grant) => drop(node.add_grant(&grant).await?),
+            Does::Ungrant(grant) => node.remove_grant(&grant.id).await?,
+            Does::Filter { name, priority, .. } => {
+                drop(node.add_filter(function, &name, priority).await?);
+            }
+            Does::Unfilter(name) => node.remove_filter(function, &name).await?,
+            Does::Route(pattern, auth) => drop(node.add_route(function, &pattern, auth).await?),
+            Does::Unroute(pattern) => node.remove_route(function, &pattern).await?,
+            Does::Schedule(_, schedule) => drop(node.add_schedule(function, &schedule).await?),
+            Does::Unschedule(name) => node.remove_schedule(function, &name).await?,
+        }
+        Ok(())
+    }
+
+    fn shown(&self) -> Shown {
+        let granted = |grant: &GrantBody| {
+            let GrantBody { subject, role, pattern } = grant;
+            format!("{subject} is {role} of {pattern}")
+        };
+        let (change, what, name) = match &self.does {
+            Does::Deploy { why, .. } => ("add", "release", (*why).to_owned()),
+            Does::Grant(grant) => ("add", "grant", granted(grant)),
+            Does::Ungrant(known) => ("remove", "grant", granted(&known.grant)),
+            Does::Filter { name, priority, .. } => ("add", "filter", format!("{name}, {priority}")),
+            Does::Unfilter(name) => ("remove", "filter", name.clone()),
+            Does::Route(pattern, Auth::None) => ("add", "route", format!("{pattern}, public")),
+            Does::Route(pattern, Auth::Cairn) => ("add", "route", pattern.clone()),
+            Does::Unroute(pattern) => ("remove", "route", pattern.clone()),
+            Does::Schedule(name, asked) => {
+                ("add", "schedule", format!("{name}, {}", asked.schedule))
+            }
+            Does::Unschedule(name) => ("remove", "schedule", name.clone()),
+        };
+        Shown { function: self.function.to_string(), change, what, name }
+    }
+}
+
+fn public(wanted: &Wanted) -> bool {
+    wanted.routes.values().any(|auth| *auth == Auth::None)
+}

@@ -1,0 +1,180 @@
+//! Functions in the languages that there are templates and samples for, built by the toolchains that people use.
+
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
+use cairn_testkit::guests;
+
+use crate::documented;
+use crate::functions::{ask, node};
+use crate::lab::Lab;
+use crate::running_node::Node;
+
+/// A function of a template, built with this environment and applied, answers.
+fn built_and_asked(lab: &Lab, node: &Node, template: &str, environment: &[(&str, OsString)]) {
+    let through = lab.through(node);
+    let name = format!("my-{template}");
+    let words = format!("fn new {name} --template {template}");
+    documented::check("fn new", &through.json(&words)[0]);
+    through.fails(&words, 5);
+    // Toolchains are here as they are at home, with their own settings and caches.
+    let mut build = Command::new(env!("CARGO_BIN_EXE_cairn"));
+    build.args(["fn", "build"]).current_dir(lab.path(&name)).stdin(Stdio::null());
+    // What the build of the tests was told is not for others.
+    let ours = |name: &str| name.starts_with("CARGO_") || name.starts_with("RUST");
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ours(&name) && !["CARGO_HOME", "RUSTUP_HOME"].contains(&&*name) {
+            build.env_remove(&*name);
+        }
+    }
+    let told = build.envs(environment.iter().cloned()).output().unwrap();
+    assert!(told.status.success(), "{template}: {}", String::from_utf8_lossy(&told.stderr));
+    let told = through.cairn("apply").current_dir(lab.path(&name)).output().unwrap();
+    assert!(told.status.success(), "{template}: {}", String::from_utf8_lossy(&told.stderr));
+    let (status, told) = ask(node, &format!("/{name}/x?y=z"), &[]);
+    let hello = format!("hello from {name}");
+    assert!(status == 200 && told.starts_with(&hello), "{template}: {status} {told}");
+    let says_path = template == "wat" || told.contains(&format!("/{name}/x"));
+    assert!(says_path && told.ends_with('\n'), "{template}: {told}");
+}
+
+fn template(name: &str) {
+    let template = guests::TEMPLATES.iter().find(|template| template.name == name).unwrap();
+    let environment = template.environment().unwrap();
+    let (lab, node, _) = node();
+    built_and_asked(&lab, &node, name, &environment);
+}
+
+#[test]
+fn templates_for_wat_c_and_rust_are_built_and_answer() {
+    let (lab, node, through) = node();
+    let rust: Vec<_> = guests::rust_environment().unwrap();
+    let rust: Vec<_> = rust.into_iter().map(|(name, value)| (name, value.into())).collect();
+    for name in ["wat", "c"] {
+        built_and_asked(&lab, &node, name, &[]);
+    }
+    built_and_asked(&lab, &node, "rust", &rust);
+    through.fails("fn new ../up --template wat", 2);
+    through.fails("fn new 1up --template wat", 2);
+}
+
+#[test]
+fn the_template_for_js_is_built_and_answers() {
+    template("js");
+}
+
+#[test]
+fn the_template_for_python_is_built_and_answers() {
+    template("python");
+}
+
+#[test]
+fn the_template_for_go_is_built_and_answers() {
+    template("go");
+}
+
+#[test]
+fn the_template_for_assemblyscript_is_built_and_answers() {
+    template("assemblyscript");
+}
+
+/// What the templates ask for is what `cargo xtask setup` brings, so that it is fetched once.
+#[test]
+fn templates_and_setup_name_the_same_versions() {
+    let setup = include_str!("../../../../../dev/xtask/setup.toml");
+    let js = include_str!("../../templates/js/package.json");
+    let script = include_str!("../../templates/assemblyscript/package.json");
+    let python = include_str!("../../templates/python/requirements.txt");
+    let mut wanted = Vec::new();
+    for package in [js, script] {
+        let package: serde_json::Value = serde_json::from_str(package).unwrap();
+        let needs = package["devDependencies"].as_object().unwrap();
+        let version = |(name, version): (&String, &serde_json::Value)| {
+            (name.clone(), version.as_str().unwrap().to_owned())
+        };
+        wanted.extend(needs.iter().map(version));
+    }
+    let of = |line: &str| line.split_once("==").map(|(a, b)| (a.to_owned(), b.to_owned()));
+    wanted.extend(python.lines().filter_map(of));
+    assert_eq!(wanted.len(), 5);
+    for (package, version) in wanted {
+        let entry = format!("package = \"{package}\"\nversion = \"{version}\"\n");
+        assert!(setup.contains(&entry), "{package} {version}");
+    }
+}
+
+/// The bytes of an answer of 200.
+fn bytes(node: &Node, path: &str, more: &[&str]) -> Vec<u8> {
+    let mut curl = Command::new("curl");
+    let told = curl.args(["-sf"]).args(more).arg(format!("{}{path}", node.web)).output().unwrap();
+    assert!(told.status.success(), "{path}: {told:?}");
+    told.stdout
+}
+
+/// The width and height that a PNG's first chunk says.
+fn png_size(png: &[u8]) -> (u32, u32) {
+    assert!(png.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "no PNG: {:?}", &png[..8]);
+    assert!(png.ends_with(b"IEND\xaeB`\x82"), "it is cut off");
+    let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    (number(16), number(20))
+}
+
+/// Go's heap, which grows by as much as both keep in memory, leaves alone what WASI keeps there.
+#[test]
+fn samples_in_go_draw_pictures_and_make_them_smaller() {
+    let (lab, node, through) = node();
+    for name in ["mandelbrot", "thumbnail"] {
+        std::fs::rename(guests::go(name).unwrap(), lab.path(&format!("{name}.wasm"))).unwrap();
+        // Without optimisation here, and with tests beside it.
+        through.ok(&format!("fn deploy {name}.wasm --name {name} --cpu-ms 20000"));
+        through.ok(&format!("route add /{name} {name} --public"));
+    }
+    assert_eq!(png_size(&bytes(&node, "/mandelbrot", &[])), (320, 240));
+    let large = bytes(&node, "/mandelbrot?width=1600&height=1200", &[]);
+    assert_eq!(png_size(&large), (1600, 1200));
+    lab.write("large.png", &large);
+    let sent = format!("@{}", lab.path("large.png").display());
+    let small = bytes(&node, "/thumbnail?side=200", &["--data-binary", &sent]);
+    assert_eq!(png_size(&small), (200, 150));
+    assert!(small.len() < large.len());
+    let (status, told) = ask(&node, "/mandelbrot?width=0", &[]);
+    assert_eq!((status, told.as_str()), (400, "width is a number from 1 to 2048\n"));
+    assert_eq!(ask(&node, "/thumbnail", &[]).0, 415);
+}
+
+/// A program that knows nothing of where it is run counts what the system's own counts.
+#[test]
+fn a_program_in_cpp_runs_as_it_is() {
+    let (lab, _node, through) = node();
+    std::fs::rename(guests::cpp("wc").unwrap(), lab.path("wc.wasm")).unwrap();
+    through.ok("fn deploy wc.wasm --name wc");
+    let text = include_str!("languages.rs").repeat(20);
+    lab.write("text", &text);
+    let counted = Command::new("wc").arg(lab.path("text")).output().unwrap().stdout;
+    let counted = String::from_utf8(counted).unwrap();
+    let counted: Vec<_> = counted.split_whitespace().take(3).collect();
+    let told = through.ok("fn invoke wc --input text");
+    assert_eq!(told.split_whitespace().collect::<Vec<_>>(), counted);
+}
+
+#[test]
+fn doctor_says_which_toolchains_are_here() {
+    let lab = Lab::new();
+    let node = Node::start(&lab);
+    let through = lab.through(&node);
+    let found = through.json("doctor");
+    found.iter().for_each(|finding| documented::check("doctor", finding));
+    let of = |findings: &[serde_json::Value], what: &str| {
+        findings.iter().find(|finding| finding["what"] == what).unwrap().clone()
+    };
+    assert_eq!(of(&found, "c functions")["verdict"], "good", "{found:?}");
+    // Without them all else is as good as before.
+    let none = through.with("PATH", lab.path("").to_str().unwrap()).json("doctor");
+    for language in ["rust", "c", "js", "python", "go"] {
+        let finding = of(&none, &format!("{language} functions"));
+        assert_eq!(finding["verdict"], "note", "{finding}");
+        assert!(finding["detail"].as_str().unwrap().starts_with("there is no "), "{finding}");
+        assert!(finding["advice"].is_string(), "{finding}");
+    }
+}
