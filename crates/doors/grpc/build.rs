@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use prost::Message as _;
 
 const PROTO: &str = "../../../proto";
-const FILES: [&str; 3] =
-    ["cairn/dataset/v1/dataset.proto", "cairn/block/v1/block.proto", "cairn/kv/v1/kv.proto"];
+const FILES: [&str; 4] = [
+    "cairn/dataset/v1/dataset.proto",
+    "cairn/block/v1/block.proto",
+    "cairn/kv/v1/kv.proto",
+    "cairn/function/v1/function.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO}");

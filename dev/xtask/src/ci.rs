@@ -11,10 +11,11 @@ use crate::args::Args;
 use crate::command;
 use crate::repo::Repo;
 use crate::test::{self, Counts};
-use crate::{api, console, deny, docs, fuzz, pg_verify, tidy};
+use crate::{api, console, deny, docs, fuzz, pg_verify, room, tidy};
 
 /// The steps, quick ones first.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
+    "room",
     "fmt",
     "tidy",
     "console",
@@ -101,6 +102,7 @@ impl Plan {
     fn run(&self, repo: &Repo, step: &str, counts: &mut Counts) -> Result<String> {
         let quiet = |result: Result<()>| result.map(|()| String::new());
         match step {
+            "room" => room::make(repo),
             "fmt" => quiet(self.fmt(repo)),
             "tidy" => quiet(tidy::run(repo)),
             "console" => console::check(repo),

@@ -15,6 +15,7 @@ mod docs;
 mod fuzz;
 mod pg_verify;
 mod repo;
+mod room;
 mod setup;
 mod test;
 mod tidy;

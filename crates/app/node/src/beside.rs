@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cairn_access::Access;
+use cairn_datasets::Datasets;
 use cairn_env::Env;
 use cairn_functions::{Counted, Functions};
 use cairn_http::{Door, Metric, MoreMetrics, Transport};
@@ -39,15 +40,16 @@ impl Beside {
     pub(crate) fn open(
         &mut self,
         kv: Option<&Kv>,
-        functions: Option<&Functions>,
+        (functions, datasets): (Option<&Functions>, &Datasets),
         access: &Access,
         env: &Env,
     ) {
         let kv = kv.filter(|_| !self.redis.addresses.is_empty());
         self.redis_door = kv.map(|kv| cairn_redis::Door::new(kv.clone(), access.clone(), env));
         let functions = functions.filter(|_| !self.web.addresses.is_empty());
-        self.web_door =
-            functions.map(|functions| cairn_web::Door::new(functions.clone(), access.clone(), env));
+        self.web_door = functions.map(|functions| {
+            cairn_web::Door::new(functions.clone(), datasets.clone(), access.clone(), env)
+        });
     }
 
     pub(crate) fn serve(
@@ -102,6 +104,7 @@ async fn serve_web(
     stopped: watch::Receiver<bool>,
 ) {
     let served = http.serve_with(door.router(), listener, transport, until(stopped)).await;
+    door.close().await;
     if let Err(error) = served {
         tracing::error!(%error, "the door of functions stopped");
     }
@@ -125,6 +128,7 @@ fn web_metrics(door: &cairn_web::Door) -> Vec<Metric> {
     vec![
         metric("cairn_web_requests_total", "counter", "Requests.", numbers.requests),
         metric("cairn_web_errors_total", "counter", help, numbers.errors),
+        metric("cairn_web_sockets", "gauge", "WebSockets open.", numbers.sockets),
     ]
 }
 

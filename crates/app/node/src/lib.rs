@@ -225,11 +225,11 @@ impl Node {
         let kv = partitions.as_ref().map(|partitions| keys(partitions, &datasets, &stopped));
         let started = |kv| functions::start(kv, &datasets, &access, own, &stopped, env);
         let functions = kv.as_ref().map(started).transpose()?;
-        beside.open(kv.as_ref(), functions.as_ref(), &access, env);
+        beside.open(kv.as_ref(), (functions.as_ref(), &datasets), &access, env);
         let more = beside.more_metrics(functions.as_ref());
         let door = doors(&datasets, (kv, functions), &access, &stopped, &options.door)?;
         let checks = self_checks(server.clone(), cache_dir, env.clone());
-        let door = door.more_metrics(more).self_checks(checks);
+        let door = door.more_metrics(more).self_checks(checks).web_urls(beside.web.urls.clone());
         let door = door.oidc(oidc).authority(authority.clone()).options(options.door).build()?;
         let mut served = http.serve(&options.tls, server.as_ref(), |listener, transport| {
             serve(door.clone(), listener, transport, stopped.clone())
@@ -322,7 +322,7 @@ fn doors(
     let grpc = cairn_grpc::Door::new(
         datasets.clone(),
         uploads.clone(),
-        kv.clone(),
+        (kv.clone(), functions.clone()),
         access.clone(),
         options,
     )?;

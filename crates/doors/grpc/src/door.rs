@@ -8,6 +8,7 @@ use axum::middleware::from_fn_with_state;
 use cairn_access::Access;
 use cairn_datasets::{Datasets, Uploads};
 use cairn_env::Env;
+use cairn_functions::Functions;
 use cairn_kv::Kv;
 use tokio::sync::{Semaphore, watch};
 use tonic_health::pb::health_server::HealthServer;
@@ -22,14 +23,16 @@ use crate::limits::{
 use crate::proto::DESCRIPTORS;
 use crate::proto::block::v1::block_api_server::BlockApiServer;
 use crate::proto::dataset::v1::dataset_api_server::DatasetApiServer;
+use crate::proto::function::v1::function_api_server::FunctionApiServer;
 use crate::proto::kv::v1::kv_api_server::KvApiServer;
 use crate::rpc::{RPCS, check, described_paths};
 
 /// The paths that belong to this door, as patterns of a router.
-pub const PATTERNS: [&str; 6] = [
+pub const PATTERNS: [&str; 7] = [
     "/cairn.dataset.v1.DatasetAPI/{*rpc}",
     "/cairn.block.v1.BlockAPI/{*rpc}",
     "/cairn.kv.v1.KvAPI/{*rpc}",
+    "/cairn.function.v1.FunctionAPI/{*rpc}",
     "/grpc.health.v1.Health/{*rpc}",
     "/grpc.reflection.v1.ServerReflection/{*rpc}",
     "/grpc.reflection.v1alpha.ServerReflection/{*rpc}",
@@ -56,6 +59,7 @@ pub(crate) struct Api {
     pub(crate) datasets: Datasets,
     pub(crate) uploads: Uploads,
     pub(crate) kv: Option<Kv>,
+    pub(crate) functions: Option<Functions>,
     pub(crate) stopped: Option<watch::Receiver<bool>>,
     pub(crate) downloads: Arc<Semaphore>,
     pub(crate) pushes: Arc<Semaphore>,
@@ -77,14 +81,15 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door with all services of this crate. Without `kv` it has no keys, and says so to who asks.
+    /// A door with all services of this crate. Without `kv` it has no keys, and without `functions` no functions, and says so to
+    /// who asks.
     ///
     /// # Errors
     /// [`Error::NoPermission`] when an RPC does not say what it takes to call it (ACCESS-1).
     pub fn new(
         datasets: Datasets,
         uploads: Uploads,
-        kv: Option<Kv>,
+        (kv, functions): (Option<Kv>, Option<Functions>),
         access: Access,
         options: Options,
     ) -> Result<Self, Error> {
@@ -115,6 +120,7 @@ impl Door {
             datasets,
             uploads,
             kv,
+            functions,
             stopped: options.stopped,
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             pushes: Arc::new(Semaphore::new(PUSHES_MAX)),
@@ -123,7 +129,7 @@ impl Door {
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
         };
         let max = MESSAGE_BYTES_MAX;
-        let [dataset, block, keys, lives, reflection, old_reflection] = PATTERNS;
+        let [dataset, block, keys, functions, lives, reflection, old_reflection] = PATTERNS;
         let router = Router::new()
             .route_service(
                 dataset,
@@ -132,7 +138,11 @@ impl Door {
             .route_service(block, BlockApiServer::new(api.clone()).max_decoding_message_size(max))
             .route_service(
                 keys,
-                KvApiServer::new(api).max_decoding_message_size(KV_MESSAGE_BYTES_MAX),
+                KvApiServer::new(api.clone()).max_decoding_message_size(KV_MESSAGE_BYTES_MAX),
+            )
+            .route_service(
+                functions,
+                FunctionApiServer::new(api).max_decoding_message_size(KV_MESSAGE_BYTES_MAX),
             )
             .route_service(lives, HealthServer::new(health).max_decoding_message_size(max))
             .route_service(reflection, v1.max_decoding_message_size(max))

@@ -11,6 +11,12 @@ pub enum Error {
     /// Namespaces of keys.
     #[error(transparent)]
     Kv(#[from] cairn_kv::Error),
+    /// Functions.
+    #[error(transparent)]
+    Functions(#[from] cairn_functions::Error),
+    /// This node has no functions.
+    #[error("this node has no functions; start it with --data-dir, or ask another node")]
+    NoFunctions,
     /// This node has no keys.
     #[error("this node keeps no keys; start it with --data-dir, or ask another node")]
     NoKeys,
@@ -99,12 +105,13 @@ impl Error {
         match self {
             Self::Datasets(error) => error.kind(),
             Self::Kv(error) => error.kind(),
+            Self::Functions(error) => error.kind(),
             Self::Access(error) => error.kind(),
             Self::Name(error) => error.kind(),
             Self::Invalid { .. } | Self::Range { .. } | Self::Stalled { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Busy { .. } | Self::NoRoom => ErrorKind::Retry,
-            Self::NoKeys => ErrorKind::NotFound,
+            Self::NoKeys | Self::NoFunctions => ErrorKind::NotFound,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::Stopping => ErrorKind::Closed,
             Self::Stream(status) => kind_of(status.code()),
@@ -127,7 +134,7 @@ impl Error {
             // The call is well formed; what it needs is not there yet.
             Self::Datasets(Datasets::Incomplete { .. }) => Code::FailedPrecondition,
             Self::Kv(error) => code_of_keys(error),
-            Self::NoKeys => Code::Unimplemented,
+            Self::NoKeys | Self::NoFunctions => Code::Unimplemented,
             Self::Range { .. } => Code::OutOfRange,
             Self::Busy { .. } | Self::Access(cairn_access::Error::Throttled { .. }) => {
                 Code::ResourceExhausted

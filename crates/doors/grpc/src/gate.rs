@@ -127,7 +127,7 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         return Status::unimplemented("there is no such RPC; reflection lists what there is")
             .into_http();
     };
-    let room = rpc.is_of_keys().then(|| Room::new(&gate.room));
+    let room = rpc.is_large().then(|| Room::new(&gate.room));
     let intake = Intake {
         clock: Arc::clone(&gate.env.clock),
         wait: gate.body_wait,

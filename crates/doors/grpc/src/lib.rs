@@ -1,4 +1,4 @@
-//! The gRPC door: DatasetAPI, BlockAPI and KvAPI, health and reflection, on the port of the HTTP door.
+//! The gRPC door: DatasetAPI, BlockAPI, KvAPI and FunctionAPI, health and reflection, on the port of the HTTP door.
 //!
 //! [`Door`] makes a router of the engine's handles, which a node mounts at [`PATTERNS`]. The messages
 //! and services are published in `proto/`; [`proto`] is what is generated from them.
@@ -33,6 +33,7 @@ mod datasets;
 mod door;
 mod download;
 mod error;
+mod functions;
 mod follow;
 mod gate;
 mod health;

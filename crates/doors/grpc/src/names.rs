@@ -12,6 +12,7 @@ use crate::gate::Asked;
 use crate::limits::{DEPTH_MAX, IDS_MAX, PATH_BYTES_MAX, TARGETS_MAX};
 use crate::proto::block::v1 as block;
 use crate::proto::dataset::v1 as dataset;
+use crate::proto::function::v1 as function;
 use crate::rpc::Scope;
 
 /// The project of this name; `main` when there is none.
@@ -157,6 +158,11 @@ fn dataset_resource(named: Option<&dataset::Dataset>) -> Result<Resource, Error>
     dataset(named).map(of_dataset)
 }
 
+fn function_resource(named: Option<&function::Function>) -> Result<Resource, Error> {
+    let function = crate::functions::named(named)?;
+    Ok(Resource::Dataset(function.project, function.name))
+}
+
 fn target_resource(named: Option<&dataset::Target>) -> Result<Resource, Error> {
     target(named).map(|target| of_dataset(target.dataset))
 }
@@ -168,6 +174,9 @@ asked! {
     dataset::ListRequest => target: target_resource;
     dataset::FollowRequest => target: target_resource;
     block::DownloadRequest => dataset: dataset_resource;
+    function::InvokeRequest => function: function_resource;
+    function::BeginRequest => function: function_resource;
+    function::GetRequest => function: function_resource;
 }
 
 macro_rules! of_upload {

@@ -36,5 +36,13 @@ pub mod kv {
     }
 }
 
+/// Functions.
+pub mod function {
+    /// The first version.
+    pub mod v1 {
+        tonic::include_proto!("cairn.function.v1");
+    }
+}
+
 /// All of it as a `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cairn.bin"));

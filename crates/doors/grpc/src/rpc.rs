@@ -114,19 +114,23 @@ pub const RPCS: &[Rpc] = &[
     counted!("/cairn.kv.v1.KvAPI/Scan", ReadKeys),
     needs!("/cairn.kv.v1.KvAPI/Watch", ReadKeys Dataset),
     counted!("/cairn.kv.v1.KvAPI/Write", WriteKeys),
+    counted!("/cairn.function.v1.FunctionAPI/Invoke", InvokeFunction),
+    needs!("/cairn.function.v1.FunctionAPI/Begin", InvokeFunction Dataset),
+    needs!("/cairn.function.v1.FunctionAPI/Get", InvokeFunction Dataset),
     open("/grpc.health.v1.Health/Check"),
     open("/grpc.health.v1.Health/Watch"),
     described("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
     described("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
 ];
 
-const KEYS: &str = "/cairn.kv.v1.KvAPI/";
+/// Services whose messages may be large.
+const LARGE: [&str; 2] = ["/cairn.kv.v1.KvAPI/", "/cairn.function.v1.FunctionAPI/"];
 const WRITE: &str = "/cairn.kv.v1.KvAPI/Write";
 
 impl Rpc {
-    /// Whether its messages may have values of keys, and need room.
-    pub(crate) fn is_of_keys(&self) -> bool {
-        self.path.starts_with(KEYS)
+    /// Whether its messages may have values of keys or inputs of functions, and need room.
+    pub(crate) fn is_large(&self) -> bool {
+        LARGE.iter().any(|service| self.path.starts_with(service))
     }
 
     /// Whether its client may rest between messages.
@@ -136,7 +140,7 @@ impl Rpc {
 
     /// The longest message that it takes.
     pub(crate) fn message_bytes_max(&self) -> usize {
-        if self.is_of_keys() { KV_MESSAGE_BYTES_MAX } else { MESSAGE_BYTES_MAX }
+        if self.is_large() { KV_MESSAGE_BYTES_MAX } else { MESSAGE_BYTES_MAX }
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use cairn_access::{Caller, Origin, Snapshot, Use, Visit};
 use cairn_datasets::Browser;
 use cairn_env::{Clock, Patience};
+pub(crate) use cairn_files::begun;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -252,27 +253,6 @@ pub(crate) async fn streamed(
 ) -> Result<Response, Error> {
     let pieces = begun(pieces).await?;
     Ok(respond(StatusCode::OK, media_type, Body::from_stream(pieces)))
-}
-
-/// A stream whose first piece was seen to be good.
-pub(crate) async fn begun(
-    pieces: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
-) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static, Error> {
-    let mut pieces = Box::pin(pieces);
-    let first = pieces.next().await.transpose()?;
-    let first = futures::stream::iter(first.map(Ok));
-    Ok(first.chain(logged(pieces)))
-}
-
-/// A stream whose error is told to the log: its client learns only that the connection broke.
-pub(crate) fn logged(
-    pieces: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
-) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-    pieces.inspect(|piece| {
-        if let Err(error) = piece {
-            tracing::error!(%error, "a response breaks off");
-        }
-    })
 }
 
 /// Values as lines of JSON.

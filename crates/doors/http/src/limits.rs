@@ -104,9 +104,4 @@ pub const PAGE_MAX: usize = 10_000;
 
 /// The longest request path and query, in bytes.
 pub const URI_BYTES_MAX: usize = 16 * 1024;
-/// Symbolic links that are followed for one path.
-pub const LINKS_MAX: usize = 40;
-/// Names of a path inside a version.
-pub const DEPTH_MAX: usize = 2048;
-/// Ranges in one request for a file.
-pub const RANGES_MAX: usize = 16;
+pub use cairn_files::{DEPTH_MAX, RANGES_MAX};

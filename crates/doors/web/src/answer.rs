@@ -12,7 +12,7 @@ use cairn_access::{Action, Origin, Pass, Peer, Resource, Shown};
 use cairn_functions::{Auth, Function, Kept, NoMatch, Target};
 
 use crate::error::Error;
-use crate::{Shared, URI_BYTES_MAX, filter, headers};
+use crate::{Shared, URI_BYTES_MAX, files, filter, headers, sockets};
 
 pub(crate) async fn answer(door: &Arc<Shared>, request: Request) -> Response {
     let id = door.ids.next();
@@ -40,6 +40,13 @@ async fn answered(door: &Arc<Shared>, request: Request, id: &str) -> Result<Resp
         NoMatch::Method(allowed) => Error::Method(allowed),
     })?;
     let pass = authorized(door, &found.target, &parts, id).await?;
+    if let Some(files) = &found.target.files {
+        let response = files::serve(door, &found, files, &parts).await?;
+        return Ok(response.map(|body| Body::new(Kept::new(body, place))));
+    }
+    if sockets::is_asked(&parts) {
+        return sockets::open(door, found, parts, (pass.caller().name(), id)).await;
+    }
     headers::prepare(&mut parts.headers, &found, pass.caller().name(), id);
     let mut response = passed(door, &found.target.function, parts, body).await?;
     headers::clean(response.headers_mut());
@@ -48,7 +55,7 @@ async fn answered(door: &Arc<Shared>, request: Request, id: &str) -> Result<Resp
 }
 
 /// What a function answers to a request, or the filter that stops it on its way.
-async fn passed(
+pub(crate) async fn passed(
     door: &Shared,
     function: &Function,
     mut parts: Parts,
@@ -81,7 +88,7 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, Error> {
 }
 
 /// Who asks, once it is said that it may (WEB-1).
-async fn authorized(
+pub(crate) async fn authorized(
     door: &Shared,
     target: &Target,
     request: &Parts,
@@ -104,5 +111,9 @@ async fn authorized(
             (Shown { authorization, session: None }, origin(peer))
         }
     };
-    Ok(door.access.pass(shown, origin, Action::InvokeFunction, &resource).await?)
+    let action = match target.files {
+        Some(_) => Action::ReadDataset,
+        None => Action::InvokeFunction,
+    };
+    Ok(door.access.pass(shown, origin, action, &resource).await?)
 }

@@ -21,6 +21,16 @@ pub(crate) enum Error {
     Filter(&'static str),
     /// The function.
     Function(FunctionError),
+    /// A WebSocket of another version than 13.
+    SocketVersion,
+    /// A function that says what no WebSocket can.
+    Socket(&'static str),
+    /// No file is there.
+    NoFile,
+    /// No such range of a file of this length.
+    Range(u64),
+    /// The file cannot be read.
+    Data(cairn_datasets::Error),
 }
 
 impl From<cairn_access::Error> for Error {
@@ -32,11 +42,18 @@ impl From<cairn_access::Error> for Error {
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
+            Self::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Data(error) => match error.kind() {
+                ErrorKind::Retry => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            },
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::SocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Filter(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Socket(_) => StatusCode::BAD_GATEWAY,
             Self::Access(error) if error.asks_for_credential() => StatusCode::UNAUTHORIZED,
             Self::Access(error) => match error.kind() {
                 ErrorKind::Denied => StatusCode::FORBIDDEN,
@@ -55,10 +72,13 @@ impl Error {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::NoRoute => ErrorKind::NotFound.as_str(),
-            Self::Method(_) | Self::Invalid(_) => ErrorKind::Invalid.as_str(),
+            Self::NoRoute | Self::NoFile => ErrorKind::NotFound.as_str(),
+            Self::Data(error) => error.kind().as_str(),
+            Self::Method(_) | Self::Invalid(_) | Self::Range(_) | Self::SocketVersion => {
+                ErrorKind::Invalid.as_str()
+            }
             Self::Busy => ErrorKind::Retry.as_str(),
-            Self::Filter(_) => ErrorKind::Internal.as_str(),
+            Self::Filter(_) | Self::Socket(_) => ErrorKind::Internal.as_str(),
             Self::Access(error) => error.kind().as_str(),
             Self::Function(error) => error.kind().as_str(),
         }
@@ -75,6 +95,24 @@ impl Error {
             Self::Filter(why) => format!("a filter of this function {why}"),
             Self::Access(error) => error.to_string(),
             Self::Function(error) => error.to_string(),
+            Self::SocketVersion => "WebSockets here have version 13 (RFC 6455)".to_owned(),
+            Self::Socket(why) => format!("the function {why}"),
+            Self::NoFile => "no file is there".to_owned(),
+            Self::Range(len) => format!("no such range: the file has {len} bytes"),
+            Self::Data(error) => {
+                tracing::error!(%error, "a file is not read");
+                "the file cannot be read; the node's log says why".to_owned()
+            }
+        }
+    }
+
+    /// How it ends a WebSocket: a code of RFC 6455 and a reason.
+    pub(crate) fn closes(&self) -> (u16, &'static str) {
+        match self {
+            Self::Access(error) if error.kind() == ErrorKind::Denied => (1008, "it may not go on"),
+            Self::Busy => (1013, "try again later"),
+            Self::Function(error) if error.kind() == ErrorKind::Retry => (1013, "try again later"),
+            _ => (1011, "the function did not answer"),
         }
     }
 
@@ -100,6 +138,14 @@ impl Error {
             && let Ok(allowed) = HeaderValue::from_str(&allowed.join(", "))
         {
             headers.insert(header::ALLOW, allowed);
+        }
+        if matches!(self, Self::SocketVersion) {
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        if let Self::Range(len) = self
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{len}"))
+        {
+            headers.insert(header::CONTENT_RANGE, range);
         }
         response
     }

@@ -34,12 +34,14 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod blobs;
 mod calls;
 mod cgi;
 mod error;
 mod files;
 mod functions;
 mod inside;
+mod latency;
 mod live;
 mod logs;
 mod model;
@@ -51,19 +53,26 @@ mod rows;
 mod schedules;
 mod slot;
 mod stores;
+mod tiers;
 
 pub use cairn_wasm::{
     Body, COMPONENT_BYTES_MAX, Call, Done, Failure, Kept, Kind, Limits, Reuse, held,
     streamed as body, whole,
 };
-pub use calls::{Asked, CALL_KEPT, CallInfo, CallState, call_id};
+pub use cairn_worker::Workers;
+pub use calls::{Asked, CALL_KEPT, CALLS_LISTED_MAX, CallInfo, CallState, call_id};
 pub use error::Error;
 pub use functions::{Counted, DECIDED_WAIT_MAX, Functions, Match, NoMatch, Reached, component};
 pub use inside::inside;
+pub use latency::{ENDS_MS, Latency};
 pub use logs::{LINES_MAX, Line};
-pub use model::{Auth, FilterInfo, Function, Info, Release, RouteInfo, Settings, State, Target};
+pub use model::{
+    Auth, FilterInfo, Function, Here, Info, Isolation, Release, RouteFiles, RouteInfo, Settings, State,
+    Target, names_of,
+};
 pub use outside::egress;
-pub use plans::{MADE_KEPT, PlanInfo, PlanSpec, PlanState, Step, StepInfo};
+pub use plans::{MADE_KEPT, PlanInfo, PlanSpec, PlanState, Step, StepInfo, StepState};
 pub use registry::{FILTERS_MAX, RELEASES_KEPT, ROUTES_MAX};
 pub use routes::{Host, Method, Pattern, Segment};
 pub use schedules::{Missed, Outcome, Plan, RUNS_KEPT, Run, SCHEDULES_MAX, ScheduleInfo};
+pub use tiers::Tiers;

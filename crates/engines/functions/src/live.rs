@@ -252,6 +252,12 @@ impl Live {
         }
     }
 
+    /// A function that this node knows, as it is asked: nothing is waited for.
+    pub(crate) fn known(&self, of: &Function) -> Option<Arc<Slot>> {
+        let project = self.projects().get(&of.project).cloned()?;
+        project.slots().get(&of.name).cloned()
+    }
+
     /// All functions that this node knows.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
         let projects: Vec<_> = self.projects().values().cloned().collect();
@@ -447,8 +453,8 @@ fn put_route(routes: &mut Routes, project: &Project, key: &str, value: &[u8]) ->
     let pattern: Pattern = row.pattern.parse()?;
     let name = rows::name(key, &row.function)?;
     let function = Function { project: project.name.clone(), name };
-    let RouteRow { pattern: text, auth, made_ms, .. } = row;
-    let target = Arc::new(Target { function, pattern: text, auth, made_ms });
+    let RouteRow { pattern: text, files, auth, made_ms, .. } = row;
+    let target = Arc::new(Target { function, files, pattern: text, auth, made_ms });
     let Err((before, other)) = routes.insert(pattern.clone(), target) else { return Ok(()) };
     let first = |target: &Target| (target.made_ms, target.function.clone());
     let same_project = other.function.project == project.name;

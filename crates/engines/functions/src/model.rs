@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
-use cairn_base::{DatasetName, ProjectName};
+use cairn_base::{DatasetName, ProjectName, TagName};
 use cairn_wasm::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::latency::Latency;
 use crate::outside::{ORIGINS_MAX, Origin};
+use crate::routes::Pattern;
 
 /// Variables of one release, and bytes of all of them.
 const VARIABLES_MAX: usize = 128;
@@ -27,6 +30,38 @@ impl fmt::Display for Function {
     }
 }
 
+/// How a function is kept apart from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// By the engine, in the node's process.
+    #[default]
+    InProcess,
+    /// By the kernel too, in a process that the functions of its project share.
+    Process,
+}
+
+impl Isolation {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InProcess => "in_process",
+            Self::Process => "process",
+        }
+    }
+}
+
+impl FromStr for Isolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::InProcess, Self::Process];
+        let known = all.into_iter().find(|tier| tier.as_str() == text);
+        known.ok_or_else(|| format!("{text:?} is no isolation: in_process or process"))
+    }
+}
+
 /// What a release is run with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,6 +72,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// Where it may send requests: `SCHEME://HOST[:PORT]`, where the host may be `*.` and a name, or `*`.
     pub outbound: Vec<String>,
+    /// How it is kept apart from others. A node that cannot do that does not run it.
+    pub isolation: Isolation,
 }
 
 impl Settings {
@@ -134,8 +171,24 @@ pub struct Info {
     pub current: Option<u32>,
     /// The newest release.
     pub newest: u32,
+    /// How that stands: `compiling`, `ready` or `failed`.
+    pub newest_state: String,
     /// When it was first deployed, in milliseconds since 1970.
     pub made_ms: u64,
+    /// What it did on the node that is asked.
+    pub here: Here,
+}
+
+/// What a function did on a node since that started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Here {
+    /// Calls that ended.
+    pub calls: u64,
+    /// Those among them that did not end well: a limit, a trap, no answer.
+    pub failures: u64,
+    /// How long those of the last five to ten minutes took, until the head of an answer or the end of a program; none
+    /// when there were none.
+    pub latency: Option<Latency>,
 }
 
 /// A function that requests pass before another.
@@ -167,11 +220,77 @@ pub enum Auth {
     None,
 }
 
+/// The files that a route leads to, of a dataset that has its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteFiles {
+    /// The tag whose version is served.
+    #[serde(default, with = "as_text")]
+    pub tag: TagName,
+    /// The folder, or the one file, below which the route's last name `{*rest}` stands; nothing for all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// The file, below the same folder, that answers where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+}
+
+/// A name as text.
+mod as_text {
+    use cairn_base::TagName;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(tag: &TagName, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(tag)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<TagName, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl RouteFiles {
+    /// Bytes of each of its paths.
+    const PATH_BYTES_MAX: usize = 1024;
+
+    /// Fails for paths that name nothing in a dataset, and for a route that is for no GET.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(crate) fn check(&self, pattern: &Pattern) -> Result<(), Error> {
+        let invalid = |why| Err(Error::Invalid { why });
+        if !pattern.is_for("GET") {
+            return invalid(format!("files answer GET and HEAD, and {pattern} is for neither"));
+        }
+        let paths = [Some(&self.path), self.fallback.as_ref()];
+        let wrong = |path: &&String| {
+            path.len() > Self::PATH_BYTES_MAX || (!path.is_empty() && names_of(path).is_none())
+        };
+        match paths.into_iter().flatten().find(wrong) {
+            Some(path) => invalid(format!("{path:?} is no path in a dataset: NAME/NAME...")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The names of a path in a dataset; none for one that could name nothing.
+#[must_use]
+pub fn names_of(path: &str) -> Option<Vec<Vec<u8>>> {
+    let named = |name: &str| {
+        let real = !matches!(name, "" | "." | "..") && !name.contains('\0');
+        real.then(|| name.as_bytes().to_vec())
+    };
+    path.split('/').map(named).collect()
+}
+
 /// What a route leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The function.
+    /// The function; of a route to files, the names of their dataset.
     pub function: Function,
+    /// The files, when it leads to files.
+    pub files: Option<RouteFiles>,
     /// The route's pattern.
     pub pattern: String,
     /// Who may use the route.
@@ -186,12 +305,39 @@ pub struct RouteInfo {
     pub pattern: String,
     /// The function's project.
     pub project: String,
-    /// The function's name.
+    /// The function's name; of a route to files, the name of their dataset.
     pub function: String,
+    /// The files, when it leads to files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<RouteFiles>,
     /// Who may use it.
     pub auth: Auth,
     /// When it was made, in milliseconds since 1970.
     pub made_ms: u64,
     /// By whom.
     pub by: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_lead_to_what_could_be_files() {
+        let site = |path: &str, fallback: Option<&str>| {
+            let fallback = fallback.map(str::to_owned);
+            RouteFiles { path: path.to_owned(), fallback, ..RouteFiles::default() }
+        };
+        let get: Pattern = "GET /{*path}".parse().unwrap();
+        for good in [site("", None), site("a/b c", Some("index.html")), site("a", Some(""))] {
+            assert!(good.check(&get).is_ok(), "{good:?}");
+        }
+        for wrong in ["/a", "a/", "a//b", "../a", "a/./b", "a\0b", &"a".repeat(2000)] {
+            assert!(site(wrong, None).check(&get).is_err(), "{wrong:?}");
+            assert!(site("", Some(wrong)).check(&get).is_err(), "{wrong:?}");
+        }
+        let refused = site("", None).check(&"POST /x".parse().unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("files answer GET and HEAD"), "{refused}");
+        assert!(site("", None).check(&"/x".parse().unwrap()).is_ok());
+    }
 }

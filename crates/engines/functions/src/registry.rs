@@ -20,7 +20,7 @@ pub use self::filters::FILTERS_MAX;
 use self::filters::filtered_by;
 pub(crate) use self::schedules::{Turn, ended};
 use crate::error::Error;
-use crate::model::{Auth, Function, Info, Release, RouteInfo, Settings, State};
+use crate::model::{Auth, Function, Here, Info, Release, RouteFiles, RouteInfo, Settings, State};
 use crate::routes::Pattern;
 use crate::rows::{self, FunctionRow, RouteRow};
 
@@ -254,7 +254,7 @@ impl Registry {
                 let (mut keys, mut patterns) = (Vec::new(), Vec::new());
                 for (key, value) in below(&mut transaction, rows::ROUTES).await? {
                     let route: RouteRow = rows::decode(&key, &value)?;
-                    if route.function == name.as_str() {
+                    if route.function == name.as_str() && route.files.is_none() {
                         keys.push(key);
                         patterns.push(route.pattern);
                     }
@@ -281,17 +281,18 @@ impl Registry {
         removed.await
     }
 
-    /// Adds a route to a function that is there.
+    /// Adds a route to a function that is there, or to files.
     pub(crate) async fn add_route(
         &self,
         function: &Function,
-        pattern: &Pattern,
+        (pattern, files): (&Pattern, Option<&RouteFiles>),
         auth: Auth,
         by: &str,
     ) -> Result<Made<RouteInfo>, Error> {
         let made = self.transact(function, move |mut transaction: Transaction| {
             async move {
-                if entry(&mut transaction, &rows::function(&function.name)).await?.is_none() {
+                let there = entry(&mut transaction, &rows::function(&function.name)).await?;
+                if files.is_none() && there.is_none() {
                     return Err(Error::NoFunction { function: function.clone() });
                 }
                 let key = rows::route(pattern);
@@ -307,6 +308,7 @@ impl Registry {
                 let route = RouteRow {
                     pattern: pattern.to_string(),
                     function: function.name.to_string(),
+                    files: files.cloned(),
                     auth,
                     made_ms: self.now_ms(),
                     by: by.to_owned(),
@@ -319,7 +321,7 @@ impl Registry {
         made.await
     }
 
-    /// Removes a route to a function.
+    /// Removes a route to a function, or to the files of the dataset of this name.
     pub(crate) async fn remove_route(
         &self,
         function: &Function,
@@ -347,13 +349,15 @@ pub(crate) fn is_elsewhere(error: &KvError) -> bool {
     matches!(error, KvError::Partition(cairn_kv::PartitionError::Elsewhere { .. }))
 }
 
-fn info(function: &Function, row: &FunctionRow) -> Info {
+fn info(function: &Function, row: &FunctionRow, newest: &State) -> Info {
     Info {
         project: function.project.to_string(),
         name: function.name.to_string(),
         current: row.current,
         newest: row.newest,
+        newest_state: newest.as_str().to_owned(),
         made_ms: row.made_ms,
+        here: Here::default(),
     }
 }
 
@@ -362,6 +366,7 @@ fn route_info(project: &ProjectName, row: RouteRow) -> RouteInfo {
         pattern: row.pattern,
         project: project.to_string(),
         function: row.function,
+        files: row.files,
         auth: row.auth,
         made_ms: row.made_ms,
         by: row.by,

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::calls::{Asked, CallState};
-use crate::model::Auth;
+use crate::model::{Auth, RouteFiles};
 use crate::plans::{PlanInfo, PlanSpec};
 use crate::routes::Pattern;
 use crate::schedules::Plan;
@@ -54,6 +54,8 @@ pub(crate) struct FunctionRow {
 pub(crate) struct RouteRow {
     pub(crate) pattern: String,
     pub(crate) function: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<RouteFiles>,
     pub(crate) auth: Auth,
     pub(crate) made_ms: u64,
     pub(crate) by: String,

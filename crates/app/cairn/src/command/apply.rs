@@ -141,7 +141,7 @@ impl Found {
 
     fn grants(&self, wanted: &Wanted) -> Vec<Does> {
         let mut steps = Vec::new();
-        let (subject, open) = (format!("function/{}", wanted.function), opened(&wanted.function));
+        let (subject, open) = (format!("function/{}", wanted.function), opened(&wanted.function, "invoker"));
         match self.grants.iter().find(|known| known.grant == open) {
             None if public(wanted) => steps.push(Does::Grant(open)),
             Some(known) if !public(wanted) => steps.push(Does::Ungrant(known.clone())),
@@ -183,7 +183,9 @@ impl Found {
     async fn routes(&self, wanted: &Wanted) -> anyhow::Result<Vec<Does>> {
         let mut steps = Vec::new();
         let mut known = self.node.routes(&wanted.function.project).await?;
-        known.retain(|route| route.function == wanted.function.name.as_str());
+        known.retain(|route| {
+            route.function == wanted.function.name.as_str() && route.files.is_none()
+        });
         for route in &known {
             if wanted.routes.get(&route.pattern) != Some(&route.auth) {
                 steps.push(Does::Unroute(route.pattern.clone()));
@@ -257,7 +259,7 @@ impl Step {
                 drop(node.add_filter(function, &name, priority).await?);
             }
             Does::Unfilter(name) => node.remove_filter(function, &name).await?,
-            Does::Route(pattern, auth) => drop(node.add_route(function, &pattern, auth).await?),
+            Does::Route(pattern, auth) => drop(node.add_route(function, (&pattern, None), auth).await?),
             Does::Unroute(pattern) => node.remove_route(function, &pattern).await?,
             Does::Schedule(_, schedule) => drop(node.add_schedule(function, &schedule).await?),
             Does::Unschedule(name) => node.remove_schedule(function, &name).await?,

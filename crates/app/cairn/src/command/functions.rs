@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use base64ct::{Base64, Encoding as _};
 use cairn_base::{ErrorKind, ProjectName, Reference};
 use cairn_functions::{
-    Auth, CallState, FilterInfo, Function, Info, Line, Outcome, Release, RouteInfo, Settings, State,
+    Auth, CallState, FilterInfo, Function, Info, Line, Outcome, Release, RouteFiles, RouteInfo, Settings, State,
 };
 use cairn_http::api::GrantBody;
-use cairn_http::client::Node;
+use cairn_http::client::{AskFor, Node};
 use serde_json::json;
 
 use super::develop;
@@ -78,13 +78,17 @@ pub(crate) async fn route(context: &Context, args: &cli::Route) -> anyhow::Resul
         cli::Route::Add { pattern, name, public } => {
             let function = named(name)?;
             let auth = if *public { Auth::None } else { Auth::Cairn };
-            let made = node.add_route(&function, pattern, auth).await?;
+            let made = node.add_route(&function, (pattern, None), auth).await?;
             if *public {
-                let granted = node.add_grant(&opened(&function)).await;
+                let granted = node.add_grant(&opened(&function, "invoker")).await;
                 granted.context(
                     "the route is there, and the function is not open to everybody: that takes an admin of it",
                 )?;
             }
+            show_route(context, &made)
+        }
+        cli::Route::Files { pattern, name, fallback, public } => {
+            let made = route_files(&node, (pattern, name), fallback.clone(), *public).await?;
             show_route(context, &made)
         }
         cli::Route::Ls { project } => {
@@ -124,9 +128,35 @@ fn show_filter(context: &Context, info: &FilterInfo) -> anyhow::Result<()> {
     output::line(&format!("@{project}/{function}  {priority:>5}  {filter}"))
 }
 
-/// What lets everybody call a function.
-pub(super) fn opened(function: &Function) -> GrantBody {
-    let (subject, role) = ("anonymous".to_owned(), "invoker".to_owned());
+/// Leads requests to files of `NAME[:TAG][/PATH]`.
+async fn route_files(
+    node: &Node,
+    (pattern, name): (&str, &str),
+    fallback: Option<String>,
+    public: bool,
+) -> anyhow::Result<RouteInfo> {
+    let reference: Reference = name.parse()?;
+    if reference.host.is_some() {
+        let what = format!("{name:?} is no dataset of this node: write [@PROJECT/]NAME[:TAG][/PATH]");
+        return Err(Usage(what).into());
+    }
+    let (tag, path) = (reference.tag_or_latest(), reference.path.join("/"));
+    let dataset = Function { project: reference.project, name: reference.name };
+    let files = RouteFiles { tag, path, fallback };
+    let auth = if public { Auth::None } else { Auth::Cairn };
+    let made = node.add_route(&dataset, (pattern, Some(files)), auth).await?;
+    if public {
+        let granted = node.add_grant(&opened(&dataset, "reader")).await;
+        granted.context(
+            "the route is there, and the dataset is not open to everybody: that takes an admin of it",
+        )?;
+    }
+    Ok(made)
+}
+
+/// What lets everybody call a function, or read a dataset.
+pub(super) fn opened(function: &Function, role: &str) -> GrantBody {
+    let (subject, role) = ("anonymous".to_owned(), role.to_owned());
     GrantBody { subject, role, pattern: function.to_string() }
 }
 
@@ -148,6 +178,7 @@ async fn deploy(context: &Context, node: &Node, args: &cli::FnDeploy) -> anyhow:
     let code = read(&args.file)?;
     let (environment, outbound) = (args.env.iter().cloned().collect(), args.outbound.clone());
     let mut settings = Settings { environment, outbound, ..Settings::default() };
+    settings.isolation = args.isolation.unwrap_or_default();
     let limits = &mut settings.limits;
     limits.memory_bytes = args.memory.unwrap_or(limits.memory_bytes);
     limits.cpu_ms = args.cpu_ms.unwrap_or(limits.cpu_ms);
@@ -184,9 +215,11 @@ async fn invoke(context: &Context, node: &Node, args: &cli::FnInvoke) -> anyhow:
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let done = node.invoke(&function, &args.path, &args.arguments, input.into()).await?;
+    let asked = AskFor { method: args.method.as_deref(), path: &args.path, headers: &args.header };
+    let done = node.invoke(&function, &asked, &args.arguments, input.into()).await?;
     let status = done.exit.is_none().then_some(done.status);
-    show_output(context, (status, done.exit), &done.output)?;
+    let headers = done.answered.map(|answered| answered.headers);
+    show_output(context, &Came { status, exit: done.exit, headers }, &done.output)?;
     Ok(ended(done.exit.unwrap_or(0)))
 }
 
@@ -195,11 +228,15 @@ fn ended(exit: i32) -> ExitCode {
     u8::try_from(exit).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-pub(super) fn show_output(
-    context: &Context,
-    (status, exit): (Option<u16>, Option<i32>),
-    output: &[u8],
-) -> anyhow::Result<()> {
+/// What is told of an output beside it.
+#[derive(Default)]
+pub(super) struct Came {
+    status: Option<u16>,
+    exit: Option<i32>,
+    headers: Option<Vec<(String, String)>>,
+}
+
+pub(super) fn show_output(context: &Context, came: &Came, output: &[u8]) -> anyhow::Result<()> {
     if !context.global.json {
         let mut out = std::io::stdout().lock();
         out.write_all(output)?;
@@ -209,7 +246,13 @@ pub(super) fn show_output(
         Ok(text) => (Some(text), None),
         Err(_) => (None, Some(Base64::encode_string(output))),
     };
-    output::json(&json!({ "status": status, "exit": exit, "output": text, "output_base64": bytes }))
+    let Came { status, exit, headers } = came;
+    let mut told =
+        json!({ "status": status, "exit": exit, "output": text, "output_base64": bytes });
+    if let Some(headers) = headers {
+        told["headers"] = json!(headers);
+    }
+    output::json(&told)
 }
 
 async fn result(
@@ -228,7 +271,8 @@ async fn result(
         output::note(&format!("it is {}", call.state.as_str()));
         return Ok(crate::exit::code_of(ErrorKind::Retry));
     };
-    show_output(context, (status, exit), &node.call_output(function, id).await?)?;
+    let came = Came { status, exit, headers: None };
+    show_output(context, &came, &node.call_output(function, id).await?)?;
     if outcome == Outcome::Ok {
         return Ok(ExitCode::SUCCESS);
     }
@@ -251,10 +295,15 @@ async fn logs(
     function: &Function,
     follow: bool,
 ) -> anyhow::Result<()> {
-    let mut after = 0;
+    let (mut start, mut after) = (None, 0);
     loop {
         let wait = if follow { WAIT } else { 0 };
-        for line in node.logs(function, after, wait).await? {
+        let page = node.logs(function, (start.as_deref(), after), wait).await?;
+        // A node that was started since counts anew.
+        if start.as_ref() != Some(&page.start) {
+            (start, after) = (Some(page.start), 0);
+        }
+        for line in page.lines {
             after = line.number;
             show_line(context, &line)?;
         }
@@ -294,8 +343,13 @@ fn show_route(context: &Context, route: &RouteInfo) -> anyhow::Result<()> {
         Auth::Cairn => "token",
         Auth::None => "none",
     };
-    let RouteInfo { pattern, project, function, .. } = route;
-    output::line(&format!("{:<40} @{project}/{function}  auth {auth}", shown(pattern)))
+    let RouteInfo { pattern, project, function, files, .. } = route;
+    let files = files.as_ref().map(|RouteFiles { tag, path, .. }| {
+        let slash = if path.is_empty() { "" } else { "/" };
+        format!(":{tag}{slash}{} (files)", shown(path))
+    });
+    let files = files.unwrap_or_default();
+    output::line(&format!("{:<40} @{project}/{function}{files}  auth {auth}", shown(pattern)))
 }
 
 fn show_line(context: &Context, line: &Line) -> anyhow::Result<()> {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use cairn_testkit::guests;
+
 use crate::lab::Lab;
 use crate::running_node::Node;
 
@@ -14,6 +16,11 @@ fn stock_python_clients_work() {
     let node = Node::start(&lab);
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../proto");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/grpc_client.py");
+    let through = lab.through(&node);
+    for (name, module) in [("hello", guests::rust("hello")), ("upper", guests::c("uppercase"))] {
+        std::fs::copy(module.unwrap(), lab.path("function.wasm")).unwrap();
+        through.ok(&format!("fn deploy function.wasm --name {name}"));
+    }
     let work = lab.path("clients");
     std::fs::create_dir_all(&work).unwrap();
     let python = cairn_testkit::tool::find("python").unwrap();

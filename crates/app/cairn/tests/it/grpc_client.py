@@ -30,7 +30,7 @@ PROTO, WORK, ADDRESS, TOKEN = sys.argv[1:]
 
 def make_clients():
     """What a user types: python -m grpc_tools.protoc …"""
-    names = ["dataset", "block", "kv"]
+    names = ["dataset", "block", "kv", "function"]
     files = [f"cairn/{name}/v1/{name}.proto" for name in names]
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", "-I", PROTO]
@@ -45,12 +45,14 @@ make_clients()
 
 from cairn.block.v1 import block_pb2, block_pb2_grpc  # noqa: E402
 from cairn.dataset.v1 import dataset_pb2, dataset_pb2_grpc  # noqa: E402
+from cairn.function.v1 import function_pb2, function_pb2_grpc  # noqa: E402
 from cairn.kv.v1 import kv_pb2, kv_pb2_grpc  # noqa: E402
 
 CHANNEL = grpc.insecure_channel(ADDRESS)
 DATASETS = dataset_pb2_grpc.DatasetAPIStub(CHANNEL)
 BLOCKS = block_pb2_grpc.BlockAPIStub(CHANNEL)
 KEYS = kv_pb2_grpc.KvAPIStub(CHANNEL)
+FUNCTIONS = function_pb2_grpc.FunctionAPIStub(CHANNEL)
 ROOT = (("authorization", f"Bearer {TOKEN}"),)
 
 
@@ -369,6 +371,45 @@ def get_info():
     return KEYS.GetNamespace(kv_pb2.GetNamespaceRequest(namespace=CARTS), metadata=ROOT).info
 
 
+def function(name):
+    return function_pb2.Function(name=name)
+
+
+def test_functions():
+    """`hello` answers requests, `upper` is a program."""
+    asked = function_pb2.Input(body=b"so it is", path="/echo", media_type="text/plain")
+    invoke = function_pb2.InvokeRequest(function=function("hello"), input=asked)
+    answer = FUNCTIONS.Invoke(invoke, metadata=ROOT)
+    assert (answer.status, answer.output) == (200, b"so it is"), answer
+    header = function_pb2.Header(name="x-asked", value=b"yes")
+    seen = function_pb2.Input(path="/headers")
+    invoke = function_pb2.InvokeRequest(function=function("hello"), input=seen, headers=[header])
+    assert b'("x-asked", "yes")' in FUNCTIONS.Invoke(invoke, metadata=ROOT).output
+    for name in ["host", "cairn-caller", "a b"]:
+        wrong = [function_pb2.Header(name=name, value=b"x")]
+        invoke = function_pb2.InvokeRequest(function=function("hello"), headers=wrong)
+        refused(grpc.StatusCode.INVALID_ARGUMENT, FUNCTIONS.Invoke, invoke, metadata=ROOT)
+    files = ["api://output", "api://input"]
+    asked = function_pb2.Input(body=b"small", arguments=files)
+    invoke = function_pb2.InvokeRequest(function=function("upper"), input=asked)
+    answer = FUNCTIONS.Invoke(invoke, metadata=ROOT)
+    assert (answer.status, answer.exit, answer.output) == (0, 0, b"SMALL"), answer
+    none = function_pb2.InvokeRequest(function=function("none"))
+    refused(grpc.StatusCode.NOT_FOUND, FUNCTIONS.Invoke, none, metadata=ROOT)
+    begin = function_pb2.BeginRequest(
+        function=function("upper"), input=asked, idempotency_key=b"once"
+    )
+    first = FUNCTIONS.Begin(begin, metadata=ROOT).call
+    assert FUNCTIONS.Begin(begin, metadata=ROOT).call.id == first.id
+    get = function_pb2.GetRequest(function=function("upper"), id=first.id, wait_seconds=60)
+    found = FUNCTIONS.Get(get, metadata=ROOT)
+    assert (found.call.state, found.call.succeeded) == (function_pb2.STATE_DONE, True), found
+    assert found.output == b"SMALL", found
+    refused(grpc.StatusCode.UNAUTHENTICATED, FUNCTIONS.Get, get)
+    get.id = "00" * 16
+    refused(grpc.StatusCode.NOT_FOUND, FUNCTIONS.Get, get, metadata=ROOT)
+
+
 test_health()
 test_push_and_read()
 test_reflection()
@@ -376,5 +417,6 @@ test_lists()
 test_uploads()
 test_errors()
 test_follow()
+test_functions()
 test_keys()
 test_stream_of_commits()

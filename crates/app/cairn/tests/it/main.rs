@@ -38,6 +38,7 @@ mod plans;
 mod power;
 mod process;
 mod running_node;
+mod seen;
 #[cfg(feature = "otel")]
 mod spans;
 mod stores;
@@ -47,3 +48,4 @@ mod together;
 mod tree;
 mod values;
 mod walker;
+mod web;

@@ -6,6 +6,7 @@ use cairn_grpc::proto::block::v1 as block;
 use cairn_grpc::proto::dataset::v1::{
     self as api, CopyTag, PublishRequest, PublishUpload, publish_request::What,
 };
+use cairn_grpc::proto::function::v1 as proto;
 use cairn_grpc::proto::kv::v1 as kv;
 use cairn_grpc::{RPCS, described_paths};
 use tonic::{Code, Request};
@@ -44,6 +45,9 @@ const CLASSES: &[(&str, &str)] = &[
     ("/cairn.kv.v1.KvAPI/Scan", "read counted"),
     ("/cairn.kv.v1.KvAPI/Watch", "read"),
     ("/cairn.kv.v1.KvAPI/Write", "write counted"),
+    ("/cairn.function.v1.FunctionAPI/Invoke", "call counted"),
+    ("/cairn.function.v1.FunctionAPI/Begin", "call"),
+    ("/cairn.function.v1.FunctionAPI/Get", "call"),
     ("/grpc.health.v1.Health/Check", "open"),
     ("/grpc.health.v1.Health/Watch", "open"),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "description"),
@@ -55,13 +59,15 @@ const CALLERS: [&str; 7] = ["nobody", "bad", "revoked", "elsewhere", "reader", "
 
 /// What each caller gets.
 fn expected(class: &str) -> [Code; 7] {
-    use Code::{NotFound, Ok, PermissionDenied as Denied, Unauthenticated as Who};
+    use Code::{NotFound, Ok, PermissionDenied as Denied, Unauthenticated as Who, Unimplemented};
     match class {
         "open" => [Ok; 7],
         // Nobody has to say who asks; who does, must be right (ACCESS-2).
         "description" => [Ok, Who, Who, Ok, Ok, Ok, Ok],
         "look" | "read" | "read counted" => [Who, Who, Who, Denied, Ok, Ok, Ok],
         "write" | "write counted" => [Who, Who, Who, Denied, Denied, Ok, Ok],
+        // This node has no functions, and says so to who may call them alone.
+        "call" | "call counted" => [Who, Who, Who, Denied, Denied, Denied, Unimplemented],
         // Somebody else's upload is none, whoever asks.
         "upload" => [Who, Who, Who, NotFound, NotFound, Ok, NotFound],
         other => panic!("no class {other}"),
@@ -74,6 +80,9 @@ fn code<T>(answer: Result<T, tonic::Status>) -> Code {
 
 /// Calls one RPC with a message that is right for whoever may.
 async fn call(server: &Server, path: &str, token: Option<&str>, upload: &str) -> Code {
+    if let Some(rpc) = path.strip_prefix("/cairn.function.v1.FunctionAPI/") {
+        return call_function(server, rpc, token).await;
+    }
     if let Some(rpc) = path.strip_prefix("/cairn.kv.v1.KvAPI/") {
         return call_keys(server, rpc, token).await;
     }
@@ -145,6 +154,20 @@ async fn call(server: &Server, path: &str, token: Option<&str>, upload: &str) ->
         "Watch" => code(health(server, token).await.watch(HealthCheckRequest::default()).await),
         "ServerReflectionInfo" => reflect(server, path, token).await,
         other => panic!("{other} is not called by this test"),
+    }
+}
+
+/// Calls one RPC of functions.
+async fn call_function(server: &Server, rpc: &str, token: Option<&str>) -> Code {
+    let mut client = server.functions_as(token).await;
+    let named = proto::Function { project: String::new(), name: "data".to_owned() };
+    let function = Some(named);
+    match rpc {
+        "Invoke" => {
+            code(client.invoke(proto::InvokeRequest { function, ..Default::default() }).await)
+        }
+        "Begin" => code(client.begin(proto::BeginRequest { function, ..Default::default() }).await),
+        _ => code(client.get(proto::GetRequest { function, ..Default::default() }).await),
     }
 }
 

@@ -13,6 +13,7 @@ use cairn_grpc::proto::dataset::v1::dataset_api_client::DatasetApiClient;
 use cairn_grpc::proto::dataset::v1::{
     Dataset, PushHeader, PushRequest, PushResponse, Target, push_request::Part,
 };
+use cairn_grpc::proto::function::v1::function_api_client::FunctionApiClient;
 use cairn_grpc::proto::kv::v1::kv_api_client::KvApiClient;
 use cairn_grpc::proto::kv::v1::{CreateNamespaceRequest, Namespace};
 use cairn_grpc::{Door, Options};
@@ -79,7 +80,8 @@ impl Server {
         let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
         let keys = keys.then(|| kv.clone());
         let door =
-            Door::new(datasets.clone(), uploads.clone(), keys, access.clone(), options).unwrap();
+            Door::new(datasets.clone(), uploads.clone(), (keys, None), access.clone(), options)
+                .unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         env.spawn.task(Box::pin(async move {
@@ -116,6 +118,11 @@ impl Server {
     pub(crate) async fn blocks_as(&self, token: Option<&str>) -> BlockApiClient<Caller> {
         let shows = Shows(token.map(str::to_owned));
         BlockApiClient::with_interceptor(self.channel().await, shows)
+    }
+
+    pub(crate) async fn functions_as(&self, token: Option<&str>) -> FunctionApiClient<Caller> {
+        let shows = Shows(token.map(str::to_owned));
+        FunctionApiClient::with_interceptor(self.channel().await, shows)
     }
 
     pub(crate) async fn keys_as(&self, token: Option<&str>) -> KvApiClient<Caller> {

@@ -1,7 +1,7 @@
 //! Functions and routes to them.
 
 use cairn_functions::{
-    Auth, FilterInfo, Info, Line, Missed, Plan, PlanInfo, Release, RouteInfo, Run, ScheduleInfo,
+    Auth, CallInfo, FilterInfo, Info, Line, Missed, Plan, PlanInfo, Release, RouteFiles, RouteInfo, Run, ScheduleInfo,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,6 +38,8 @@ pub struct ChooseRelease {
 /// The last lines that a function wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogPage {
+    /// Which start of which node counts the lines: with another one they are counted anew.
+    pub start: String,
     /// In their order.
     #[schema(value_type = Vec<schema::LogLine>)]
     pub lines: Vec<Line>,
@@ -56,6 +58,10 @@ pub struct AddRoute {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^(cairn|none)$")]
     pub auth: Option<Auth>,
+    /// The files that it leads to, of the dataset with this name, which callers may read, in place of a function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::RouteFiles>)]
+    pub files: Option<RouteFiles>,
 }
 
 /// The routes of a project.
@@ -127,6 +133,27 @@ pub struct PlanPage {
     /// The newest first.
     #[schema(value_type = Vec<schema::Plan>)]
     pub plans: Vec<PlanInfo>,
+}
+
+/// Calls of a function that are done later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LaterCallPage {
+    /// The newest first.
+    #[schema(value_type = Vec<schema::LaterCall>)]
+    pub calls: Vec<CallInfo>,
+    /// Whether there are no others.
+    pub complete: bool,
+}
+
+/// What a function answered to a call without a route, in the header `cairn-answer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Its status.
+    pub status: u16,
+    /// Its headers: name and value. Bytes of values that are not ASCII are letters of ISO 8859-1.
+    pub headers: Vec<(String, String)>,
+    /// Headers that were too long or too many to be told.
+    pub left_out: usize,
 }
 
 /// A filter to make, or to change.

@@ -297,8 +297,36 @@ pub struct Function {
     current: Option<u32>,
     /// The newest release.
     newest: u32,
+    /// How that stands: `compiling`, `ready` or `failed`.
+    newest_state: String,
     /// When it was first deployed, in milliseconds since 1970.
     made_ms: u64,
+    /// What it did on the node that is asked.
+    here: FunctionHere,
+}
+
+/// What a function did on a node since that started.
+#[derive(Serialize, ToSchema)]
+pub struct FunctionHere {
+    /// Calls that ended.
+    calls: u64,
+    /// Those among them that did not end well: a limit, a trap, no answer.
+    failures: u64,
+    /// How long those of the last five to ten minutes took; none when there were none.
+    latency: Option<FunctionLatency>,
+}
+
+/// How long calls of a function took, until the head of an answer or the end of a program.
+#[derive(Serialize, ToSchema)]
+pub struct FunctionLatency {
+    /// Calls that were measured.
+    calls: u64,
+    /// So long took 50 of a hundred at most, in microseconds.
+    p50_us: u64,
+    /// 95 of a hundred.
+    p95_us: u64,
+    /// 99 of a hundred.
+    p99_us: u64,
 }
 
 /// A release of a function.
@@ -335,6 +363,8 @@ pub struct FunctionSettings {
     environment: std::collections::BTreeMap<String, String>,
     /// Where it may send requests: `SCHEME://HOST[:PORT]`, where the host may be `*.` and a name, or `*`.
     outbound: Vec<String>,
+    /// How it is kept apart from others: `in_process`, or `process` for a process of its project's own.
+    isolation: String,
 }
 
 /// What a call of a function may use.
@@ -486,6 +516,12 @@ pub struct PlanStep {
     done: u32,
     /// Those among them that were done before, by this plan or another.
     reused: u32,
+    /// `waiting`, `running`, `done`, `failed` or `cancelled`.
+    state: String,
+    /// When it was begun, in milliseconds since 1970; of a plan that was taken up again, since then.
+    began_ms: Option<u64>,
+    /// When it ended, in milliseconds since 1970.
+    ended_ms: Option<u64>,
 }
 
 /// A function that requests pass before another.
@@ -532,6 +568,8 @@ pub struct Schedule {
     next_ms: Option<u64>,
     /// Whether it runs now.
     running: bool,
+    /// The last run that ended, or tick that was left out.
+    last: Option<ScheduleRun>,
 }
 
 /// One run of a schedule, or a tick that was left out.
@@ -551,15 +589,32 @@ pub struct ScheduleRun {
     what: String,
 }
 
-/// A route to a function.
+/// The files that a route leads to: GET and HEAD, with ETags and ranges; of a folder its `index.html`.
+#[derive(Serialize, ToSchema)]
+pub struct RouteFiles {
+    /// The tag whose version is served; `latest` when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+    /// The folder, or the one file, in which the route's `{*rest}` is a path; all of the version when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// The file below the same folder that answers where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<String>,
+}
+
+/// A route to a function, or to files of a dataset.
 #[derive(Serialize, ToSchema)]
 pub struct FunctionRoute {
     /// Which requests it is for.
     pattern: String,
     /// The function's project.
     project: String,
-    /// The function's name.
+    /// The function's name; of a route to files, the name of their dataset.
     function: String,
+    /// The files, when it leads to files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<RouteFiles>,
     /// Who may use it: `cairn` for callers with a credential of the cluster, `none` for all.
     auth: String,
     /// When it was made, in milliseconds since 1970.

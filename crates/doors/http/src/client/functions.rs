@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cairn_base::ProjectName;
 use cairn_datasets::Error;
 use cairn_functions::{
-    Auth, CallInfo, FilterInfo, Function, Info, Line, Release, RouteInfo, Run, ScheduleInfo,
+    Auth, CallInfo, FilterInfo, Function, Info, Line, Release, RouteFiles, RouteInfo, Run, ScheduleInfo,
     Settings,
 };
 use reqwest::Method;
@@ -12,17 +12,30 @@ use reqwest::Method;
 use super::http::{Again, Asked, Node, strange};
 use super::kv::add;
 use crate::api::{
-    AddFilter, AddRoute, AddSchedule, ChooseRelease, FilterPage, FunctionPage, LogPage,
+    AddFilter, AddRoute, AddSchedule, Answered, ChooseRelease, FilterPage, FunctionPage, LogPage,
     ReleasePage, RoutePage, RunPage, SchedulePage,
 };
 use crate::limits::FUNCTION_INPUT_BYTES_MAX;
-use crate::rest::{EXIT, IDEMPOTENCY_KEY, SETTINGS};
+use crate::rest::{ANSWER, EXIT, IDEMPOTENCY_KEY, SET, SETTINGS};
+
+/// What a function that answers requests is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskFor<'a> {
+    /// The method; POST when not given.
+    pub method: Option<&'a str>,
+    /// The path, and what follows a question mark.
+    pub path: &'a str,
+    /// Headers: name and value.
+    pub headers: &'a [(String, String)],
+}
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoked {
     /// The HTTP status of the answer.
     pub status: u16,
+    /// What was answered beside that: of a function that answers requests, its headers.
+    pub answered: Option<Answered>,
     /// The exit code, of a program.
     pub exit: Option<i32>,
     /// The answer, or what the program wrote.
@@ -134,25 +147,38 @@ impl Node {
     pub async fn invoke(
         &self,
         of: &Function,
-        ask_for: &str,
+        ask_for: &AskFor<'_>,
         arguments: &[String],
         input: Bytes,
     ) -> Result<Invoked, Error> {
         let mut query = String::new();
-        add(&mut query, "path", &encoded(ask_for));
+        add(&mut query, "path", &encoded(ask_for.path));
+        if let Some(method) = ask_for.method {
+            add(&mut query, "method", &encoded(method));
+        }
         arguments.iter().for_each(|argument| add(&mut query, "arg", &encoded(argument)));
+        let set = |(name, value): &(String, String)| (format!("{SET}{name}"), value.clone());
+        let headers: Vec<_> = ask_for.headers.iter().map(set).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let path = path(of, "invoke");
         let body = Some(("application/octet-stream", input));
-        let asked = Asked { path: &path, query: &query, body, ..asked(Method::POST) };
+        let asked =
+            Asked { path: &path, query: &query, headers: &headers, body, ..asked(Method::POST) };
         let response = self.ask(&asked).await?;
         let status = response.status().as_u16();
+        let answered = response.headers().get(ANSWER).map(|told| {
+            let told = serde_json::from_slice(told.as_bytes());
+            told.map_err(|_| strange("what was answered is no JSON"))
+        });
+        let answered = answered.transpose()?;
         let exit = response.headers().get(EXIT).map(|value| {
             let code = value.to_str().ok().and_then(|text| text.parse().ok());
             code.ok_or_else(|| strange("an exit code is no number"))
         });
         let exit = exit.transpose()?;
         let output = self.whole(response, FUNCTION_INPUT_BYTES_MAX).await?;
-        Ok(Invoked { status, exit, output })
+        Ok(Invoked { status, answered, exit, output })
     }
 
     /// Calls a function later: the call as it is kept.
@@ -206,15 +232,23 @@ impl Node {
         self.whole(response, FUNCTION_INPUT_BYTES_MAX).await
     }
 
-    /// The lines that a function wrote after one, waited for so many seconds.
+    /// The lines that a function wrote after one that `start` has counted, waited for so many seconds; all that are kept
+    /// where the node was started since.
     ///
     /// # Errors
     /// [`Error::Remote`].
-    pub async fn logs(&self, of: &Function, after: u64, wait: u64) -> Result<Vec<Line>, Error> {
-        let (path, query) = (path(of, "logs"), format!("after={after}&wait={wait}"));
+    pub async fn logs(
+        &self,
+        of: &Function,
+        (start, after): (Option<&str>, u64),
+        wait: u64,
+    ) -> Result<LogPage, Error> {
+        let (path, mut query) = (path(of, "logs"), format!("after={after}&wait={wait}"));
+        if let Some(start) = start {
+            add(&mut query, "start", &encoded(start));
+        }
         let asked = Asked { path: &path, query: &query, ..asked(Method::GET) };
-        let page: LogPage = self.json(self.ask(&asked).await?).await?;
-        Ok(page.lines)
+        self.json(self.ask(&asked).await?).await
     }
 
     /// The routes of a project, by pattern.
@@ -226,18 +260,18 @@ impl Node {
         Ok(page.routes)
     }
 
-    /// Leads requests to a function.
+    /// Leads requests to a function, or to files of the dataset with its names.
     ///
     /// # Errors
     /// [`Error::Remote`].
     pub async fn add_route(
         &self,
         of: &Function,
-        pattern: &str,
+        (pattern, files): (&str, Option<RouteFiles>),
         auth: Auth,
     ) -> Result<RouteInfo, Error> {
         let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "routes"];
-        let body = AddRoute { pattern: pattern.to_owned(), auth: Some(auth) };
+        let body = AddRoute { pattern: pattern.to_owned(), auth: Some(auth), files };
         self.call(Method::POST, &path, &body, Again::Unsent).await
     }
 

@@ -194,7 +194,9 @@ impl Listing {
     async fn shown(&self, entry: Entry) -> Result<Option<Entry>, Error> {
         match entry.kind {
             Kind::File { .. } | Kind::Directory { .. } => Ok(Some(entry)),
-            Kind::Hardlink { .. } => first_name(&self.browser, &self.root, entry).await.map(Some),
+            Kind::Hardlink { .. } => {
+                Ok(Some(first_name(&self.browser, &self.root, entry).await?))
+            }
             Kind::Symlink { .. } => {
                 let mut path = self.path.clone();
                 path.push(entry.name.clone());
@@ -202,8 +204,8 @@ impl Listing {
                     Ok(found) if matches!(found.kind, Kind::File { .. }) => {
                         Ok(Some(Entry { name: entry.name, ..found }))
                     }
-                    Ok(_) | Err(Error::NoPath { .. }) => Ok(None),
-                    Err(error) => Err(error),
+                    Ok(_) | Err(cairn_files::Error::NoPath { .. }) => Ok(None),
+                    Err(error) => Err(error.into()),
                 }
             }
         }

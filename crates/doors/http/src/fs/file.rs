@@ -1,25 +1,14 @@
-//! One file: whole, in ranges, or not at all because the client has it.
+//! One file, in a sandbox, with what its pusher says of it.
 
-use std::ops::Range;
-
-use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use bytes::Bytes;
-use cairn_datasets::{Browser, ContentStream};
+use cairn_datasets::Browser;
+use cairn_files::{Ask, set};
 use cairn_tree::{Content, Entry};
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
-use super::conditional::{Validators, Verdict};
-use super::media::media_type;
-use super::range::{Asked, parse};
-use crate::call::{Call, begun, logged};
+use crate::call::Call;
 use crate::error::Error;
-use crate::limits::RANGES_MAX;
 use crate::rest::BLAKE3;
-
-/// Room for the headers of a usual answer.
-const HEADERS_USUAL: usize = 14;
 
 pub(crate) async fn serve(
     call: Call,
@@ -28,165 +17,21 @@ pub(crate) async fn serve(
     content: &Content,
     name: &[u8],
 ) -> Result<Response, Error> {
-    let validators = Validators::new(content, entry.meta.mtime);
-    let mut response = Response::new(Body::empty());
-    response.headers_mut().reserve(HEADERS_USUAL);
-    describe(response.headers_mut(), &validators);
-    match validators.check(&call.headers) {
-        Verdict::Go => {}
-        Verdict::NotModified => {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(response);
-        }
-        Verdict::Failed => {
-            *response.status_mut() = StatusCode::PRECONDITION_FAILED;
-            return Ok(response);
-        }
-    }
-    super::sandbox(response.headers_mut());
-    if let Some(root) = &content.root {
-        // Who pushed it says so; a client that must know asks for a proof.
-        set(response.headers_mut(), BLAKE3, &hex::encode(root));
-    }
-    let media_type = media_type(name);
-    // Of two that may say two things none counts.
-    let only = call.headers.get_all(header::RANGE).iter().count() == 1;
-    let counts = only && call.method == Method::GET;
-    let asked = call.headers.get(header::RANGE).filter(|_| counts);
-    let asked = asked.filter(|_| validators.range_counts(&call.headers));
-    let asked = asked.map_or(Asked::Whole, |value| parse(value.as_bytes(), content.len));
-    let plan = match asked {
-        Asked::Unsatisfiable => {
-            return Err(Error::Range { len: content.len, max: RANGES_MAX });
-        }
-        Asked::Whole => Plan::one(0..content.len),
-        Asked::Ranges(ranges) => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            match <[Range<u64>; 1]>::try_from(ranges) {
-                Ok([range]) => {
-                    let text = format!("bytes {}-{}/{}", range.start, range.end - 1, content.len);
-                    set(response.headers_mut(), header::CONTENT_RANGE, &text);
-                    Plan::one(range)
-                }
-                Err(ranges) => Plan::many(&call, ranges, media_type, content.len),
-            }
-        }
-    };
-    response.headers_mut().insert(header::CONTENT_LENGTH, plan.len().into());
-    set(response.headers_mut(), header::CONTENT_TYPE, plan.media_type(media_type));
-    if call.method != Method::HEAD {
-        *response.body_mut() = plan.body(browser, content).await?;
-    }
-    Ok(response)
-}
-
-fn describe(headers: &mut HeaderMap, validators: &Validators) {
-    set(headers, header::ETAG, &validators.etag);
-    if let Some(modified) = validators.last_modified() {
-        set(headers, header::LAST_MODIFIED, &modified);
-    }
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let rng = call.door.env().rng.as_ref();
+    let ask = Ask { method: &call.method, headers: &call.headers, rng };
+    let mut response = cairn_files::serve(&ask, browser, (content, entry.meta.mtime), name).await?;
+    let unchanged = response.status() == StatusCode::NOT_MODIFIED;
+    let headers = response.headers_mut();
     // Tags move and grants change, so a cache asks each time; with the tag that costs little.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
-}
-
-pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
+    if unchanged {
+        return Ok(response);
     }
-}
-
-/// What a body is made of.
-struct Plan {
-    parts: Vec<Part>,
-    boundary: Option<String>,
-}
-
-enum Part {
-    Text(Bytes),
-    File(Range<u64>),
-}
-
-impl Plan {
-    fn one(range: Range<u64>) -> Self {
-        Self { parts: vec![Part::File(range)], boundary: None }
+    super::sandbox(headers);
+    if let Some(root) = &content.root {
+        // Who pushed it says so; a client that must know asks for a proof.
+        set(headers, BLAKE3, &hex::encode(root));
     }
-
-    /// `multipart/byteranges`, RFC 9110, section 14.6.
-    fn many(call: &Call, ranges: Vec<Range<u64>>, media_type: &str, len: u64) -> Self {
-        let mut random = [0; 16];
-        call.door.env().rng.fill(&mut random);
-        let boundary = hex::encode(random);
-        let mut parts = Vec::new();
-        for range in ranges {
-            let (first, last) = (range.start, range.end - 1);
-            let head = format!(
-                "\r\n--{boundary}\r\nContent-Type: {media_type}\r\n\
-                 Content-Range: bytes {first}-{last}/{len}\r\n\r\n"
-            );
-            parts.extend([Part::Text(head.into()), Part::File(range)]);
-        }
-        parts.push(Part::Text(format!("\r\n--{boundary}--\r\n").into()));
-        Self { parts, boundary: Some(format!("multipart/byteranges; boundary={boundary}")) }
-    }
-
-    fn len(&self) -> u64 {
-        let len = |part: &Part| match part {
-            Part::Text(text) => text.len() as u64,
-            Part::File(range) => range.end - range.start,
-        };
-        self.parts.iter().map(len).sum()
-    }
-
-    fn media_type<'a>(&'a self, of_file: &'a str) -> &'a str {
-        self.boundary.as_deref().unwrap_or(of_file)
-    }
-
-    /// The bytes of this plan. What fits into one piece is sent as one, the rest while it is read.
-    async fn body(self, browser: &Browser, content: &Content) -> Result<Body, Error> {
-        let [Part::File(range)] = self.parts.as_slice() else {
-            return Ok(Body::from_stream(begun(self.stream(browser, content)).await?));
-        };
-        if let Some(all) = browser.at_hand(content, range) {
-            return Ok(Body::from(all));
-        }
-        let mut stream = browser.content(content, range.clone()).await?;
-        let Some(first) = stream.next().await? else { return Ok(Body::empty()) };
-        if stream.left() == 0 {
-            return Ok(Body::from(first));
-        }
-        let first = futures::stream::iter([Ok(first)]);
-        Ok(Body::from_stream(first.chain(logged(pieces(stream.reading_ahead())))))
-    }
-
-    fn stream(
-        self,
-        browser: &Browser,
-        content: &Content,
-    ) -> impl Stream<Item = Result<Bytes, Error>> + Send + use<> {
-        let (browser, content) = (browser.clone(), content.clone());
-        let parts = futures::stream::iter(self.parts).then(move |part| {
-            let (browser, content) = (browser.clone(), content.clone());
-            async move {
-                Ok::<_, Error>(match part {
-                    Part::Text(text) => futures::stream::iter([Ok(text)]).left_stream(),
-                    Part::File(range) => {
-                        let stream = browser.content(&content, range).await?;
-                        pieces(stream.reading_ahead()).right_stream()
-                    }
-                })
-            }
-        });
-        parts.try_flatten()
-    }
-}
-
-/// A content stream as the pieces of a body.
-pub(crate) fn pieces(
-    stream: ContentStream,
-) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-    futures::stream::try_unfold(stream, |mut stream| async move {
-        Ok(stream.next().await?.map(|piece| (piece, stream)))
-    })
+    Ok(response)
 }

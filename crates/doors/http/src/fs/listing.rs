@@ -11,7 +11,7 @@ use cairn_datasets::{Browser, Dataset, Listed, Node, Store as _};
 use cairn_tree::{Entry, Kind};
 use serde::Serialize;
 
-use super::file::set;
+use super::set;
 use super::location::Location;
 use super::walk::{children, encoded};
 use super::{HTML, sandbox};

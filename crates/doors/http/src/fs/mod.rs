@@ -5,13 +5,9 @@
 //! (`nosniff`), and in a sandbox without scripts and without our origin.
 
 mod archive;
-mod conditional;
 mod file;
 mod listing;
 mod location;
-mod media;
-mod range;
-mod resolve;
 mod tar;
 mod walk;
 mod zip;
@@ -23,12 +19,10 @@ use axum::response::Response;
 use cairn_datasets::Browser;
 use cairn_tree::Kind;
 
-pub(crate) use conditional::{Validators, http_date};
-pub(crate) use file::set;
+pub(crate) use cairn_files::{
+    Asked, Validators, first_name, http_date, media_type, range_of, resolve, set,
+};
 pub(crate) use location::Location;
-pub(crate) use media::media_type;
-pub(crate) use range::{Asked, parse as range_of};
-pub(crate) use resolve::{first_name, resolve};
 pub(crate) use walk::{Walker, children, encoded, file_exact, resolve_exact};
 
 use crate::call::{Call, respond};
@@ -119,7 +113,7 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Error> {
     };
     match &entry.kind {
         Kind::File { .. } if slash => {
-            Err(resolve::no_path(&location.path, "it is a file; ask for it without the last /"))
+            Err(no_path(&location.path, "it is a file; ask for it without the last /"))
         }
         Kind::File { content } => {
             let name = location.path.last().map(Vec::as_slice).unwrap_or_default();
@@ -153,8 +147,13 @@ fn add_slash(call: &Call) -> Result<Response, Error> {
 
 fn redirect(to: &str) -> Response {
     let mut response = respond(StatusCode::TEMPORARY_REDIRECT, "text/plain; charset=utf-8", "");
-    file::set(response.headers_mut(), header::LOCATION, to);
+    set(response.headers_mut(), header::LOCATION, to);
     response
+}
+
+fn no_path(path: &[Vec<u8>], why: &str) -> Error {
+    let path = String::from_utf8_lossy(&path.join(&b'/')).into_owned();
+    Error::NoPath { detail: format!("{path:?}: {why}") }
 }
 
 /// An error as a page for people.

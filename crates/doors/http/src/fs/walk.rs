@@ -5,7 +5,7 @@ use cairn_datasets::{Browser, Entries, Listed};
 use cairn_tree::{Content, Entry, Kind, Root};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::resolve::no_path;
+use super::no_path;
 use crate::error::Error;
 use crate::limits::DEPTH_MAX;
 

@@ -24,8 +24,8 @@ pub(super) fn routes() -> Vec<Route> {
             ..doc
         }),
         route!(POST routes, add).permission(route::DEPLOY_FUNCTION).doc(Doc {
-            summary: "Leads requests to a function: those that fit a pattern, such as `GET \
-                      example.org/hello/{who}`, and no more particular one.",
+            summary: "Leads requests to a function, or to files of the dataset with this name: those that \
+                      fit a pattern, such as `GET example.org/hello/{who}`, and no more particular one.",
             takes: BodyDoc::Json(shape::<AddRoute>),
             answers: BodyDoc::Json(shape::<schema::FunctionRoute>),
             status: 201,
@@ -52,9 +52,10 @@ async fn list(call: Call) -> Result<Response, Error> {
 
 async fn add(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
-    let AddRoute { pattern, auth } = call.json().await?;
+    let AddRoute { pattern, auth, files } = call.json().await?;
     let (pattern, by): (Pattern, _) = (pattern.parse()?, call.by()?);
-    let made = functions.add_route(&function, &pattern, auth.unwrap_or_default(), &by).await?;
+    let route = (&pattern, files.as_ref());
+    let made = functions.add_route(&function, route, auth.unwrap_or_default(), &by).await?;
     let what = format!("led {} to it", made.pattern);
     Ok(changed(json(StatusCode::CREATED, &made)?, what))
 }

@@ -58,6 +58,16 @@ pub enum Segment {
     Rest(String),
 }
 
+impl Pattern {
+    /// Whether it is for requests with this method.
+    pub(crate) fn is_for(&self, method: &str) -> bool {
+        match &self.method {
+            Method::One(one) => one == method,
+            Method::Any => true,
+        }
+    }
+}
+
 impl FromStr for Pattern {
     type Err = Error;
 

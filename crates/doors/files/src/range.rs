@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use crate::limits::RANGES_MAX;
+/// Ranges in one request for a file.
+pub const RANGES_MAX: usize = 16;
 
 /// What a `Range` header asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// The whole file: no header, or one that means nothing to us.
     Whole,
     /// These ranges, not empty, in order, none touching another.
@@ -19,7 +20,7 @@ pub(crate) enum Asked {
 ///
 /// A header with a syntax error or another unit is as if it were not there. Ranges that overlap or
 /// touch are answered as one; more than [`RANGES_MAX`] are refused, whatever they are.
-pub(crate) fn parse(header: &[u8], len: u64) -> Asked {
+pub fn parse(header: &[u8], len: u64) -> Asked {
     let Some(specs) = specs(header) else { return Asked::Whole };
     if specs.len() > RANGES_MAX {
         return Asked::Unsatisfiable;

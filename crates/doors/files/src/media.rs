@@ -68,7 +68,7 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 /// The media type of a file with this name.
-pub(crate) fn media_type(name: &[u8]) -> &'static str {
+pub fn media_type(name: &[u8]) -> &'static str {
     const BYTES: &str = "application/octet-stream";
     let Some(dot) = name.iter().rposition(|byte| *byte == b'.') else { return BYTES };
     let ending = name[dot + 1..].to_ascii_lowercase();

@@ -3,16 +3,16 @@
 use cairn_datasets::Browser;
 use cairn_tree::{Entry, Kind, Root};
 
-use crate::error::Error;
-use crate::limits::{DEPTH_MAX, LINKS_MAX};
+use crate::Error;
+
+/// Symbolic links that are followed for one path.
+const LINKS_MAX: usize = 40;
+/// Names of a path inside a version.
+pub const DEPTH_MAX: usize = 2048;
 
 /// The entry at a path. Symbolic links are followed, also the last, as long as they stay inside the
 /// version; a further name of a file is the file.
-pub(crate) async fn resolve(
-    browser: &Browser,
-    root: &Root,
-    path: &[Vec<u8>],
-) -> Result<Entry, Error> {
+pub async fn resolve(browser: &Browser, root: &Root, path: &[Vec<u8>]) -> Result<Entry, Error> {
     let mut todo: Vec<Vec<u8>> = path.iter().rev().cloned().collect();
     let mut open: Vec<Entry> = Vec::new();
     let mut links = 0;
@@ -51,7 +51,7 @@ pub(crate) async fn resolve(
 }
 
 /// The root's directory as an entry without a name.
-pub(crate) fn top(root: &Root) -> Entry {
+pub fn top(root: &Root) -> Entry {
     let kind = Kind::Directory { page: root.page, totals: root.totals };
     Entry { name: Vec::new(), meta: root.meta.clone(), kind }
 }
@@ -72,11 +72,7 @@ fn follow(path: &[Vec<u8>], target: &[u8], todo: &mut Vec<Vec<u8>>) -> Result<()
 }
 
 /// The file itself, for one of its further names.
-pub(crate) async fn first_name(
-    browser: &Browser,
-    root: &Root,
-    entry: Entry,
-) -> Result<Entry, Error> {
+pub async fn first_name(browser: &Browser, root: &Root, entry: Entry) -> Result<Entry, Error> {
     let Kind::Hardlink { target } = &entry.kind else { return Ok(entry) };
     let first: Vec<Vec<u8>> = target.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
     match browser.lookup(root, &first).await? {
@@ -90,7 +86,7 @@ pub(crate) async fn first_name(
     }
 }
 
-pub(crate) fn no_path(path: &[Vec<u8>], why: &str) -> Error {
+fn no_path(path: &[Vec<u8>], why: &str) -> Error {
     let path = String::from_utf8_lossy(&path.join(&b'/')).into_owned();
     Error::NoPath { detail: format!("{path:?}: {why}") }
 }

@@ -6,16 +6,16 @@ use axum::http::{HeaderMap, HeaderName, header};
 use cairn_tree::{Content, Source, Stream, Time};
 
 /// What tells one state of a file from another.
-pub(crate) struct Validators {
+pub struct Validators {
     /// A strong one, with its quotes.
-    pub(crate) etag: String,
+    pub etag: String,
     /// When the content last changed, to the second, where HTTP can say it.
-    pub(crate) modified: Option<SystemTime>,
+    pub modified: Option<SystemTime>,
 }
 
 /// What the conditions of a request come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Answer as if there were none.
     Go,
     /// 304: the client has it.
@@ -34,14 +34,14 @@ fn nameable(secs: i64) -> Option<SystemTime> {
 }
 
 /// A time since 1970 as HTTP says it.
-pub(crate) fn http_date(secs: i64) -> Option<String> {
+pub fn http_date(secs: i64) -> Option<String> {
     nameable(secs).map(httpdate::fmt_http_date)
 }
 
 impl Validators {
     /// The same stored bytes, put together in the same way, have the same tag. A tag does not rest
     /// on the file's hash, for that is the pusher's word.
-    pub(crate) fn new(content: &Content, mtime: Time) -> Self {
+    pub fn new(content: &Content, mtime: Time) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("cairn 2026-11 http etag");
         hasher.update(&content.len.to_le_bytes());
         put_stream(&mut hasher, &content.stream);
@@ -59,12 +59,12 @@ impl Validators {
     }
 
     /// `Last-Modified`.
-    pub(crate) fn last_modified(&self) -> Option<String> {
+    pub fn last_modified(&self) -> Option<String> {
         self.modified.map(httpdate::fmt_http_date)
     }
 
     /// The preconditions of a GET or HEAD, in the order of section 13.2.2.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Verdict {
+    pub fn check(&self, headers: &HeaderMap) -> Verdict {
         if headers.contains_key(header::IF_MATCH) {
             if !self.matches(headers, &header::IF_MATCH, false) {
                 return Verdict::Failed;
@@ -87,7 +87,7 @@ impl Validators {
     }
 
     /// Whether a `Range` header counts: `If-Range` is not there, or names this very state.
-    pub(crate) fn range_counts(&self, headers: &HeaderMap) -> bool {
+    pub fn range_counts(&self, headers: &HeaderMap) -> bool {
         let Some(value) = headers.get(header::IF_RANGE) else { return true };
         match value.to_str() {
             Ok(text) if text.trim_start().starts_with('"') => text.trim() == self.etag,
