@@ -100,6 +100,19 @@ pub fn go(name: &str) -> Result<PathBuf> {
     Ok(module)
 }
 
+/// Builds the sample `guests/assemblyscript/NAME.ts` and returns its module.
+///
+/// # Errors
+/// When there is no compiler for it, with what to install; what the compiler says.
+pub fn assemblyscript(name: &str) -> Result<PathBuf> {
+    let mut build = Command::new(tool::find("node")?);
+    build.arg(tool::node_modules()?.join("assemblyscript/bin/asc.js"));
+    build.arg(samples("assemblyscript").join(format!("{name}.ts")));
+    let module = module(name)?;
+    finished(build.args(["--optimize", "--runtime", "stub", "-o"]).arg(&module), name)?;
+    Ok(module)
+}
+
 /// What a build of one of our templates needs: programs, and packages that are fetched when it is built.
 #[derive(Clone, Copy, Debug)]
 pub struct Template {

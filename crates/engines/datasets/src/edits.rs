@@ -214,6 +214,15 @@ impl Edits {
         edit.draft().remove(path, there)
     }
 
+    /// Takes everything out of the version to come: what the edit has so far, and what the tag points to. A tag that is
+    /// not there gets a version without files, if nothing is written after this.
+    ///
+    /// # Errors
+    /// [`Error::Edit`] while a file is written; [`Error::NoEdit`].
+    pub fn clear(&self, id: EditId, owner: &str) -> Result<(), Error> {
+        self.get(id, owner)?.draft().clear()
+    }
+
     /// At most `limit` of the paths that an edit has so far, those after `after`.
     ///
     /// # Errors

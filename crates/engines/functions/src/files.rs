@@ -67,7 +67,7 @@ impl FunctionFiles {
     }
 
     /// The dataset and the tag that a path begins with, and the names below.
-    fn named<'a>(&self, path: &'a str) -> Option<(Dataset, TagName, Vec<&'a str>)> {
+    pub(crate) fn named<'a>(&self, path: &'a str) -> Option<(Dataset, TagName, Vec<&'a str>)> {
         let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
         let project = match names.next_if(|name| name.starts_with('@')) {
             Some(project) => project[1..].parse().ok()?,

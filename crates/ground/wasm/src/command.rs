@@ -86,7 +86,9 @@ impl Command {
             wasi.stdout(Sink(output.clone())).args(&call.arguments).envs(&call.environment);
         });
         let written = AtomicU64::new(0);
-        let called = Called { inputs: call.inputs, output: output.clone(), written };
+        let environment = [self.world.environment.clone(), call.environment].concat();
+        let (arguments, inputs, output_file) = (call.arguments, call.inputs, output.clone());
+        let called = Called { arguments, environment, inputs, output: output_file, written };
         store.data_mut().called = Some(Arc::new(called));
         store.data_mut().outbound.asked_by(call.chain, true);
         let ran = async {
@@ -101,6 +103,7 @@ impl Command {
                 return Err(Failure::Wall { limit_ms: limits.wall_ms });
             }
         };
+        store.data_mut().end_answer();
         drop(store);
         let Some(written) = output.taken() else {
             return Err(Failure::Output { limit_bytes: limits.output_bytes });

@@ -25,7 +25,7 @@ use thiserror::Error;
 
 pub use self::held::held;
 pub(crate) use self::host::add_to_linker;
-pub(crate) use self::streams::Stdin;
+pub(crate) use self::streams::{FileStream, Stdin};
 use crate::command::Output;
 
 /// What a guest is given to read, as a tree of folders.
@@ -100,6 +100,9 @@ pub enum FileError {
 /// What a program was called with, and what it writes.
 pub(crate) struct Called {
     pub(crate) inputs: Vec<Arc<dyn File>>,
+    pub(crate) arguments: Vec<String>,
+    /// Its environment, the call's after the release's.
+    pub(crate) environment: Vec<(String, String)>,
     pub(crate) output: Output,
     /// Bytes of it that were written to the file.
     pub(crate) written: AtomicU64,

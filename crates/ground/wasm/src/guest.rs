@@ -8,6 +8,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::blobs::{Blobs, Staged};
+use crate::exchange::Exchange;
 use crate::fate::Fate;
 use crate::files::{Called, Files};
 use crate::limits::{Limits, TABLE_ELEMENTS_MAX};
@@ -32,6 +34,8 @@ pub struct World {
     pub stores: Arc<dyn Stores>,
     /// What it may read as files.
     pub files: Arc<dyn Files>,
+    /// What it may keep as objects.
+    pub blobs: Arc<dyn Blobs>,
     /// Whom it may ask.
     pub outside: Arc<dyn Outside>,
 }
@@ -42,6 +46,9 @@ pub(crate) struct Guest {
     pub(crate) table: ResourceTable,
     pub(crate) stores: Arc<dyn Stores>,
     pub(crate) files: Arc<dyn Files>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) staged: Staged,
+    pub(crate) exchange: Exchange,
     /// What it was called with, when it is a program.
     pub(crate) called: Option<Arc<Called>>,
     config: WasiConfigVariables,
@@ -79,6 +86,9 @@ impl Guest {
             table: ResourceTable::new(),
             stores: Arc::clone(&world.stores),
             files: Arc::clone(&world.files),
+            blobs: Arc::clone(&world.blobs),
+            staged: Staged::new(limits.output_bytes),
+            exchange: Exchange::new(runtime.env()),
             called: None,
             config: world.environment.iter().cloned().collect(),
             http: WasiHttpCtx::new(),

@@ -5,11 +5,13 @@
 //! believed only with this node's seal (WASM-1). Nothing here is durable: whatever is lost is compiled
 //! again. This crate is the only one that knows the engine, wasmtime.
 
+mod blobs;
 mod body;
 mod cache;
 mod code;
 mod command;
 mod error;
+mod exchange;
 mod fate;
 mod files;
 mod guest;
@@ -24,6 +26,7 @@ mod runtime;
 mod sink;
 mod stores;
 
+pub use blobs::{Blob, BlobError, Blobs, Container};
 pub use body::{Body, Kept, streamed, whole};
 pub use cache::Digest;
 pub use code::{Code, Kind};

@@ -15,7 +15,7 @@ pub struct Limits {
     pub cpu_ms: u64,
     /// From the call to the end of its answer, in milliseconds.
     pub wall_ms: u64,
-    /// Bytes of the output of a command; what is streamed has no bound.
+    /// Bytes of the output of a command, and of objects that a call has not finished; what is streamed has no bound.
     pub output_bytes: u64,
     /// Bytes of stdout and stderr that are kept of one call; the rest is counted.
     pub log_bytes: u64,

@@ -10,6 +10,7 @@ use wit_component::ComponentEncoder;
 
 use crate::error::Error;
 
+mod exchange;
 mod go;
 
 /// The largest upload, in bytes.
@@ -73,38 +74,29 @@ fn assembled(text: &[u8]) -> Result<Prepared, Error> {
 /// A core module with the adapter that turns preview 1 into components' interfaces.
 fn adapted(module: &[u8]) -> Result<Prepared, Error> {
     wasmparser::validate(module).map_err(|error| not_wasm(&error.to_string()))?;
-    let is_command = exports_start(module)?;
+    let seen = exchange::Seen::of(module)?;
     let roomy = go::roomy(module)?;
     let module = roomy.as_deref().unwrap_or(module);
-    let adapter = if is_command {
+    let adapter = if seen.is_command {
         WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {
         WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
     };
-    let encoded = ComponentEncoder::default()
-        .module(module)
-        .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))
-        .and_then(|encoder| encoder.validate(true).encode());
+    let mut adapters: Vec<_> = seen.adapters()?;
+    // One of them is where it begins.
+    if adapters.is_empty() || seen.is_wasi() {
+        adapters.push((WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter.to_vec()));
+    }
+    let encoder = adapters
+        .into_iter()
+        .fold(ComponentEncoder::default().module(module), |encoder, (name, adapter)| {
+            encoder.and_then(|encoder| encoder.adapter(name, &adapter))
+        });
+    let encoded = encoder.and_then(|encoder| encoder.validate(true).encode());
     match encoded {
         Ok(component) => Ok(Prepared { component: component.into(), from: From::Module }),
         Err(error) => Err(Error::Imports { detail: format!("{error:#}") }),
     }
-}
-
-/// Whether a module is a program with a beginning.
-fn exports_start(module: &[u8]) -> Result<bool, Error> {
-    for payload in Parser::new(0).parse_all(module) {
-        let payload = payload.map_err(|error| not_wasm(&error.to_string()))?;
-        if let Payload::ExportSection(exports) = payload {
-            for export in exports {
-                let export = export.map_err(|error| not_wasm(&error.to_string()))?;
-                if export.name == "_start" {
-                    return Ok(true);
-                }
-            }
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

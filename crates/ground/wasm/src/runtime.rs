@@ -235,3 +235,5 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     linker.allow_shadowing(false);
     Ok(linker)
 }
+    crate::blobs::add_to_linker(&mut linker)?;
+    crate::exchange::add_to_linker(&mut linker)?;

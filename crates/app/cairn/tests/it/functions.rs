@@ -179,6 +179,83 @@ fn functions_4_a_function_opens_what_it_was_granted() {
     assert!(refused.contains("has a meaning of its own"), "{refused}");
 }
 
+/// FUNCTIONS-4: a dataset is a container of objects to a function that was granted it, and each change a version.
+#[test]
+fn functions_4_a_function_keeps_objects_in_datasets() {
+    let (lab, node, through) = node();
+    let shelf = cairn_testkit::guests::rust("shelf").unwrap();
+    std::fs::copy(shelf, lab.path("shelf.wasm")).unwrap();
+    for (name, container) in [("s", "books"), ("t", "books:old")] {
+        let environment = format!("--env CONTAINER={container} --env BELOW=/{name}");
+        through.ok(&format!("fn deploy shelf.wasm --name {name} {environment}"));
+        through.ok(&format!("route add /{name}/{{*path}} {name} --public"));
+    }
+    let long = "0123456789".repeat(1_000_000);
+    lab.write("long", &long);
+    let sent = format!("@{}", lab.path("long").display());
+    let asked = |method: &str, path: &str, more: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-X", method, "-w", " %{http_code}"]).args(more);
+        let told = curl.arg(format!("{}{path}", node.web)).output().unwrap();
+        String::from_utf8(told.stdout).unwrap()
+    };
+    let refused = |told: &str, role: &str, name: &str| {
+        let grant = format!("cairn grant add function/@main/{name} {role} books\n 403");
+        assert!(told.ends_with(&grant), "{told}");
+    };
+    refused(&asked("GET", "/s/", &[]), "reader", "s");
+    refused(&asked("PUT", "/s/", &[]), "writer", "s");
+    through.ok("grant add function/@main/s writer books");
+    through.ok("grant add function/@main/t reader books");
+    let missing = "there is no such container\n 404";
+    assert_eq!(asked("GET", "/s/", &[]), missing);
+    assert_eq!(asked("PUT", "/s/a", &["-d", "x"]), missing);
+    assert_eq!(asked("PUT", "/s/", &[]), "books\n 201");
+    let there = "there is a container of that name already\n 409";
+    assert_eq!(asked("PUT", "/s/", &[]), there);
+    assert_eq!(asked("GET", "/s/", &[]), " 200");
+    assert_eq!(asked("GET", "/s/?info", &[]), "books true\n 200");
+    for (path, bytes) in [("a", "alpha"), ("b/c", sent.as_str()), ("b/d?after", "delta"), ("e", "")]
+    {
+        assert_eq!(
+            asked("PUT", &format!("/s/{path}"), &["--data-binary", bytes]),
+            " 201",
+            "{path}"
+        );
+    }
+    assert_eq!(asked("PUT", "/s/f?unfinished", &["-d", "half"]), " 201");
+    assert_eq!(asked("GET", "/s/", &[]), "a\nb/c\nb/d\ne\n 200");
+    assert_eq!(asked("GET", "/s/b/c?info", &[]), "books/b/c 10000000 true\n 200");
+    assert_eq!(asked("GET", "/s/b/c", &[]), format!("{long} 200"));
+    assert_eq!(asked("GET", "/s/b/c", &["-H", "Range: bytes=9999998-"]), "89 206");
+    assert_eq!(asked("GET", "/s/b/c", &["-H", "Range: bytes=5000005-5000007"]), "567 206");
+    assert_eq!(asked("GET", "/s/b", &[]), "there is no such object\n 404");
+    // It is what everybody else sees of the dataset.
+    assert_eq!(through.ok("cat books/b/d").trim_end(), "delta");
+    through.ok("tag books books:old");
+    assert_eq!(asked("POST", "/s/g?move=b/c", &[]), " 201");
+    assert_eq!(asked("POST", "/s/h?copy=books:old=a", &[]), " 201");
+    assert_eq!(asked("POST", "/s/a?move=a", &[]), " 201");
+    assert_eq!(asked("DELETE", "/s/e,b,missing", &[]), " 200");
+    assert_eq!(asked("GET", "/s/", &[]), "a\nb/d\ng\nh\n 200");
+    assert_eq!(asked("GET", "/s/g?whole", &[]), "10000000 bytes\n 200");
+    assert_eq!(asked("GET", "/s/h", &[]), "alpha 200");
+    assert_eq!(asked("GET", "/t/", &[]), "a\nb/c\nb/d\ne\n 200");
+    refused(&asked("PUT", "/t/x", &["-d", "x"]), "writer", "t");
+    let name = asked("PUT", "/s/b", &["-d", "x"]);
+    assert!(name.contains("is a directory, not a file") && name.ends_with(" 409"), "{name}");
+    assert_eq!(asked("DELETE", "/s/", &[]), " 200");
+    assert_eq!(asked("GET", "/s/", &[]), " 200");
+    assert_eq!(asked("DELETE", "/s/?container", &[]), " 200");
+    assert_eq!(asked("GET", "/s/", &[]), missing);
+    assert_eq!(asked("GET", "/t/a", &[]), "alpha 200");
+    for action in ["read_dataset", "write_dataset", "delete_dataset"] {
+        let line = format!("audit --caller function/@main/s --action {action}");
+        // It is written beside the work.
+        assert!((0..1000).any(|_| !through.json(&line).is_empty()), "{action}");
+    }
+}
+
 /// A function where the keys are not is told which node has them.
 #[test]
 fn keys_of_another_node_are_told_to_be_there() {

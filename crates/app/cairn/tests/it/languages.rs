@@ -178,3 +178,41 @@ fn doctor_says_which_toolchains_are_here() {
         assert!(finding["advice"].is_string(), "{finding}");
     }
 }
+
+/// Modules that know no WASI, and what My Own Cluster gave to functions.
+#[test]
+fn modules_for_my_own_cluster_answer_requests_and_keep_what_they_know() {
+    let (lab, node, through) = node();
+    lab.write("tally.wat", include_str!("../../../../../guests/wat/tally.wat"));
+    let greeter = guests::assemblyscript("greeter").unwrap();
+    std::fs::rename(greeter, lab.path("greeter.wasm")).unwrap();
+    for (file, name, path) in
+        [("tally.wat", "tally", "/t"), ("greeter.wasm", "greeter", "/g/{who}")]
+    {
+        through.ok(&format!("fn deploy {file} --name {name}"));
+        through.ok(&format!("route add {path} {name} --public"));
+    }
+    through.ok("route add /g greeter --public");
+    // Without a grant nothing is kept, and it is said why.
+    assert_eq!(ask(&node, "/g/ada", &[]).0, 503);
+    let log = through.ok("fn logs greeter");
+    assert!(log.contains("persistence_get was not done: the function may not"), "{log}");
+    for name in ["tally", "greeter"] {
+        through.ok(&format!("grant add function/@main/{name} writer {name}"));
+    }
+    for marks in ["|", "||", "|||"] {
+        assert_eq!(ask(&node, "/t", &[]), (200, format!("{marks}\n")));
+    }
+    for (who, expected) in
+        [("ada", "hello ada, 1\n"), ("eve", "hello eve, 1\n"), ("ada", "hello ada, 2\n")]
+    {
+        let forged = ["x-moc-path-param-who: eve".to_owned()];
+        assert_eq!(ask(&node, &format!("/g/{who}"), &forged), (200, expected.to_owned()));
+    }
+    assert_eq!(ask(&node, "/g", &[]), (404, "nobody is named\n".to_owned()));
+    assert_eq!(through.ok("kv get greeter greeted/ada"), "2\n");
+    assert!(through.ok("fn logs greeter").contains("ada for the 2. time"));
+    let (status, told) = ask(&node, "/g/nobody", &[]);
+    assert!(status == 500 && told.contains("nobody is greeted"), "{status} {told}");
+    assert!(through.ok("fn invoke tally").ends_with("||||\n"));
+}

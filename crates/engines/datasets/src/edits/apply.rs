@@ -30,10 +30,11 @@ pub(super) async fn apply(
         }
         None => None,
     };
-    if let Some(root) = &root {
+    let stays = root.as_ref().filter(|_| !plan.removed);
+    if let Some(root) = stays {
         links::keep(browser, root, &mut plan).await?;
     }
-    let page = root.as_ref().and_then(|root| root.page);
+    let page = stays.and_then(|root| root.page);
     let meta = match root {
         Some(root) => root.meta,
         None => default_directory_meta(plan.newest.unwrap_or_default()),

@@ -62,6 +62,8 @@ impl File {
 pub(super) struct Draft {
     files: BTreeMap<PathNames, File>,
     removed: BTreeSet<PathNames>,
+    /// Nothing that the current version has stays.
+    cleared: bool,
     /// Bytes of all their paths.
     names_bytes: usize,
     /// Files that are not done.
@@ -290,6 +292,18 @@ impl Draft {
         Ok(())
     }
 
+    /// Takes everything out.
+    pub(super) fn clear(&mut self) -> Result<(), Error> {
+        self.check_open()?;
+        let busy = self.files.iter().find(|(_, file)| matches!(file.state, State::Busy));
+        if let Some((at, _)) = busy {
+            let detail = format!("{:?} is being sent; wait for its end", shown(at));
+            return Err(Error::Edit { detail });
+        }
+        *self = Self { cleared: true, ..Self::default() };
+        Ok(())
+    }
+
     /// At most `limit` paths after `after`: files, removals, and the last path when there are more.
     pub(super) fn page(
         &self,
@@ -331,7 +345,7 @@ impl Draft {
 
     /// The changes as a tree.
     pub(super) fn plan(&self) -> Plan {
-        let mut plan = Plan::default();
+        let mut plan = Plan { removed: self.cleared, ..Plan::default() };
         for path in &self.removed {
             plan.remove(path);
         }

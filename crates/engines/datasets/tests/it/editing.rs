@@ -494,3 +494,32 @@ proptest! {
 }
 
 const _: () = assert!(EDIT_WRITE_BYTES_MAX >= 300_000);
+
+#[test]
+fn what_is_cleared_is_gone_and_a_tag_is_made_without_files() {
+    run(async {
+        let world = World::new().await;
+        let edits = Edits::new(world.datasets.clone());
+        let open = Open::begin(&edits, "v").await;
+        open.put("given up", b"x").await;
+        edits.clear(open.id, "ada").unwrap();
+        let made = open.expect(Expect::Nothing).await.unwrap();
+        assert_eq!((made.version.files, files(&world, "v").await.len()), (0, 0));
+        let open = Open::begin(&edits, "v").await;
+        edits.clear(open.id, "ada").unwrap();
+        assert!(matches!(open.expect(Expect::Nothing).await, Err(Error::Moved { .. })));
+        open.put("a", b"x").await;
+        open.put("b/c", b"y").await;
+        open.publish().await.unwrap();
+        assert_eq!(files(&world, "v").await.len(), 2);
+        let open = Open::begin(&edits, "v").await;
+        open.put("d", b"given up").await;
+        edits.clear(open.id, "ada").unwrap();
+        open.put("b", b"now a file").await;
+        open.publish().await.unwrap();
+        let left = BTreeMap::from([("b".to_owned(), b"now a file".to_vec())]);
+        assert_eq!(files(&world, "v").await, left);
+        assert!(matches!(edits.clear(open.id, "eve"), Err(Error::NoEdit { .. })));
+        sound(&world).await;
+    });
+}

@@ -7,6 +7,7 @@ use cairn_base::ErrorKind;
 use cairn_wasm::{Code, World};
 
 use super::{Functions, Shared};
+use crate::blobs::FunctionBlobs;
 use crate::error::Error;
 use crate::files::FunctionFiles;
 use crate::inside::Inside;
@@ -65,6 +66,7 @@ impl Functions {
         let Shared { kv, datasets, access, env, .. } = &*self.shared;
         let stores = FunctionStores::new(kv, access, env, &slot.of);
         let files = FunctionFiles::new(datasets, access, env, &slot.of);
+        let blobs = FunctionBlobs::new(&files, datasets, access, env, &slot.of);
         let inside = Inside::new(Arc::downgrade(&self.shared), &slot.of);
         let outside = self.shared.sender.to(&slot.of.project, &release.settings.outbound, inside);
         let world = World {
@@ -73,6 +75,7 @@ impl Functions {
             logs: Arc::clone(&slot.journal) as _,
             stores: Arc::new(stores),
             files: Arc::new(files),
+            blobs: Arc::new(blobs),
         };
         let failed = |failure| Error::Failed { function: slot.of.clone(), failure };
         let ready = Arc::new(Ready::new(release, code, world).map_err(failed)?);

@@ -18,17 +18,24 @@ use crate::sink::{Take as _, WRITE_BYTES_MAX};
 /// Bytes that are read ahead at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// A file from a place on.
-pub(super) struct FileStream {
+/// A part of a file.
+pub(crate) struct FileStream {
     file: Arc<dyn File>,
     at: u64,
+    end: u64,
     ready: Bytes,
     ended: Option<Result<(), FileError>>,
 }
 
 impl FileStream {
+    /// A file from a place on.
     pub(super) fn new(file: Arc<dyn File>, at: u64) -> Self {
-        Self { file, at, ready: Bytes::new(), ended: None }
+        Self::part(file, at, u64::MAX)
+    }
+
+    /// A file from a place to before another one.
+    pub(crate) fn part(file: Arc<dyn File>, at: u64, end: u64) -> Self {
+        Self { file, at, end, ready: Bytes::new(), ended: None }
     }
 }
 
@@ -48,7 +55,12 @@ impl Pollable for FileStream {
         if !self.ready.is_empty() || self.ended.is_some() {
             return;
         }
-        match self.file.read(self.at, READ_BYTES).await {
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        if left == 0 {
+            self.ended = Some(Ok(()));
+            return;
+        }
+        match self.file.read(self.at, READ_BYTES.min(left)).await {
             Ok(bytes) if bytes.is_empty() => self.ended = Some(Ok(())),
             Ok(bytes) => {
                 self.at += bytes.len() as u64;

@@ -42,7 +42,7 @@ impl Files for Tree {
 }
 
 /// Says what it is asked.
-struct Echo;
+pub(crate) struct Echo;
 
 #[async_trait::async_trait]
 impl Outside for Echo {

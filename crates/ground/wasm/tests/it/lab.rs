@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use cairn_env::Env;
 use cairn_wasm::{
-    Body, Code, Error, Failure, FileError, Files, Found, HttpFunction, Limits, Listed, Logs,
-    Options, Outside, OutsideError, Runtime, Store, StoreError, Stores, Stream, World, prepare,
-    whole,
+    Blob, BlobError, Blobs, Body, Code, Container, Error, Failure, FileError, Files, Found,
+    HttpFunction, Limits, Listed, Logs, Options, Outside, OutsideError, Runtime, Store, StoreError,
+    Stores, Stream, World, prepare, whole,
 };
 use http_body_util::BodyExt as _;
 
@@ -69,6 +69,28 @@ impl Files for NoFiles {
     }
 }
 
+/// Nothing to be kept.
+struct NoBlobs;
+
+#[async_trait::async_trait]
+impl Blobs for NoBlobs {
+    async fn open(&self, _: &str) -> Result<Arc<dyn Container>, BlobError> {
+        Err(BlobError::NoContainer)
+    }
+
+    async fn create(&self, _: &str) -> Result<Arc<dyn Container>, BlobError> {
+        Err(BlobError::Denied("make one".to_owned()))
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), BlobError> {
+        Err(BlobError::NoContainer)
+    }
+
+    async fn copy(&self, _: &Blob, _: &Blob, _: bool) -> Result<(), BlobError> {
+        Err(BlobError::NoContainer)
+    }
+}
+
 /// Nobody to be asked.
 struct NoOutside;
 
@@ -87,6 +109,7 @@ pub(crate) fn world() -> (World, Arc<Kept>) {
             logs: Arc::clone(&kept) as _,
             stores: Arc::new(NoStores),
             files: Arc::new(NoFiles),
+            blobs: Arc::new(NoBlobs),
             outside: Arc::new(NoOutside),
         },
         kept,
@@ -122,9 +145,18 @@ pub(crate) async fn post(
     path: &str,
     body: &str,
 ) -> Result<(u16, String), Failure> {
+    ask(function, "POST", path, body).await
+}
+
+pub(crate) async fn ask(
+    function: &HttpFunction,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), Failure> {
     let body: Body = whole(Bytes::copy_from_slice(body.as_bytes()));
     let uri = format!("http://localhost{path}");
-    let request = http::Request::builder().method("POST").uri(uri).body(body).unwrap();
+    let request = http::Request::builder().method(method).uri(uri).body(body).unwrap();
     let response = function.handle(request).await?;
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();

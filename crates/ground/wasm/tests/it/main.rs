@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "this whole crate is tests")]
 
+mod blobs;
 mod cache;
 mod commands;
+mod exchange;
 mod files;
 mod lab;
 mod limits;

@@ -1,0 +1,32 @@
+;; Keeps a tally of those who came by: each request adds a mark, and is shown all of them. It knows no WASI: what it imports
+;; are the host functions that My Own Cluster had.
+(module
+  (import "core" "get_output_buffer_id" (func $output (result i32)))
+  (import "core" "write_exchange_buffer" (func $write (param i32 i32 i32) (result i32)))
+  (import "core" "write_exchange_buffer_header" (func $header (param i32 i32 i32 i32 i32) (result i32)))
+  (import "core" "read_exchange_buffer" (func $read (param i32 i32 i32) (result i32)))
+  (import "core" "persistence_get" (func $get (param i32 i32) (result i32)))
+  (import "core" "persistence_set" (func $set (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "content-type")
+  (data (i32.const 32) "text/plain")
+  (data (i32.const 48) "tally")
+  (data (i32.const 64) "as many as may be\n")
+
+  (func (export "main") (result i32)
+    (local $marks i32) (local $count i32)
+    (local.set $marks (call $get (i32.const 48) (i32.const 5)))
+    (local.set $count (call $read (local.get $marks) (i32.const 0) (i32.const 0)))
+    (drop (call $header (call $output) (i32.const 16) (i32.const 12) (i32.const 32) (i32.const 10)))
+    (if (i32.gt_u (local.get $count) (i32.const 60000))
+      (then
+        (drop (call $write (call $output) (i32.const 64) (i32.const 18)))
+        (return (i32.const 0))))
+    (drop (call $read (local.get $marks) (i32.const 1024) (local.get $count)))
+    (i32.store8 offset=1024 (local.get $count) (i32.const 124))
+    (local.set $count (i32.add (local.get $count) (i32.const 1)))
+    (if (call $set (i32.const 48) (i32.const 5) (i32.const 1024) (local.get $count))
+      (then (return (i32.const 1))))
+    (i32.store8 offset=1024 (local.get $count) (i32.const 10))
+    (drop (call $write (call $output) (i32.const 1024) (i32.add (local.get $count) (i32.const 1))))
+    (i32.const 0)))
