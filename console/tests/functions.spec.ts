@@ -69,11 +69,28 @@ test('a function is seen, tried and rolled back, and its log is followed', async
 test('one that answers requests is asked for a path, and says its status', async ({ page }) => {
   await signIn(page, 'ada', '/functions/main/absent/try')
   await page.getByLabel('Path').fill('/some/where?x=1')
+  await page.getByLabel('Method').fill('PUT')
+  await page.getByLabel('Headers').fill('x-one: a b\nContent-Type: application/json\n')
   await page.getByLabel('Body').fill('{}')
+  const sent = page.waitForRequest((request) => request.method() === 'POST' && request.url().includes('/invoke?'))
   await page.getByRole('button', { name: 'Call', exact: true }).click()
+  expect(new URL((await sent).url()).searchParams.get('method')).toBe('PUT')
+  expect((await sent).headers()).toMatchObject({ 'cairn-set-x-one': 'a b', 'cairn-set-content-type': 'application/json' })
   await expect(page.getByText('status 404')).toBeVisible()
   await expect(page.getByText('It wrote nothing.')).toBeVisible()
+  await page.getByText('1 header', { exact: true }).click()
+  await expect(page.getByText('by the function')).toBeVisible()
   await expect(page.getByRole('alert')).toHaveCount(0)
+  await page.getByLabel('Headers').fill('nothing')
+  await page.getByRole('button', { name: 'Call', exact: true }).click()
+  await expect(page.getByRole('alert')).toContainText('“nothing” is no header')
+  await page.getByLabel('Headers').fill('host: example.org')
+  await page.getByRole('button', { name: 'Call', exact: true }).click()
+  await expect(page.getByRole('alert')).toContainText('a function is not asked with the header "host"')
+  // What is asked is in the address, what is sent is not.
+  await page.reload()
+  await expect(page.getByLabel('Method')).toHaveValue('PUT')
+  await expect(page.getByLabel('Headers')).toHaveValue('')
 })
 
 test('a call that is done later says what came of it, also to who comes back', async ({ page }) => {
@@ -84,6 +101,39 @@ test('a call that is done later says what came of it, also to who comes back', a
   await expect(output(page)).toHaveText('second')
   await page.reload()
   await expect(output(page)).toHaveText('second')
+  const row = page.getByRole('region', { name: 'Your later calls' }).getByRole('row', { name: /ok/ })
+  await expect(row).toHaveCount(1)
+  await page.goto(at('/functions/main/greet/try'))
+  await row.getByRole('link').click()
+  await expect(output(page)).toHaveText('second')
+  // They are one's own.
+  await page.goto(at('/functions/main/hostile/try'))
+  await expect(page.getByRole('button', { name: 'Call later' })).toBeVisible()
+  await expect(page.getByRole('region', { name: 'Your later calls' })).toHaveCount(0)
+})
+
+test('what functions did on the node is told, and where they are reached', async ({ page }) => {
+  await signIn(page, 'ada')
+  await deploy(page, 'busy', program('busy\n', ''))
+  const called = (path: string) => page.request.post(`${process.env.CONSOLE_URL}/api/v1/functions/main/busy/invoke${path}`, { headers: { authorization: `Bearer ${process.env.CONSOLE_TOKEN}` } })
+  for (let calls = 0; calls < 3; calls += 1) expect((await called('')).ok()).toBe(true)
+  await page.goto(at('/functions?q=busy'))
+  await expect(page.getByRole('row', { name: /^busy ready 1 3 0 [\d.]+ ms [\d.]+ ms/ })).toBeVisible()
+  await expect(page.locator('datalist option[value="alone"]')).toHaveCount(1)
+  await page.getByRole('link', { name: 'busy' }).click()
+  const here = page.getByRole('region', { name: 'Calls on this node' })
+  await expect(here).toContainText('Calls3')
+  await expect(here).toContainText(/99 of a hundred[\d.]+ ms/)
+
+  await page.goto(at('/functions/main/greet'))
+  const link = page.getByRole('link', { name: 'GET /greet', exact: true })
+  const answered = await page.request.get((await link.getAttribute('href')) ?? '')
+  expect(await answered.text()).toBe('second\n')
+  // What is not one address is no link.
+  await expect(page.getByRole('link', { name: 'GET /greet/{who}' })).toHaveCount(0)
+
+  await page.goto(at('/functions/schedules'))
+  await expect(page.getByRole('row', { name: /greet, default/ })).toContainText('ok')
 })
 
 test('what cannot be run says why', async ({ page }) => {

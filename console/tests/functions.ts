@@ -9,7 +9,7 @@ const HOSTILE_LINE = `<img src=x onerror="${DEED}"></pre><script>${DEED}</script
 
 export function deploy(home: string, cairn: Cairn) {
   const put = (name: string, wat: string, ...settings: string[]) => {
-    const file = join(home, `${name}.wat`)
+    const file = join(home, `${name.replace(/.*\//, '')}.wat`)
     writeFileSync(file, wat)
     cairn('fn', 'deploy', file, '--name', name, ...settings)
   }
@@ -20,7 +20,9 @@ export function deploy(home: string, cairn: Cairn) {
   put('absent', answering(404))
   // It cannot be run, and is a release all the same.
   put('broken', '(module (func (export "nothing")))', '--no-wait')
+  put('@alone/quiet', program('', ''))
   cairn('fn', 'invoke', 'greet')
+  cairn('route', 'add', 'GET /greet', 'greet', '--public')
   cairn('route', 'add', 'GET /greet/{who}', 'greet', '--public')
   cairn('route', 'add', 'POST example.org/greet', 'greet')
   cairn('filter', 'add', 'guard', 'greet', '--priority', '10')
@@ -58,7 +60,7 @@ const ERROR_CODES = [
   'HTTP-protocol-error', 'loop-detected', 'configuration-error', 'internal-error (option string)',
 ].map((code) => `(case ${code.replace(/^\S+/, '"$&"')})`).join(' ')
 
-/** A component that answers every request with a status and nothing else. */
+/** A component that answers every request with a status, a header and nothing else. */
 const answering = (status: number) => `(component
   (import "wasi:http/types@0.2.0" (instance $types
     (export "incoming-request" (type (sub resource)))
@@ -73,6 +75,10 @@ const answering = (status: number) => `(component
     (export "field-size-payload" (type $size (eq $size')))
     (type $error' (variant ${ERROR_CODES}))
     (export "error-code" (type $error (eq $error')))
+    (type $wrong' (variant (case "invalid-syntax") (case "forbidden") (case "immutable")))
+    (export "header-error" (type $wrong (eq $wrong')))
+    (export "[method]fields.append" (func (param "self" (borrow $fields)) (param "name" string) (param "value" (list u8))
+      (result (result (error $wrong)))))
     (export "[constructor]fields" (func (result (own $fields))))
     (export "[constructor]outgoing-response" (func (param "headers" (own $fields)) (result (own $response))))
     (export "[method]outgoing-response.set-status-code"
@@ -81,24 +87,28 @@ const answering = (status: number) => `(component
       (func (param "param" (own $outparam)) (param "response" (result (own $response) (error $error)))))))
   (alias export $types "incoming-request" (type $request))
   (alias export $types "response-outparam" (type $outparam))
-  (core module $memory (memory (export "memory") 1))
+  (core module $memory (memory (export "memory") 1) (data (i32.const 64) "x-told") (data (i32.const 96) "by the function"))
   (core instance $memory (instantiate $memory))
   (core func $fields (canon lower (func $types "[constructor]fields")))
+  (core func $append (canon lower (func $types "[method]fields.append") (memory (core memory $memory "memory"))))
   (core func $response (canon lower (func $types "[constructor]outgoing-response")))
   (core func $status (canon lower (func $types "[method]outgoing-response.set-status-code")))
   (core func $set (canon lower (func $types "[static]response-outparam.set") (memory (core memory $memory "memory"))))
   (core module $code
     (import "http" "fields" (func $fields (result i32)))
+    (import "http" "append" (func $append (param i32 i32 i32 i32 i32 i32)))
     (import "http" "response" (func $response (param i32) (result i32)))
     (import "http" "status" (func $status (param i32 i32) (result i32)))
     (import "http" "set" (func $set (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
-    (func (export "handle") (param $request i32) (param $out i32) (local $answer i32)
-      (local.set $answer (call $response (call $fields)))
+    (func (export "handle") (param $request i32) (param $out i32) (local $answer i32) (local $headers i32)
+      (local.set $headers (call $fields))
+      (call $append (local.get $headers) (i32.const 64) (i32.const 6) (i32.const 96) (i32.const 15) (i32.const 128))
+      (local.set $answer (call $response (local.get $headers)))
       (drop (call $status (local.get $answer) (i32.const ${status})))
       (call $set (local.get $out) (i32.const 0) (local.get $answer)
         (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))
   (core instance $code (instantiate $code (with "http" (instance
-    (export "fields" (func $fields)) (export "response" (func $response))
+    (export "fields" (func $fields)) (export "append" (func $append)) (export "response" (func $response))
     (export "status" (func $status)) (export "set" (func $set))))))
   (func $handle (param "request" (own $request)) (param "response-out" (own $outparam))
     (canon lift (core func $code "handle")))

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 
 import { fill } from './data'
 import { deploy } from './functions'
+import { plan } from './plans'
 
 export const PASSWORD = 'a long password of a test'
 
@@ -19,7 +20,7 @@ export default async function start() {
   const program = process.env.CAIRN_BIN
   if (!program) throw new Error('CAIRN_BIN names no program: `cargo xtask console --check` sets it')
   const home = mkdtempSync(join(tmpdir(), 'cairn-console-'))
-  const node = spawn(program, ['up', '--data-dir', join(home, 'node'), '--listen', '127.0.0.1:0'], {
+  const node = spawn(program, ['up', '--data-dir', join(home, 'node'), '--listen', '127.0.0.1:0', '--web', '127.0.0.1:0'], {
     env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home, XDG_STATE_HOME: home },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -38,6 +39,7 @@ export default async function start() {
     cairn('grant', 'add', 'rita', 'reader', '@main/*')
     await fill(home, cairn)
     deploy(home, cairn)
+    plan(home, cairn)
     Object.assign(process.env, { CONSOLE_URL: url, CONSOLE_TOKEN: token, CONSOLE_HOME: home })
   } catch (error) {
     stop()

@@ -16,9 +16,15 @@ export function dump(content: Uint8Array): string[] {
   return rows
 }
 
-/** Text in which nothing hides: what controls a terminal is drawn, what turns the order of letters is named. */
+/**
+ * What is not seen: marks that turn the order of letters, spaces of no width, the end of a line that is none, controls, letters
+ * of tags. What joins letters is part of how languages are written, and stays.
+ */
+const UNSEEN = /[\x80-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu
+
+/** Text in which nothing hides: what controls a terminal is drawn, what is not seen is named. */
 export function plain(text: string): string {
   return text
     .replace(/[\0-\x08\x0b-\x1f\x7f]/g, (control) => (control === '\x7f' ? '␡' : String.fromCharCode(PICTURES + control.charCodeAt(0))))
-    .replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (mark) => `⟨U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`)
+    .replace(UNSEEN, (mark) => `⟨U+${(mark.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}⟩`)
 }

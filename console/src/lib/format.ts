@@ -59,6 +59,9 @@ export function took(ms: number): string {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : span(ms / 1000)
 }
 
+/** The same of microseconds, with three digits where they are few. */
+export const tookUs = (us: number) => (us < 100_000 ? `${(us / 1000).toPrecision(us < 1000 ? 2 : 3)} ms` : took(us / 1000))
+
 export const nsToMs = (ns: number) => Math.floor(ns / 1e6)
 /** The start of a hash, enough to tell versions apart. */
 export const short = (id: string) => id.slice(0, 12)

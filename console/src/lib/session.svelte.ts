@@ -33,6 +33,10 @@ export const session = {
   get adminOfSomething(): boolean {
     return (me?.grants ?? []).some((grant) => grant.role === 'admin')
   },
+  /** Whether there is anything that we may call, and not just everybody. */
+  get mayInvokeSomething(): boolean {
+    return (me?.grants ?? []).some((grant) => grant.subject !== 'anonymous' && atLeast(grant.role, 'invoker'))
+  },
   /** Whether a role on a dataset is granted, or on everything when none is named. */
   may(role: Role, project?: string, name?: string): boolean {
     return (me?.grants ?? []).some(

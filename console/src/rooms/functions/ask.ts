@@ -20,7 +20,7 @@ export async function known({ project, name }: FunctionNames, signal: AbortSigna
 
 export async function routesOf({ project, name }: FunctionNames, signal: AbortSignal): Promise<Schemas['FunctionRoute'][]> {
   const { routes } = await got(api.GET('/api/v1/routes/{project}', { params: { path: { project } }, signal }))
-  return routes.filter((route) => route.function === name)
+  return routes.filter((route) => route.function === name && !route.files)
 }
 
 export async function filtersOf({ project, name }: FunctionNames, signal: AbortSignal): Promise<Schemas['Filter'][]> {

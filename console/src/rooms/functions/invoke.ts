@@ -5,8 +5,10 @@ import { apiPath, type FunctionNames } from './names'
 /** What is asked of a function. */
 export interface Asked {
   /** Of one that answers requests. */
+  method: string
   path: string
-  mediaType: string
+  /** Name and value. */
+  headers: [string, string][]
   /** Of a program. */
   arguments: string[]
   input: Blob
@@ -15,6 +17,9 @@ export interface Asked {
 export interface Answered {
   status: number
   mediaType: string
+  /** What was answered beside that, as far as the node told it. */
+  headers: [string, string][]
+  leftOut: number
   /** Of a program. */
   exit: number | null
   bytes: Uint8Array
@@ -23,6 +28,17 @@ export interface Answered {
 }
 
 const EXIT = 'cairn-exit-code'
+const ANSWER = 'cairn-answer'
+const SET = 'cairn-set-'
+
+/** Headers as they are written, one a line. */
+export function headersOf(text: string): [string, string][] {
+  return text.split('\n').filter((line) => line.trim()).map((line) => {
+    const [, name = '', value = ''] = /^\s*([!#$%&'*+.^_`|~\w-]+)\s*:\s*(.*?)\s*$/.exec(line) ?? []
+    if (!name) throw new Error(`“${line}” is no header: write NAME: VALUE`)
+    return [name, value]
+  })
+}
 
 export async function invoke(names: FunctionNames, asked: Asked): Promise<Answered> {
   const began = performance.now()
@@ -47,8 +63,14 @@ export async function output(names: FunctionNames, id: string, ms: number, signa
 function send(names: FunctionNames, how: 'invoke' | 'calls', asked: Asked): Promise<Response> {
   const query = new URLSearchParams()
   if (asked.path) query.set('path', asked.path)
+  if (asked.method && how === 'invoke') query.set('method', asked.method)
   for (const argument of asked.arguments) query.append('arg', argument)
-  const headers: HeadersInit = asked.mediaType ? { 'content-type': asked.mediaType } : {}
+  const headers = new Headers()
+  // A call that is kept has a type and no other headers.
+  for (const [name, value] of asked.headers) {
+    if (how === 'invoke') headers.append(SET + name, value)
+    else if (name.toLowerCase() === 'content-type') headers.set(name, value)
+  }
   const init: RequestInit = { method: 'POST', credentials: 'same-origin', headers, ...(asked.input.size ? { body: asked.input } : {}) }
   return fetch(`${apiPath(names)}/${how}?${query}`, init).catch(unreachable)
 }
@@ -57,8 +79,11 @@ async function read(response: Response, began: number): Promise<Answered> {
   if (!answered(response)) throw await refused(response)
   const bytes = new Uint8Array(await response.arrayBuffer().catch(unreachable))
   const exit = response.headers.get(EXIT)
+  const told = JSON.parse(response.headers.get(ANSWER) ?? '{}') as { headers?: [string, string][]; left_out?: number }
   return {
     status: response.status,
+    headers: told.headers ?? [],
+    leftOut: told.left_out ?? 0,
     mediaType: response.headers.get('content-type') ?? '',
     exit: exit === null ? null : Number(exit),
     bytes,

@@ -10,6 +10,8 @@ const WAIT_SECONDS = 20
 export class Log {
   lines = $state.raw<Schemas['LogLine'][]>([])
   failure = $state.raw<Failure>()
+  /** Which start of the node has counted the lines. */
+  #start = ''
   /** Whether the first answer is there. */
   asked = $state(false)
 
@@ -18,9 +20,12 @@ export class Log {
     this.failure = undefined
     try {
       for (let wait = 0; !signal.aborted; wait = WAIT_SECONDS) {
-        const query = { after: this.lines.at(-1)?.number ?? 0, wait }
-        const { lines } = await got(api.GET(`${FUNCTION}/logs`, { params: { path, query }, signal }))
+        const query = { after: this.lines.at(-1)?.number ?? 0, wait, ...(this.#start ? { start: this.#start } : {}) }
+        const { start, lines } = await got(api.GET(`${FUNCTION}/logs`, { params: { path, query }, signal }))
         if (signal.aborted) return
+        // A node that was started since counts from the beginning, and gives all that it has.
+        if (this.#start !== start) this.lines = []
+        this.#start = start
         if (lines.length) this.lines = [...this.lines, ...lines].slice(-LINES_MAX)
         this.asked = true
       }
@@ -29,9 +34,10 @@ export class Log {
     }
   }
 
-  /** Forgets all lines: a node that was started again counts from the beginning. */
+  /** Forgets all lines. */
   clear() {
     this.lines = []
+    this.#start = ''
     this.asked = false
   }
 }

@@ -12,6 +12,8 @@ export const functions: Room = {
     { pattern: '/functions', load: () => import('./List.svelte') },
     { pattern: '/functions/routes', load: () => import('./AllRoutes.svelte') },
     { pattern: '/functions/schedules', load: () => import('./AllSchedules.svelte') },
+    { pattern: '/functions/plans', load: () => import('./plans/Plans.svelte') },
+    { pattern: '/functions/plans/:project/:name/:id', load: () => import('./plans/Plan.svelte') },
     { pattern: PAGE, load: () => import('./Overview.svelte') },
     { pattern: `${PAGE}/releases`, load: () => import('./Releases.svelte') },
     { pattern: `${PAGE}/logs`, load: () => import('./Logs.svelte') },
@@ -24,6 +26,7 @@ export const functions: Room = {
     { title: 'Functions', note: 'list', to: '/functions' },
     { title: 'Routes', note: 'functions', to: '/functions/routes' },
     { title: 'Schedules', note: 'functions', to: '/functions/schedules' },
+    { title: 'Plans', note: 'functions', to: '/functions/plans' },
   ],
   search,
 }

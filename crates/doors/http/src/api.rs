@@ -13,6 +13,9 @@ pub struct NodeVersion {
     pub version: String,
     /// Tells buckets apart.
     pub bucket_id: String,
+    /// Where it answers for functions (`cairn up --web`), as it listens there.
+    #[serde(default)]
+    pub web: Vec<String>,
 }
 
 /// A project.

@@ -39,6 +39,7 @@ struct Shared {
     kv_bytes: Arc<tokio::sync::Semaphore>,
     self_checks: SelfChecks,
     more_metrics: MoreMetrics,
+    web_urls: Vec<String>,
     last_collection: LastCollection,
     access: Access,
     authority: Option<Authority>,
@@ -73,6 +74,11 @@ impl Inner {
     /// What other doors of the process count.
     pub(crate) fn more_metrics(&self) -> Vec<Metric> {
         (self.0.more_metrics)()
+    }
+
+    /// Where functions are asked.
+    pub(crate) fn web_urls(&self) -> &[String] {
+        &self.0.web_urls
     }
 
     pub(crate) fn last_collection(&self) -> &LastCollection {
@@ -196,6 +202,7 @@ pub struct DoorBuilder {
     mounts: Vec<Mount>,
     self_checks: SelfChecks,
     more_metrics: MoreMetrics,
+    web_urls: Vec<String>,
 }
 
 /// What another door answers on the same port.
@@ -217,6 +224,7 @@ impl DoorBuilder {
         let self_checks: SelfChecks = Arc::new(Vec::new);
         let more_metrics: MoreMetrics = Arc::new(Vec::new);
         let (authority, oidc, kv, functions) = (None, None, None, None);
+        let web_urls = Vec::new();
         Self {
             datasets,
             uploads,
@@ -230,6 +238,7 @@ impl DoorBuilder {
             mounts,
             self_checks,
             more_metrics,
+            web_urls,
         }
     }
 
@@ -269,6 +278,12 @@ impl DoorBuilder {
     #[must_use]
     pub fn more_metrics(self, more_metrics: MoreMetrics) -> Self {
         Self { more_metrics, ..self }
+    }
+
+    /// Tells where the process answers for functions.
+    #[must_use]
+    pub fn web_urls(self, web_urls: Vec<String>) -> Self {
+        Self { web_urls, ..self }
     }
 
     /// Sets what an operator may set.
@@ -326,6 +341,7 @@ impl DoorBuilder {
             kv_bytes: Arc::new(tokio::sync::Semaphore::new(KV_BODIES_KIB_MAX)),
             self_checks: self.self_checks,
             more_metrics: self.more_metrics,
+            web_urls: self.web_urls,
             last_collection: LastCollection::default(),
             datasets: self.datasets,
             uploads: self.uploads,

@@ -12,6 +12,10 @@ use crate::schedules::Outcome;
 pub const CALL_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Calls of a project's functions that wait.
 pub(crate) const CALLS_MAX: usize = 10_000;
+/// Calls that are listed.
+pub const CALLS_LISTED_MAX: usize = 200;
+/// Rows of calls, open ones and others, that are looked through for a list.
+pub(crate) const CALLS_SEEN_MAX: usize = 20_000;
 /// Bytes of a call's id.
 const ID_BYTES: usize = 16;
 

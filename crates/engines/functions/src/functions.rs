@@ -3,9 +3,9 @@ mod filters;
 mod plans;
 mod readying;
 mod schedules;
+mod told;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -16,20 +16,25 @@ use cairn_datasets::Datasets;
 use cairn_egress::Egress;
 use cairn_env::Env;
 use cairn_kv::Kv;
-use cairn_wasm::{Body, Call, Command, Done, Failure, Kind, Limits, Runtime};
+use cairn_wasm::{Body, Call, Done, Failure, Kind, Limits};
+use cairn_worker::Workers;
 use tokio::sync::Semaphore;
 
 use self::readying::decide;
 use self::schedules::RunCounts;
 use crate::cgi;
+pub use self::told::Counted;
+use self::told::start;
 use crate::error::Error;
 use crate::live::Live;
+use crate::latency::Durations;
 use crate::logs::Line;
-use crate::model::{Auth, Function, Info, Release, RouteInfo, Settings, State, Target};
+use crate::model::{Auth, Function, Info, Release, RouteFiles, RouteInfo, Settings, State, Target};
 use crate::outside::Sender;
 use crate::registry::{Made, Registry};
 use crate::routes::Pattern;
-use crate::slot::{Callable, PROGRAMS_MAX, Slot};
+use crate::slot::{PROGRAMS_MAX, Slot};
+use crate::tiers::{Callable, Program, Tiers};
 
 /// How often a component is stored again that others removed meanwhile.
 const STORES_MAX: u32 = 3;
@@ -51,11 +56,14 @@ pub(crate) struct Shared {
     kv: Kv,
     datasets: Datasets,
     access: Access,
-    runtime: Runtime,
+    tiers: Tiers,
     live: Arc<Live>,
     sender: Sender,
     runs: RunCounts,
     env: Env,
+    durations: Durations,
+    /// Tells one start of this node from the others.
+    start: String,
     /// Releases that are waited for to be compiled.
     undecided: Mutex<BTreeSet<(Function, u32)>>,
     /// Room for releases that are being compiled, each with its component in memory.
@@ -85,6 +93,16 @@ pub struct Match {
 }
 
 /// Why no function answers a request.
+impl Match {
+    /// What is left of the path, where the route's pattern ends with `{*rest}`.
+    #[must_use]
+    pub fn rest(&self) -> Option<&str> {
+        let last = self.target.pattern.rsplit('/').next();
+        let (_, rest) = self.named.last().filter(|_| last.is_some_and(|l| l.starts_with("{*")))?;
+        Some(rest)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoMatch {
     /// No route is for its path.
@@ -93,25 +111,14 @@ pub enum NoMatch {
     Method(Vec<String>),
 }
 
-/// What a function did on this node since it started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counted {
-    /// It.
-    pub function: Function,
-    /// Calls that were begun.
-    pub calls: u64,
-    /// Those among them that did not end well.
-    pub failures: u64,
-}
-
 impl Functions {
     /// The functions that are kept in `kv`'s partitions, and in those of other nodes as `in_bucket` reads them, which read
-    /// `datasets`; run by `runtime`; `access` says what they may do themselves, and `egress` sends their requests.
+    /// `datasets`; run by `tiers`; `access` says what they may do themselves, and `egress` sends their requests.
     #[must_use]
     pub fn new(
         (kv, in_bucket, datasets): (&Kv, &Kv, &Datasets),
         access: &Access,
-        runtime: Runtime,
+        tiers: Tiers,
         egress: Egress,
         env: &Env,
     ) -> Self {
@@ -129,17 +136,19 @@ impl Functions {
             let deciding = Semaphore::new(DECISIONS_MAX);
             let (kv, datasets, access) = (kv.clone(), datasets.clone(), access.clone());
             let (env, undecided, sender) = (env.clone(), Mutex::default(), Sender::new(egress));
-            let runs = RunCounts::default();
+            let (runs, durations, start) = (RunCounts::default(), Durations::default(), start(&env));
             Shared {
                 registry,
                 kv,
                 datasets,
                 access,
-                runtime,
+                tiers,
                 live,
                 sender,
                 runs,
                 env,
+                durations,
+                start,
                 undecided,
                 deciding,
             }
@@ -231,7 +240,9 @@ impl Functions {
     /// # Errors
     /// [`Error::Kept`].
     pub async fn list(&self, project: &ProjectName) -> Result<Vec<Info>, Error> {
-        self.shared.registry.functions(project).await
+        let mut all = self.shared.registry.functions(project).await?;
+        all.iter_mut().for_each(|info| self.put_here(info));
+        Ok(all)
     }
 
     /// One function.
@@ -239,7 +250,9 @@ impl Functions {
     /// # Errors
     /// [`Error::NoFunction`]; [`Error::Kept`].
     pub async fn function(&self, function: &Function) -> Result<Info, Error> {
-        self.shared.registry.function(function).await
+        let mut info = self.shared.registry.function(function).await?;
+        self.put_here(&mut info);
+        Ok(info)
     }
 
     /// One release.
@@ -282,24 +295,32 @@ impl Functions {
         Ok(what)
     }
 
-    /// Adds a route to a function.
+    /// Adds a route to a function, or to `files` of the dataset that has these names.
     ///
     /// # Errors
-    /// [`Error::NoFunction`]; [`Error::RouteExists`]; [`Error::Kept`].
+    /// [`Error::NoFunction`]; [`Error::Invalid`] for paths of files; [`Error::RouteExists`]; [`Error::Kept`].
     pub async fn add_route(
         &self,
         function: &Function,
-        pattern: &Pattern,
+        (pattern, files): (&Pattern, Option<&RouteFiles>),
         auth: Auth,
         by: &str,
     ) -> Result<RouteInfo, Error> {
-        // Also one of another project, as far as it is known here.
-        self.shared.live.slot(function).await?;
+        match files {
+            Some(files) => {
+                files.check(pattern)?;
+                self.shared.registry.ensure(&function.project).await?;
+                self.shared.live.want(&function.project);
+            }
+            // Also one of another project, as far as it is known here.
+            None => drop(self.shared.live.slot(function).await?),
+        }
         if let Some(target) = self.shared.live.same(pattern) {
             let Target { function, pattern, .. } = Target::clone(&target);
             return Err(Error::RouteExists { pattern, function });
         }
-        let made = self.shared.registry.add_route(function, pattern, auth, by).await?;
+        let registry = &self.shared.registry;
+        let made = registry.add_route(function, (pattern, files), auth, by).await?;
         self.shared.live.seen(&function.project, made.seq).await?;
         Ok(made.what)
     }
@@ -391,21 +412,22 @@ impl Functions {
         answer: fn(Done) -> Result<http::Response<Body>, Failure>,
     ) -> Result<http::Response<Body>, Error> {
         let ready = self.ready(slot).await?;
+        let began = self.shared.env.clock.monotonic();
         let answered = match &ready.call {
             Callable::Http(http) => http.handle(request).await,
-            Callable::Command(command) => {
-                let done = self.by_cgi(slot, command, &ready.release.settings.limits, request);
+            Callable::Program(program) => {
+                let done = self.by_cgi(slot, program, &ready.release.settings.limits, request);
                 done.await.and_then(|done| done.map_or_else(Ok, answer))
             }
         };
-        ended(slot, answered)
+        self.ended((slot, began), answered)
     }
 
     /// What a program wrote for a request, or the answer to one that is none for a program.
     async fn by_cgi(
         &self,
         slot: &Slot,
-        command: &Command,
+        program: &Program,
         limits: &Limits,
         request: http::Request<Body>,
     ) -> Result<Result<Done, http::Response<Body>>, Failure> {
@@ -423,7 +445,7 @@ impl Functions {
             }
         };
         match read {
-            Ok(call) => Ok(Ok(command.run(call).await?)),
+            Ok(call) => Ok(Ok(program.run(call).await?)),
             Err(refused) => Ok(Err(refused)),
         }
     }
@@ -434,14 +456,15 @@ impl Functions {
     /// As [`Functions::request`].
     pub async fn run(&self, function: &Function, call: Call) -> Result<Done, Error> {
         let slot = self.shared.live.slot(function).await?;
+        let began = self.shared.env.clock.monotonic();
         let ready = self.ready(&slot).await?;
         let done = match &ready.call {
-            Callable::Command(command) => command.run(call).await,
+            Callable::Program(program) => program.run(call).await,
             Callable::Http(_) => {
                 Err(Failure::Kind { is: "answers requests", asked: "run as a command" })
             }
         };
-        ended(&slot, done)
+        self.ended((&slot, began), done)
     }
 
     /// The kind of the release that answers.
@@ -468,18 +491,13 @@ impl Functions {
         Ok(slot.journal.after(after, wait).await)
     }
 
-    /// What the functions of this node did.
+    /// The workers that run functions of this node.
     #[must_use]
-    pub fn counted(&self) -> Vec<Counted> {
-        let all = self.shared.live.all();
-        let counted = all.iter().map(|slot| Counted {
-            function: slot.of.clone(),
-            calls: slot.counts.calls.load(Ordering::Relaxed),
-            failures: slot.counts.failures.load(Ordering::Relaxed),
-        });
-        counted.collect()
+    pub fn workers(&self) -> &Workers {
+        &self.shared.tiers.workers
     }
 }
+
 
 impl Shared {
     fn undecided(&self) -> MutexGuard<'_, BTreeSet<(Function, u32)>> {
@@ -495,16 +513,4 @@ pub fn component(upload: &[u8]) -> Result<(Bytes, String), Error> {
     let component = cairn_wasm::prepare(upload)?.component;
     let digest = blake3::hash(&component).to_hex().to_string();
     Ok((component, digest))
-}
-
-/// Counts a call, and writes into the function's own log what went wrong.
-fn ended<T>(slot: &Slot, ended: Result<T, Failure>) -> Result<T, Error> {
-    slot.count(ended.is_err());
-    ended.map_err(|failure| {
-        slot.journal.write("cairn", &failure.to_string());
-        if let Failure::Trap { backtrace, .. } = &failure {
-            backtrace.lines().for_each(|line| slot.journal.write("cairn", line));
-        }
-        Error::Failed { function: slot.of.clone(), failure }
-    })
 }

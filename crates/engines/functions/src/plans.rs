@@ -140,9 +140,102 @@ pub struct StepInfo {
     pub done: u32,
     /// Those among them that were done before, by this plan or another.
     pub reused: u32,
+    /// How far it is.
+    #[serde(default)]
+    pub state: StepState,
+    /// When it was begun, in milliseconds since 1970; of a plan that was taken up again, since then.
+    #[serde(default)]
+    pub began_ms: Option<u64>,
+    /// When it ended, in milliseconds since 1970.
+    #[serde(default)]
+    pub ended_ms: Option<u64>,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// It was not begun: steps before it are done, or the plan ended before it came to it.
+    #[default]
+    Waiting,
+    /// Its runs are done.
+    Running,
+    /// All of them are.
+    Done,
+    /// One of them cannot be done.
+    Failed,
+    /// Somebody stopped the plan.
+    Cancelled,
+}
+
+impl StepState {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl StepInfo {
+    /// A step of which nothing was done.
+    pub(crate) fn waiting(name: &str, step: &Step) -> Self {
+        Self {
+            name: name.to_owned(),
+            function: step.function.clone(),
+            inputs: step.inputs.clone(),
+            runs: None,
+            done: 0,
+            reused: 0,
+            state: StepState::Waiting,
+            began_ms: None,
+            ended_ms: None,
+        }
+    }
+
+    pub(crate) fn begin(&mut self, now_ms: u64) {
+        (self.state, self.began_ms) = (StepState::Running, Some(now_ms));
+    }
+
+    pub(crate) fn end(&mut self, state: StepState, now_ms: u64) {
+        (self.state, self.ended_ms) = (state, Some(now_ms));
+    }
+}
+
+impl PlanInfo {
+    /// It ends so, and with it the step that was being done.
+    pub(crate) fn close(&mut self, now_ms: u64, state: PlanState, what: String) {
+        (self.state, self.what, self.ended_ms) = (state, what, Some(now_ms));
+        let ended = match state {
+            PlanState::Cancelled => StepState::Cancelled,
+            _ => StepState::Failed,
+        };
+        let begun = self.steps.iter_mut().filter(|step| step.state == StepState::Running);
+        begun.for_each(|step| step.end(ended, now_ms));
+    }
 }
 
 impl PlanSpec {
+    /// A plan as people write it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what is no TOML or has other fields, with its line and column.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or(text);
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+            let why = format!("line {line}, column {column}: {}", error.message());
+            Error::Invalid { why }
+        })
+    }
+
     /// The names of the steps in an order in which they can be done.
     ///
     /// # Errors
@@ -247,6 +340,21 @@ mod tests {
         ]);
         assert_eq!(all.order().unwrap(), ["b", "c", "d", "a"]);
         assert_eq!(all.last(), ["a"]);
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_where() {
+        for (text, why) in [
+            ("[steps.a]\nfunction = 7", "line 2, column 12: invalid type"),
+            ("[steps.a]\n  fiels = \"d\"", "line 2, column 3: unknown field `fiels`"),
+            ("steps", "line 1, column 6: "),
+            ("[steps.ä]\nfunction = \"f\"\nfunction = \"f\"", "line 3, column 1: duplicate key"),
+        ] {
+            let error = PlanSpec::from_toml(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}, not {why}");
+        }
+        let spec = PlanSpec::from_toml("[steps.b]\nfunction = \"f\"").unwrap();
+        assert_eq!(spec, plan(&[("b", step(&[]))]));
     }
 
     #[test]

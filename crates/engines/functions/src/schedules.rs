@@ -131,6 +131,8 @@ pub struct ScheduleInfo {
     pub next_ms: Option<u64>,
     /// Whether it runs now.
     pub running: bool,
+    /// The last run that ended, or tick that was left out.
+    pub last: Option<Run>,
 }
 
 /// One run of a schedule, or a tick that was left out.

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cairn_base::DatasetName;
-use cairn_wasm::{Code, Command, Failure, HttpFunction, Kind, World};
+use cairn_wasm::Kind;
 use tokio::sync::Semaphore;
 
+use crate::latency::Lately;
 use crate::logs::Journal;
-use crate::model::{Function, Release};
+use crate::model::{Function, Here, Release};
+use crate::tiers::Callable;
 
 /// Requests that one program answers at a time, each with what it was sent in memory.
 pub(crate) const PROGRAMS_MAX: usize = 64;
@@ -23,6 +26,7 @@ pub(crate) struct Slot {
     pub(crate) made_ms: u64,
     pub(crate) journal: Arc<Journal>,
     pub(crate) counts: Counts,
+    pub(crate) lately: Lately,
     /// What its requests pass first, in this order.
     filters: Mutex<Filters>,
     /// Room for requests that it answers as a program.
@@ -44,12 +48,6 @@ pub(crate) struct Ready {
     pub(crate) call: Callable,
 }
 
-/// How it is called.
-pub(crate) enum Callable {
-    Http(HttpFunction),
-    Command(Command),
-}
-
 /// What was done on this node since it started.
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -64,6 +62,7 @@ impl Slot {
             made_ms,
             journal: Arc::new(journal),
             counts: Counts::default(),
+            lately: Lately::default(),
             filters: Mutex::new(filters),
             programs: Arc::new(Semaphore::new(PROGRAMS_MAX)),
             current: Mutex::default(),
@@ -111,7 +110,17 @@ impl Slot {
         }
     }
 
-    pub(crate) fn count(&self, failed: bool) {
+    /// What was done here, at this time since whenever.
+    pub(crate) fn here(&self, now: Duration) -> Here {
+        Here {
+            calls: self.counts.calls.load(Ordering::Relaxed),
+            failures: self.counts.failures.load(Ordering::Relaxed),
+            latency: self.lately.told(now),
+        }
+    }
+
+    pub(crate) fn count(&self, failed: bool, (took, now): (Duration, Duration)) {
+        self.lately.add(took, now);
         self.counts.calls.fetch_add(1, Ordering::Relaxed);
         if failed {
             self.counts.failures.fetch_add(1, Ordering::Relaxed);
@@ -120,19 +129,10 @@ impl Slot {
 }
 
 impl Ready {
-    pub(crate) fn new(release: Release, code: &Code, world: World) -> Result<Self, Failure> {
-        let limits = release.settings.limits.clone();
-        let call = match code.kind() {
-            Kind::Http => Callable::Http(HttpFunction::new(code, limits, world)?),
-            Kind::Command => Callable::Command(Command::new(code, limits, world)?),
-        };
-        Ok(Self { release, call })
-    }
-
     pub(crate) fn kind(&self) -> Kind {
         match self.call {
             Callable::Http(_) => Kind::Http,
-            Callable::Command(_) => Kind::Command,
+            Callable::Program(_) => Kind::Command,
         }
     }
 }

@@ -38,6 +38,7 @@ impl Guest for Hello {
                 all.sort();
                 format!("{all:?}\n")
             }
+            "/method" => format!("{:?}\n", request.method()),
             "/headers" => format!("{:?}\n", headers(&request)),
             "/echo" => echo(&request),
             "/cookies" => "two\n".to_owned(),

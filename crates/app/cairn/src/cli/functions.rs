@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cairn_functions::Isolation;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -115,6 +116,9 @@ pub(crate) struct FnDeploy {
     /// Where it may send requests: https://HOST, https://*.HOST, http://HOST:PORT; repeat for more
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) outbound: Vec<String>,
+    /// How it is kept apart from others: in_process, or process for a process of its project's own
+    #[arg(long, value_name = "TIER")]
+    pub(crate) isolation: Option<Isolation>,
     /// Memory of an instance, as 64M
     #[arg(long, value_name = "BYTES", value_parser = crate::command::cache::size)]
     pub(crate) memory: Option<u64>,
@@ -145,6 +149,12 @@ pub(crate) struct FnInvoke {
     /// What one that answers requests is asked for
     #[arg(long, default_value = "/")]
     pub(crate) path: String,
+    /// With which method; POST when not given
+    #[arg(long, conflicts_with = "later")]
+    pub(crate) method: Option<String>,
+    /// A header that it is asked with; repeat for more
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header, conflicts_with = "later")]
+    pub(crate) header: Vec<(String, String)>,
     /// Do not wait for it: print the call's id
     #[arg(long)]
     pub(crate) later: bool,
@@ -175,6 +185,27 @@ pub(crate) enum Route {
         #[arg(long)]
         public: bool,
     },
+    /// Lead requests to files of a dataset
+    #[command(after_help = "EXAMPLES\n  \
+        cairn route files 'GET example.org/{*path}' site --public\n  \
+        cairn route files '/app/{*path}' app:stable/dist --fallback index.html\n\n\
+        What the pattern's {*path} stands for is a path in the folder; of a folder its index.html answers.\n\
+        Answers have ETags and ranges, and follow the tag when it moves. Callers show a token of the cluster\n\
+        and are readers of the dataset; with --public nobody needs to show anything.")]
+    Files {
+        /// Which requests
+        pattern: String,
+        /// The dataset, its tag when it is not `latest`, and the folder or the one file that is served
+        #[arg(value_name = "NAME[:TAG][/PATH]")]
+        name: String,
+        /// The file in that folder that answers where there is none
+        #[arg(long, value_name = "PATH")]
+        fallback: Option<String>,
+        /// Open the dataset to everybody: the route asks for no credential, and nobody in particular
+        /// becomes its reader
+        #[arg(long)]
+        public: bool,
+    },
     /// List routes
     Ls {
         /// Of which project
@@ -185,7 +216,7 @@ pub(crate) enum Route {
     Rm {
         /// Its pattern
         pattern: String,
-        /// The function
+        /// The function, or the dataset of its files
         name: String,
     },
 }
@@ -279,6 +310,15 @@ pub(crate) struct CronAdd {
     /// Arguments of a program
     #[arg(last = true)]
     pub(crate) arguments: Vec<String>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write it as NAME: VALUE".to_owned()),
+    }
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

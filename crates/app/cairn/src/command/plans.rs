@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use cairn_functions::{Function, PlanInfo, PlanSpec, PlanState, StepInfo};
+use cairn_functions::{Function, PlanInfo, PlanSpec, PlanState, StepInfo, StepState};
 use cairn_http::client::Node;
 
-use super::functions::{named, project_named, show_output};
+use super::functions::{Came, named, project_named, show_output};
 use crate::cli;
 use crate::context::Context;
 use crate::output::{self, shown};
@@ -39,7 +39,7 @@ pub(crate) async fn plan(context: &Context, args: &cli::Plan) -> anyhow::Result<
         cli::Plan::Output { name, id, step, run } => {
             let which = (step.as_deref(), *run);
             let output = node.plan_output(&named(name)?, id, which).await?;
-            show_output(context, (None, None), &output)
+            show_output(context, &Came::default(), &output)
         }
     }
 }
@@ -60,7 +60,7 @@ async fn run(context: &Context, node: &Node, args: &cli::PlanRun) -> anyhow::Res
     let ended = followed(context, node, &of, asked).await?;
     if args.output {
         let output = node.plan_output(&of, &ended.id, (None, None)).await?;
-        show_output(context, (None, None), &output)
+        show_output(context, &Came::default(), &output)
     } else {
         show(context, &ended)
     }
@@ -89,9 +89,9 @@ async fn followed(
     }
 }
 
-/// The steps that are not done yet, and how far they are.
+/// The step that is being done, and how far it is.
 fn far(plan: &PlanInfo) -> String {
-    let open = |step: &&StepInfo| step.runs.is_some_and(|runs| step.done < runs);
+    let open = |step: &&StepInfo| step.state == StepState::Running;
     let steps: Vec<String> = plan.steps.iter().filter(open).map(told).collect();
     format!("{} {}: {}", plan.name, plan.state.as_str(), steps.join(", "))
 }
@@ -109,7 +109,7 @@ fn read(file: &Path) -> anyhow::Result<PlanSpec> {
         bail!("{} has {size} bytes: a plan has at most {FILE_BYTES_MAX}", file.display());
     }
     let text = std::fs::read_to_string(file).with_context(named)?;
-    let spec: PlanSpec = toml::from_str(&text).with_context(named)?;
+    let spec = PlanSpec::from_toml(&text).with_context(named)?;
     spec.order()?;
     Ok(spec)
 }
@@ -130,5 +130,6 @@ fn show(context: &Context, plan: &PlanInfo) -> anyhow::Result<()> {
 }
 
 fn show_step(step: &StepInfo) -> anyhow::Result<()> {
-    output::line(&format!("  {}  by {}", told(step), step.function))
+    let state = step.state.as_str();
+    output::line(&format!("  {state:<9}  {}  by {}", told(step), step.function))
 }

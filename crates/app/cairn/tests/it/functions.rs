@@ -137,7 +137,7 @@ fn web_2_functions_and_sessions_of_the_console_stay_apart() {
     curl.args(["-si", "-X", "POST", "-H", &shows(&node.token)[0]]);
     let invoke = format!("{}/api/v1/functions/main/hello/invoke?path=/cookies", node.url);
     let told = String::from_utf8(curl.arg(invoke).output().unwrap().stdout).unwrap();
-    assert!(told.contains("sandbox") && !told.contains("set-cookie"), "{told}");
+    assert!(told.contains("sandbox") && !told.contains("\nset-cookie"), "{told}");
 }
 
 /// FUNCTIONS-4: a function is a principal of its own, and has no more than it was given.
@@ -424,6 +424,10 @@ fn schedules_call_functions_and_remember_how_it_went() {
     let ran = run(&through, "default", |run| run["outcome"] == "ok");
     documented::check("cron history", &ran);
     assert_eq!((&ran["what"], &ran["attempt"]), (&"status 200".into(), &1.into()));
+    let listed = through.json("cron ls");
+    let listed = listed.iter().find(|schedule| schedule["name"] == "default").unwrap();
+    documented::check("cron add", listed);
+    assert_eq!(listed["last"]["what"], "status 200");
     let failed = run(&through, "bad", |run| run["outcome"] == "failed");
     assert!(failed["what"].as_str().unwrap().contains("trapped"), "{failed}");
     assert!(through.ok("fn logs hello").contains("to stdout"));

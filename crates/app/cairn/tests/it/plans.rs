@@ -96,6 +96,10 @@ fn a_plan_counts_the_words_of_a_dataset() {
     let plan = through.json("plan run words.toml").remove(0);
     documented::check("plan run", &plan);
     assert_eq!((&plan["name"], &plan["state"]), (&"words".into(), &"done".into()), "{plan}");
+    for step in plan["steps"].as_array().unwrap() {
+        let ms = |of: &str| step[of].as_u64().unwrap();
+        assert!(step["state"] == "done" && ms("began_ms") <= ms("ended_ms"), "{step}");
+    }
     let first = runs(&plan);
     assert!(first[0].0 > 10 && first[1].0 > 4, "{first:?}");
     // Parts with the same bytes are done once or as often as they are there: the empty file is one.
@@ -134,12 +138,24 @@ fn a_plan_counts_the_words_of_a_dataset() {
 
 #[test]
 fn what_is_no_plan_is_told_so() {
-    let (lab, _node, through) = node();
+    let (lab, node, through) = node();
     wordcount(&lab, &through);
     lab.write("quiet.wat", r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
     through.ok("fn deploy quiet.wat --name quiet");
     lab.write("few/f", "words");
     through.ok("push few data");
+    let sent = |text: &str, media_type: &str| {
+        let header = format!("Authorization: Bearer {}", node.token);
+        let media_type = format!("Content-Type: {media_type}");
+        let url = format!("{}/api/v1/plans/main/sent", node.url);
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-s", "-H", &header, "-H", &media_type, "--data-binary", text, &url]);
+        serde_json::from_slice::<Value>(&curl.output().unwrap().stdout).unwrap()
+    };
+    let spec = "[steps.a]\nfunction = \"quiet\"";
+    assert_eq!(sent(spec, "application/toml; charset=utf-8")["steps"][0]["name"], "a");
+    assert_eq!(sent(&format!("{spec}\nno"), "application/toml")["error"]["kind"], "invalid");
+    assert_eq!(sent(spec, "application/json")["error"]["kind"], "invalid");
     for (text, why) in [
         ("[steps.a]\nfunction = \"quiet\"\nfiels = \"data\"", "unknown field `fiels`"),
         ("[steps.a]\nfunction = 7", "line 2"),
@@ -214,6 +230,8 @@ fn functions_8_plans_go_on_after_kill_9() {
     let cancelled = through.json(&format!("plan cancel numbers {id}")).remove(0);
     documented::check("plan run", &cancelled);
     assert_eq!(cancelled["state"], "cancelled");
+    let steps = cancelled["steps"].as_array().unwrap();
+    assert!(steps.iter().all(|step| step["state"] != "running" && step["state"] != "done"));
     through.fails(&format!("plan output numbers {id} --step all --run 7"), 3);
     drop(node);
 }

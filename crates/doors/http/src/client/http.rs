@@ -101,7 +101,7 @@ pub(super) struct Asked<'a> {
     /// Below the node's address, without a slash before.
     pub(super) path: &'a str,
     pub(super) query: &'a str,
-    pub(super) headers: &'a [(&'static str, String)],
+    pub(super) headers: &'a [(&'a str, String)],
     pub(super) body: Option<(&'static str, Bytes)>,
     pub(super) again: Again,
 }

@@ -23,7 +23,7 @@ mod trust;
 mod upload;
 
 pub use edits::{FilePart, NodeEdit};
-pub use functions::Invoked;
+pub use functions::{AskFor, Invoked};
 pub use http::{Node, Wire};
 pub use people::DevicePolled;
 pub use trust::Trust;

@@ -9,7 +9,7 @@ use cairn_functions::{Asked, CallInfo, CallState, Function, Functions, call_id};
 
 use super::functions::{BYTES, CALL, EXIT, WAIT, arguments, around_filters, named, path_of, wait};
 use super::route;
-use crate::api::schema;
+use crate::api::{LaterCallPage, schema};
 use crate::call::{Call, changed, json, respond};
 use crate::error::Error;
 use crate::limits::FUNCTION_INPUT_BYTES_MAX;
@@ -43,6 +43,12 @@ pub(super) fn routes() -> Vec<Route> {
                 status: 202,
                 ..doc
             }),
+        route!(GET calls, list).permission(route::INVOKE_FUNCTION).doc(Doc {
+            summary: "The caller's calls of a function that wait, run or ended in the last day, the newest first, two \
+                      hundred at most.",
+            answers: BodyDoc::Json(shape::<LaterCallPage>),
+            ..doc
+        }),
         route!(GET call, one).lasting().permission(route::INVOKE_FUNCTION).doc(Doc {
             summary: "How far a call of the caller's is, once it is done or `?wait=` is over.",
             query: &[WAIT],
@@ -109,6 +115,13 @@ async fn own(functions: &Functions, key: &(Function, String), by: &str) -> Resul
     }
     let (function, id) = key.clone();
     Err(cairn_functions::Error::NoCall { function, id }.into())
+}
+
+async fn list(call: Call) -> Result<Response, Error> {
+    let (functions, function) = named(&call)?;
+    let by = caller(&call)?;
+    let (calls, complete) = functions.calls_by(&function, &by).await?;
+    json(StatusCode::OK, &LaterCallPage { calls, complete })
 }
 
 async fn one(call: Call) -> Result<Response, Error> {

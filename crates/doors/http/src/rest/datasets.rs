@@ -1,5 +1,7 @@
 //! Datasets, tags and rules.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use cairn_access::{Action, Resource};
@@ -39,7 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
     let rules = "/api/v1/projects/{project}/datasets/{name}/rules";
     vec![
         route!(GET "/api/v1/projects", projects).permission(route::LOOK).doc(Doc {
-            summary: "The projects with a dataset that the caller may read, by name.",
+            summary: "The projects with a dataset or a function that the caller may read, by name.",
             query: PAGE,
             answers: BodyDoc::Json(shape::<ProjectPage>),
             ..doc
@@ -107,7 +109,18 @@ async fn projects(call: Call) -> Result<Response, Error> {
     let visit = call.visit()?.clone();
     let datasets = call.door.datasets();
     let readable = |project: &_, name: &_| visit.may_read(project, name);
-    let (found, more) = datasets.projects(&after, limit, readable).await?;
+    let (found, mut more) = datasets.projects(&after, limit, readable).await?;
+    // Beyond the last of a page with more after it, the next one tells of both.
+    let last = found.last().filter(|_| more).cloned();
+    let mut found: BTreeSet<_> = found.into_iter().collect();
+    if let Ok(functions) = call.door.functions() {
+        let others = functions.projects(readable).into_iter().filter(|name| {
+            name.as_str() > after.as_str() && last.as_ref().is_none_or(|last| name <= last)
+        });
+        found.extend(others);
+    }
+    more |= found.len() > limit;
+    let found: Vec<_> = found.into_iter().take(limit).collect();
     let next = found.last().filter(|_| more).map(ToString::to_string);
     let projects = found.into_iter().map(|name| ProjectName { name: name.to_string() }).collect();
     json(StatusCode::OK, &ProjectPage { projects, next })

@@ -8,7 +8,7 @@ use axum::response::Response;
 use cairn_access::{Action, Resource};
 use cairn_functions::{Call as Run, Function, Functions, Kind, Reached, Settings};
 
-use super::route;
+use super::{invoke, route};
 use crate::api::{ChooseRelease, FunctionPage, LogPage, ReleasePage, schema};
 use crate::call::{Call, changed, json, no_content, parse_json, respond};
 use crate::error::Error;
@@ -30,8 +30,16 @@ pub(super) const CALL: &[Query] = &[
     Query::new("path", "The path that is asked for; `/` when not given.", Holds::Text),
     Query::new("arg", "An argument of a program; again for more.", Holds::Text),
 ];
-const LINES_AFTER: &[Query] =
-    &[Query::new("after", "Only lines with a greater number.", Holds::Number(0, u64::MAX)), WAIT];
+const INVOKE: &[Query] = &[
+    CALL[0],
+    Query::new("method", "The method that is asked with; POST when not given.", Holds::Text),
+    CALL[1],
+];
+const LINES_AFTER: &[Query] = &[
+    Query::new("after", "Only lines with a greater number.", Holds::Number(0, u64::MAX)),
+    Query::new("start", "The start that counted it: of another one all lines are given.", Holds::Text),
+    WAIT,
+];
 pub(super) const BYTES: &str = "application/octet-stream";
 const FUNCTION: &str = "/api/v1/functions/{project}/{name}";
 /// What a release is run with, as JSON.
@@ -95,12 +103,13 @@ pub(super) fn routes() -> Vec<Route> {
             .permission(route::INVOKE_FUNCTION)
             .body_max(FUNCTION_INPUT_BYTES_MAX)
             .doc(Doc {
-                summary: "Calls a function: one that answers requests is asked to POST the body to `?path=`, a \
-                          program has it as its standard input. What it answers or writes is the answer; of a \
-                          program the header `cairn-exit-code` has the exit code.",
+                summary: "Calls a function: one that answers requests is asked to POST the body to `?path=`, with the \
+                          headers that are sent as `cairn-set-NAME`; a program has it as its standard input. What it \
+                          answers or writes is the answer. Of a program the header `cairn-exit-code` has the exit \
+                          code, else `cairn-answer` has the status and the headers that were answered, as JSON.",
                 takes: BodyDoc::Other(BYTES, "its input"),
                 optional: true,
-                query: CALL,
+                query: INVOKE,
                 answers: BodyDoc::Other(BYTES, "its output"),
                 ..doc
             }),
@@ -213,13 +222,12 @@ async fn call_it(mut call: Call) -> Result<Response, Error> {
         response.headers_mut().insert(EXIT, HeaderValue::from(done.exit));
         return Ok(response);
     }
-    let mut request = axum::http::Request::post(path_of(&call, &function)?);
-    if let Some(media_type) = call.headers.get(header::CONTENT_TYPE) {
-        request = request.header(header::CONTENT_TYPE, media_type);
-    }
+    let mut request = axum::http::Request::new(());
+    *request.method_mut() = invoke::method(&call)?;
+    *request.uri_mut() = path_of(&call, &function)?;
+    *request.headers_mut() = invoke::headers(&call)?;
     let body = cairn_functions::body(Body::from_stream(call.take_body()));
-    let request =
-        request.body(body).map_err(|error| Error::invalid(format!("no such request: {error}")))?;
+    let request = request.map(|()| body);
     Ok(shown(functions.request(&function, request).await?.map(Body::new)))
 }
 
@@ -239,6 +247,7 @@ fn shown(answered: Response) -> Response {
     let (parts, body) = answered.into_parts();
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
+    response.headers_mut().insert(invoke::ANSWER, invoke::answered(&parts));
     let plain = HeaderValue::from_static(BYTES);
     let media_type = parts.headers.get(header::CONTENT_TYPE).cloned().unwrap_or(plain);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
@@ -264,10 +273,15 @@ pub(super) fn arguments(call: &Call) -> Result<Vec<String>, Error> {
 
 async fn logs_of(call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
-    let after = super::kv::number(&call, "after")?.unwrap_or(0);
+    let start = functions.start().to_owned();
+    // What another start has counted says nothing of this one's lines.
+    let after = match call.query("start")? {
+        Some(other) if other != start => 0,
+        _ => super::kv::number(&call, "after")?.unwrap_or(0),
+    };
     let lines = functions.logs(&function, after, wait(&call)?).await?;
     // It may have been waited for long (ACCESS-5).
     let resource = Resource::Dataset(function.project, function.name);
     call.visit()?.again().await?.authorize(Action::ReadFunction, &resource)?;
-    json(StatusCode::OK, &LogPage { lines })
+    json(StatusCode::OK, &LogPage { start, lines })
 }

@@ -16,6 +16,7 @@ mod filters;
 pub(crate) mod follow;
 mod functions;
 mod hooks;
+mod invoke;
 mod kv;
 mod kv_bulk;
 mod kv_value;
@@ -35,6 +36,7 @@ pub(crate) use calls::IDEMPOTENCY_KEY;
 pub(crate) use doctor::disk_space;
 pub(crate) use functions::{EXIT, SETTINGS};
 pub(crate) use proofs::BLAKE3;
+pub(crate) use invoke::{ANSWER, SET};
 
 use crate::route::Route;
 

@@ -1,11 +1,13 @@
 //! The node itself: whether it lives, what it is, how it is doing.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use cairn_blocks::DiskCacheStats;
+use cairn_functions::{ENDS_MS, Functions};
 use cairn_kv::Kv;
 use cairn_partition::Usage;
 
@@ -90,6 +92,7 @@ async fn version(call: Call) -> Result<Response, Error> {
         name: "cairn".to_owned(),
         version: call.door.options().version.clone(),
         bucket_id: call.door.datasets().blocks().id().to_owned(),
+        web: call.door.web_urls().to_vec(),
     };
     json(StatusCode::OK, &version)
 }
@@ -186,7 +189,26 @@ async fn metrics(call: Call) -> Result<Response, Error> {
         family(&mut text, name, kind, help);
         put(&mut text, name, "", value);
     }
+    if let Ok(functions) = call.door.functions() {
+        durations(&mut text, functions);
+    }
     Ok(respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+}
+
+/// The histogram of how long calls of functions took.
+fn durations(text: &mut String, functions: &Functions) {
+    let name = "cairn_function_duration_seconds";
+    family(text, name, "histogram", "Time to the head of an answer, or the end of a program.");
+    let (counts, sum) = functions.durations();
+    let mut below = 0;
+    for (at, count) in counts.iter().enumerate() {
+        below += count;
+        let seconds = |ms: &u64| Duration::from_millis(*ms).as_secs_f64().to_string();
+        let end = ENDS_MS.get(at).map_or_else(|| "+Inf".to_owned(), seconds);
+        put(text, &format!("{name}_bucket"), &format!("le=\"{end}\""), below);
+    }
+    put(text, &format!("{name}_sum"), "", sum.as_secs_f64());
+    put(text, &format!("{name}_count"), "", below);
 }
 
 /// The families of partitions and of their log.

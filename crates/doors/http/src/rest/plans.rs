@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cairn_access::{Action, Resource};
 use cairn_base::DatasetName;
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
 
+const TOML: &str = "application/toml";
 const FRESH: &[Query] =
     &[Query::new("fresh", "Do all of it, also what was done before.", Holds::Flag)];
 const OUTPUT: &[Query] = &[
@@ -37,8 +38,9 @@ pub(super) fn routes() -> Vec<Route> {
             ..doc
         }),
         route!(POST plans, add).permission(route::INVOKE_FUNCTION).doc(Doc {
-            summary: "Has a plan done, whose programs the caller may invoke and whose files it may read. Runs that \
-                      were done before, by this plan or another, are not done again.",
+            summary: "Has a plan done, whose programs the caller may invoke and whose files it may read. It is JSON, \
+                      or with `content-type: application/toml` TOML. Runs that were done before, by this plan or \
+                      another, are not done again.",
             takes: BodyDoc::Json(shape::<schema::PlanSpec>),
             query: FRESH,
             answers: BodyDoc::Json(shape::<schema::Plan>),
@@ -77,7 +79,7 @@ async fn add(mut call: Call) -> Result<Response, Error> {
     let (functions, of) = named(&call)?;
     let by = caller(&call)?;
     let fresh = call.flag("fresh")?;
-    let spec: PlanSpec = call.json().await?;
+    let spec = spec(&mut call).await?;
     spec.order()?;
     for step in spec.steps.values() {
         let name: DatasetName = step.function.parse()?;
@@ -93,6 +95,19 @@ async fn add(mut call: Call) -> Result<Response, Error> {
     }
     let made = functions.add_plan(&(of, made_up(&call)), &spec, fresh, &by).await?;
     Ok(changed(json(StatusCode::ACCEPTED, &made)?, format!("plan {}", made.id)))
+}
+
+/// What is to be done, as it was sent.
+async fn spec(call: &mut Call) -> Result<PlanSpec, Error> {
+    let media_type = call.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_toml = media_type.is_some_and(|sent| sent.starts_with(TOML.as_bytes()));
+    if !is_toml {
+        return call.json().await;
+    }
+    let body = call.bytes().await?;
+    let text = std::str::from_utf8(&body)
+        .map_err(|error| Error::invalid(format!("the TOML body is refused: {error}")))?;
+    Ok(PlanSpec::from_toml(text)?)
 }
 
 /// The engine, and the plan that is asked for.

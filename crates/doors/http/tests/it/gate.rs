@@ -112,6 +112,7 @@ const CLASSES: &[(&str, &str)] = &[
     ("POST /api/v1/functions/{project}/{name}/filters", "write"),
     ("DELETE /api/v1/functions/{project}/{name}/filters", "write"),
     ("POST /api/v1/functions/{project}/{name}/calls", "write"),
+    ("GET /api/v1/functions/{project}/{name}/calls", "write"),
     ("GET /api/v1/functions/{project}/{name}/calls/{id}", "write"),
     ("GET /api/v1/functions/{project}/{name}/calls/{id}/output", "write"),
     ("GET /api/v1/functions/{project}/{name}/runs", "read"),

@@ -10,7 +10,9 @@ use http_body_util::BodyExt as _;
 use super::schedules::RETRY_MS;
 use super::{Functions, Shared};
 use crate::agenda::Key;
-use crate::calls::{Asked, CALLS_MAX, CallInfo, CallState};
+use crate::calls::{
+    Asked, CALLS_LISTED_MAX, CALLS_MAX, CALLS_SEEN_MAX, CallInfo, CallState,
+};
 use crate::error::Error;
 use crate::model::Function;
 use crate::registry::Taken;
@@ -84,6 +86,24 @@ impl Functions {
             }
             env.clock.sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// The calls of a function that `by` asked for and that wait, run or ended in the last day, the newest first, at most
+    /// [`crate::CALLS_LISTED_MAX`]; and whether those are all.
+    ///
+    /// # Errors
+    /// [`Error::NoFunction`]; [`Error::Kept`].
+    pub async fn calls_by(
+        &self,
+        function: &Function,
+        by: &str,
+    ) -> Result<(Vec<CallInfo>, bool), Error> {
+        self.shared.live.slot(function).await?;
+        let found = self.shared.registry.calls_by(function, by, CALLS_SEEN_MAX).await?;
+        let (mut calls, complete) = found;
+        let complete = complete && calls.len() <= CALLS_LISTED_MAX;
+        calls.truncate(CALLS_LISTED_MAX);
+        Ok((calls, complete))
     }
 
     /// What a call has answered that is done.

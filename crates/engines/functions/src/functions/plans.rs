@@ -72,14 +72,7 @@ impl Functions {
                 let version = browser.version(&reference.tag_or_latest()).await?;
                 versions.insert(name.to_owned(), Version::clone(&version));
             }
-            steps.push(StepInfo {
-                name: name.to_owned(),
-                function: step.function.clone(),
-                inputs: step.inputs.clone(),
-                runs: None,
-                done: 0,
-                reused: 0,
-            });
+            steps.push(StepInfo::waiting(name, step));
         }
         let registry = &self.shared.registry;
         let info = PlanInfo {
@@ -136,12 +129,7 @@ impl Functions {
         let registry = &self.shared.registry;
         let mut info = self.kept_plan(key).await?.info;
         if info.state.is_open() {
-            close(
-                &mut info,
-                registry.now_ms(),
-                PlanState::Cancelled,
-                "it was cancelled".to_owned(),
-            );
+            info.close(registry.now_ms(), PlanState::Cancelled, "it was cancelled".to_owned());
             registry.save_plan(key, &info).await?;
         }
         Ok(self.kept_plan(key).await?.info)
@@ -205,7 +193,7 @@ impl Functions {
                 return Some(self.again(key, &error));
             }
         };
-        close(&mut info, registry.now_ms(), state, what);
+        info.close(registry.now_ms(), state, what);
         let info = &info;
         let write = || async move { registry.save_plan(key, info).await.map(drop) };
         match self.written_down(&key.0, write).await {
@@ -218,10 +206,6 @@ impl Functions {
         tracing::warn!(%plan, id, %error, "a plan is taken up again");
         self.shared.registry.now_ms() + RETRY_MS
     }
-}
-
-fn close(info: &mut PlanInfo, now_ms: u64, state: PlanState, what: String) {
-    (info.state, info.what, info.ended_ms) = (state, what, Some(now_ms));
 }
 
 /// The program of a step.

@@ -84,6 +84,31 @@ impl Registry {
         Ok(found.map(|call| info(function, id, call)))
     }
 
+    /// The calls of a function that somebody asked for, the newest first, as far as so many rows of each kind tell; and
+    /// whether those were all.
+    pub(crate) async fn calls_by(
+        &self,
+        function: &Function,
+        by: &str,
+        most: usize,
+    ) -> Result<(Vec<CallInfo>, bool), Error> {
+        let (mut calls, mut complete) = (Vec::new(), true);
+        for prefix in [rows::call(&function.name, ""), rows::done(&function.name, "")] {
+            let (found, all) = self.some_rows(&function.project, &prefix, most).await?;
+            complete &= all;
+            for (key, value) in &found {
+                let call: CallRow = rows::decode(key, value)?;
+                if call.by == by {
+                    calls.push(info(function, &key[prefix.len()..], call));
+                }
+            }
+        }
+        // One that ended between the two looks is there twice.
+        calls.sort_by(|a, b| b.made_ms.cmp(&a.made_ms).then_with(|| a.id.cmp(&b.id)));
+        calls.dedup_by(|later, earlier| later.id == earlier.id);
+        Ok((calls, complete))
+    }
+
     /// What came of a call.
     pub(crate) async fn output(&self, (function, id): &Key<String>) -> Result<Bytes, Error> {
         match self.kept(function, &rows::output(&function.name, id)).await {

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, StreamExt as _};
 
 use super::{Registry, info, is_elsewhere, route_info, text};
 use crate::error::Error;
-use crate::model::{Function, Info, Release, RouteInfo};
+use crate::model::{Function, Info, Release, RouteInfo, State};
 use crate::rows::{self, FunctionRow};
 
 impl Registry {
@@ -44,12 +44,26 @@ impl Registry {
     /// The functions of a project, by name.
     pub(crate) async fn functions(&self, project: &ProjectName) -> Result<Vec<Info>, Error> {
         let found = self.rows(project, rows::FUNCTIONS).await?;
-        let infos = found.iter().map(|(key, value)| {
+        let mut infos = Vec::with_capacity(found.len());
+        for (key, value) in &found {
             let name = rows::name(key, &key[rows::FUNCTIONS.len()..])?;
             let function = Function { project: project.clone(), name };
-            Ok(info(&function, &rows::decode(key, value)?))
-        });
-        infos.collect()
+            infos.push(self.with_newest(&function, &rows::decode(key, value)?).await?);
+        }
+        Ok(infos)
+    }
+
+    /// A function with how its newest release stands. The one that answers is ready: that is not read.
+    async fn with_newest(&self, function: &Function, row: &FunctionRow) -> Result<Info, Error> {
+        if row.current == Some(row.newest) {
+            let ready = State::Ready { kind: String::new() };
+            return Ok(info(function, row, &ready));
+        }
+        let newest: Option<Release> =
+            self.get(&function.project, &rows::release(&function.name, row.newest)).await?;
+        // It was removed in between.
+        let newest = newest.map_or(State::Compiling, |release| release.state);
+        Ok(info(function, row, &newest))
     }
 
     /// The routes of a project, in the order of their patterns.
@@ -65,7 +79,7 @@ impl Registry {
         let key = rows::function(&function.name);
         let row: Option<FunctionRow> = self.get(&function.project, &key).await?;
         let row = row.ok_or_else(|| Error::NoFunction { function: function.clone() })?;
-        Ok(info(function, &row))
+        self.with_newest(function, &row).await
     }
 
     /// One release.
@@ -103,18 +117,29 @@ impl Registry {
         project: &ProjectName,
         prefix: &str,
     ) -> Result<Vec<(String, Bytes)>, Error> {
+        Ok(self.some_rows(project, prefix, usize::MAX).await?.0)
+    }
+
+    /// The same, and no more once there are so many; and whether those are all.
+    pub(super) async fn some_rows(
+        &self,
+        project: &ProjectName,
+        prefix: &str,
+        most: usize,
+    ) -> Result<(Vec<(String, Bytes)>, bool), Error> {
         let of = rows::namespace(project);
         let mut scan = Scan::of(KeyRange::prefix(Bytes::copy_from_slice(prefix.as_bytes())));
         let mut all = Vec::new();
         loop {
             let page = match self.ask(|kv| kv.scan(&of, &scan).boxed()).await {
-                Err(KvError::NoNamespace { .. }) => return Ok(all),
+                Err(KvError::NoNamespace { .. }) => return Ok((all, true)),
                 page => page?,
             };
             all.extend(page.entries.into_iter().map(|entry| (text(&entry.key), entry.value)));
             match page.next {
+                Some(_) if all.len() >= most => return Ok((all, false)),
                 Some(cursor) => scan.cursor = Some(cursor),
-                None => return Ok(all),
+                None => return Ok((all, true)),
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Schedules as they are kept.
 
+use bytes::Bytes;
 use cairn_base::{DatasetName, ProjectName};
-use cairn_kv::Transaction;
+use cairn_kv::{KeyRange, Scan, Transaction};
 use futures::FutureExt as _;
 
 use super::{Made, Registry, below, delete, delete_below, entry, put, row};
@@ -84,10 +85,20 @@ impl Registry {
             let made: ScheduleRow = rows::decode(&key, &value)?;
             let tick = self.get(of, &rows::tick(&function, &name)).await?;
             let tick = tick.unwrap_or(TickRow { last_ms: made.made_ms, begun: None });
+            let last = self.last_run(of, &rows::runs(&function, &name)).await?;
             let function = Function { project: of.clone(), name: function };
-            all.push(info(&function, &name, made, &tick));
+            all.push(ScheduleInfo { last, ..info(&function, &name, made, &tick) });
         }
         Ok(all)
+    }
+
+    /// The newest of the runs below a prefix.
+    async fn last_run(&self, of: &ProjectName, prefix: &str) -> Result<Option<Run>, Error> {
+        let namespace = rows::namespace(of);
+        let range = KeyRange::prefix(Bytes::copy_from_slice(prefix.as_bytes()));
+        let scan = Scan { reverse: true, limit: 1, ..Scan::of(range) };
+        let page = self.ask(|kv| kv.scan(&namespace, &scan).boxed()).await?;
+        page.entries.first().map(|entry| rows::decode(prefix, &entry.value)).transpose()
     }
 
     /// What is remembered of the runs of a schedule, the newest first.
@@ -225,6 +236,7 @@ fn info(
         by: made.by,
         next_ms,
         running: tick.begun.is_some(),
+        last: None,
     }
 }
 

@@ -11,15 +11,18 @@ use cairn_wasm::{Call, File, FileError};
 use futures::StreamExt as _;
 use tokio::sync::{Mutex, oneshot, watch};
 
-use super::super::{Functions, ended};
+use super::super::Functions;
 use super::{Halt, program};
 use crate::agenda::Key;
 use crate::error::Error;
 use crate::model::Function;
-use crate::plans::{OUTPUT_BYTES_MAX, Part, PlanInfo, PlanState, RUNS_MAX, Step, parts};
+use crate::plans::{
+    OUTPUT_BYTES_MAX, Part, PlanInfo, PlanState, RUNS_MAX, Step, StepInfo, StepState, parts,
+};
 use crate::registry::{Registry, is_elsewhere};
 use crate::rows::PlanRow;
-use crate::slot::{Callable, Ready, Slot};
+use crate::slot::{Ready, Slot};
+use crate::tiers::Callable;
 
 /// How often it is written down how far a plan is.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -71,10 +74,14 @@ impl Functions {
     ) -> Result<(), Halt> {
         info.state = PlanState::Running;
         info.what.clear();
-        info.steps.iter_mut().for_each(|step| (step.done, step.reused) = (0, 0));
-        self.save(key, info).await?;
+        for step in &mut info.steps {
+            *step = StepInfo::waiting(&step.name, &plan.spec.steps[&step.name]);
+        }
+        let registry = &self.shared.registry;
         let mut made = BTreeMap::<String, Vec<String>>::new();
         for at in 0..info.steps.len() {
+            info.steps[at].begin(registry.now_ms());
+            self.save(key, info).await?;
             let name = info.steps[at].name.clone();
             let step = plan.spec.steps[&name].clone();
             let slot = self.shared.live.slot(&program(&key.0.project, &step)?).await?;
@@ -84,7 +91,8 @@ impl Functions {
             let (functions, key) = (self.clone(), key.clone());
             let doing = Arc::new(Doing { functions, key, slot, ready, step, salt });
             let runs = doing.all(inputs, (at, info)).await?;
-            self.shared.registry.keep_step(&doing.key, &name, &runs).await?;
+            registry.keep_step(&doing.key, &name, &runs).await?;
+            info.steps[at].end(StepState::Done, registry.now_ms());
             made.insert(name, runs);
         }
         Ok(())
@@ -181,7 +189,7 @@ impl Doing {
             tokio::select! {
                 biased;
                 next = done.next() => match next {
-                    None => return self.functions.save(&self.key, info).await,
+                    None => return Ok(()),
                     Some((_, Ok(reused))) => {
                         info.steps[at].done += 1;
                         info.steps[at].reused += u32::from(reused);
@@ -270,7 +278,7 @@ impl Doing {
 
     async fn try_one(&self, run: &Run) -> Result<Bytes, Error> {
         let invalid = |why: String| Error::Invalid { why };
-        let Callable::Command(command) = &self.ready.call else {
+        let Callable::Program(program) = &self.ready.call else {
             return Err(invalid("it answers requests".to_owned()));
         };
         let function = &self.slot.of;
@@ -284,7 +292,9 @@ impl Doing {
             inputs: run.inputs.iter().map(open).collect(),
             ..Call::default()
         };
-        let done = ended(&self.slot, command.run(call).await)?;
+        let began = self.functions.shared.env.clock.monotonic();
+        let ran = program.run(call).await;
+        let done = self.functions.ended((&self.slot, began), ran)?;
         if done.output.len() as u64 > OUTPUT_BYTES_MAX {
             let why = format!("{function} wrote more than the {OUTPUT_BYTES_MAX} bytes of a run");
             return Err(invalid(why));
