@@ -25,6 +25,10 @@ use crate::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // What a node starts: before anything is opened, and before there is a second thread.
+    if std::env::args_os().nth(1).is_some_and(|word| word == cairn_worker::WORD) {
+        return cairn_worker::run().into();
+    }
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => return exit::report(&error.into(), false),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cairn_access::{Pattern, Role};
 use cairn_base::DatasetName;
 use cairn_env::Env;
-use cairn_functions::{Auth, Function, Limits, Plan, Settings};
+use cairn_functions::{Auth, Function, Isolation, Limits, Plan, Settings};
 use cairn_http::api::AddSchedule;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -66,6 +66,8 @@ struct Declared {
     outbound: Vec<String>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    isolation: Isolation,
     #[serde(default)]
     routes: Vec<Route>,
     #[serde(default)]
@@ -144,11 +146,12 @@ impl Source<'_> {
 
     fn wanted(&self, name: &Spanned<String>, declared: Declared) -> anyhow::Result<Wanted> {
         let function = named(name.get_ref()).map_err(|why| self.wrong(name.span(), why))?;
-        let Declared { file, environment, outbound, limits, .. } = &declared;
+        let Declared { file, environment, outbound, limits, isolation, .. } = &declared;
         let settings = Settings {
             environment: environment.clone(),
             outbound: outbound.clone(),
             limits: limits.clone(),
+            isolation: *isolation,
         };
         settings.check().map_err(|why| self.wrong(name.span(), why))?;
         let path = folder(self.file).join(file.get_ref());
@@ -252,6 +255,8 @@ mod tests {
             ("[functions.f]\nfile = \"g.wat\"", "line 2, column 8"),
             ("[functions.f]\nfile = \"f.txt\"", "line 2, column 8"),
             ("[functions.\"no name\"]\nfile = \"f.wat\"", "line 1, column 12"),
+            ("[functions.f]\nfile = \"f.wat\"\nisolation = \"process\"", "1 functions"),
+            ("[functions.f]\nfile = \"f.wat\"\nisolation = \"vm\"", "line 3, column 13"),
             ("[functions.f]\nfile = \"f.wat\"\nlimits = { cpu_ms = 0 }", "limits.cpu_ms"),
             ("[functions.f]\nfile = \"f.wat\"\noutbound = [\"x\"]", "no origin"),
             (

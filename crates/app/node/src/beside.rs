@@ -138,11 +138,17 @@ fn function_metrics(functions: &Functions) -> Vec<Metric> {
     let (calls, failures) = (sum(|one| one.calls), sum(|one| one.failures));
     let (runs, failed_runs) = functions.scheduled_runs();
     let help = "Calls of functions that did not end well.";
+    let workers = functions.workers().numbers();
+    let lost = "Calls that ended with their worker.";
     vec![
         metric("cairn_functions", "gauge", "Functions known here.", counted.len() as u64),
         metric("cairn_function_calls_total", "counter", "Calls of functions.", calls),
         metric("cairn_function_failures_total", "counter", help, failures),
         metric("cairn_schedule_runs_total", "counter", "Runs of schedules.", runs),
         metric("cairn_schedule_failures_total", "counter", "Those that failed.", failed_runs),
+        metric("cairn_workers", "gauge", "Workers that live.", workers.workers),
+        metric("cairn_worker_starts_total", "counter", "Workers started.", workers.starts),
+        metric("cairn_worker_crashes_total", "counter", "Those that crashed.", workers.crashes),
+        metric("cairn_worker_lost_calls_total", "counter", lost, workers.lost_calls),
     ]
 }

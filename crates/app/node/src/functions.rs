@@ -7,9 +7,10 @@ use std::time::Duration;
 use cairn_access::Access;
 use cairn_datasets::Datasets;
 use cairn_env::Env;
-use cairn_functions::Functions;
+use cairn_functions::{Functions, Tiers};
 use cairn_kv::Kv;
 use cairn_wasm::{Options, Runtime};
+use cairn_worker::{Program, Workers};
 use tokio::sync::watch;
 
 use crate::{Error, NodeOptions, keys_in_bucket, until};
@@ -48,7 +49,9 @@ pub(crate) fn start(
     let in_bucket = keys_in_bucket(datasets);
     let runtime = Runtime::start(options, env)?;
     let egress = cairn_functions::egress(own.to_private, env)?;
-    let functions = Functions::new((kv, &in_bucket, datasets), access, runtime, egress, env);
+    let workers = Workers::new(Program::this(), env);
+    let tiers = Tiers { runtime, workers };
+    let functions = Functions::new((kv, &in_bucket, datasets), access, tiers, egress, env);
     let kept = functions.clone();
     let (found, stopped) = (follow(functions.clone(), env), until(stopped.clone()));
     // Read beside everybody: a node without functions opens no log for them.

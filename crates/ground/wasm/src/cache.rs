@@ -33,6 +33,12 @@ impl Cache {
 
     /// The compiled code of a component, when it is there and sealed.
     pub(crate) fn find(&self, engine: &Engine, of: &Digest) -> Option<Component> {
+        drop(self.read(engine, of)?);
+        self.map(engine, &self.paths(engine, of).0)
+    }
+
+    /// The bytes of it.
+    pub(crate) fn read(&self, engine: &Engine, of: &Digest) -> Option<Vec<u8>> {
         let (code, seal) = self.paths(engine, of);
         let (bytes, found) = (std::fs::read(&code).ok()?, std::fs::read(&seal).ok()?);
         if self.seal(of, &bytes).as_bytes()[..] != found[..] {
@@ -40,8 +46,7 @@ impl Cache {
             drop((std::fs::remove_file(&seal), std::fs::remove_file(&code)));
             return None;
         }
-        drop(bytes);
-        self.map(engine, &code)
+        Some(bytes)
     }
 
     #[allow(unsafe_code, reason = "this is where compiled code is mapped")]

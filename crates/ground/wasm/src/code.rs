@@ -1,11 +1,13 @@
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use wasmtime::component::{Component, InstancePre};
-use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use crate::cache::Digest;
 use crate::error::Error;
 use crate::guest::Guest;
+use crate::program::Program;
 use crate::runtime::Runtime;
 
 /// How a function is called.
@@ -32,22 +34,33 @@ impl Kind {
 #[derive(Clone)]
 pub struct Code {
     pub(crate) runtime: Runtime,
+    pub(crate) digest: Digest,
     pub(crate) entry: Entry,
 }
 
 #[derive(Clone)]
 pub(crate) enum Entry {
     Http(Arc<ProxyPre<Guest>>),
-    Command(Arc<CommandPre<Guest>>),
+    Command(Arc<Program>),
 }
 
 /// Code that somebody still has.
 pub(crate) enum WeakEntry {
     Http(Weak<ProxyPre<Guest>>),
-    Command(Weak<CommandPre<Guest>>),
+    Command(Weak<Program>),
 }
 
 impl Entry {
+    fn component(&self) -> &Component {
+        match self {
+            Self::Http(pre) => match &**pre {
+                ProxyPre::P2(pre) => pre.instance_pre().component(),
+                ProxyPre::P3(pre) => pre.instance_pre().component(),
+            },
+            Self::Command(pre) => pre.instance_pre().component(),
+        }
+    }
+
     pub(crate) fn downgrade(&self) -> WeakEntry {
         match self {
             Self::Http(pre) => WeakEntry::Http(Arc::downgrade(pre)),
@@ -66,12 +79,38 @@ impl WeakEntry {
 }
 
 impl Code {
-    pub(crate) fn of(runtime: &Runtime, component: &Component) -> Result<Self, Error> {
+    pub(crate) fn of(
+        runtime: &Runtime,
+        digest: Digest,
+        component: &Component,
+    ) -> Result<Self, Error> {
         let linked = runtime.linker().instantiate_pre(component);
         let pre = linked.map_err(|error| Error::Imports { detail: format!("{error:#}") })?;
         let entry =
             entry(&pre).ok_or_else(|| Error::World { found: exports(runtime, component) })?;
-        Ok(Self { runtime: runtime.clone(), entry })
+        Ok(Self { runtime: runtime.clone(), digest, entry })
+    }
+
+    /// The hash of its component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What the compiler made, for another process of this program ([`Runtime::adopt`]): as this node has kept it and with
+    /// its seal looked at, or out of memory.
+    ///
+    /// # Errors
+    /// [`Error::Compile`], [`Error::Lost`].
+    pub async fn bytes(&self) -> Result<Bytes, Error> {
+        let code = self.clone();
+        let read = move || match code.runtime.kept(&code.digest) {
+            Some(bytes) => Ok(bytes),
+            None => code.entry.component().serialize(),
+        };
+        let bytes = self.runtime.beside(read).await?;
+        let failed = |error| Error::Compile { detail: format!("{error:#}") };
+        Ok(bytes.map_err(failed)?.into())
     }
 
     /// How it is called.
@@ -93,8 +132,7 @@ fn entry(pre: &InstancePre<Guest>) -> Option<Entry> {
     if let Ok(proxy) = p2::bindings::ProxyPre::new(pre.clone()) {
         return Some(Entry::Http(Arc::new(ProxyPre::P2(proxy))));
     }
-    let command = CommandPre::new(pre.clone()).ok()?;
-    Some(Entry::Command(Arc::new(command)))
+    Program::of(pre).map(|program| Entry::Command(Arc::new(program)))
 }
 
 /// Names for a message.

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use cairn_base::ErrorKind;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Why something cannot be a function here.
@@ -26,7 +27,8 @@ pub enum Error {
     /// It does not export what a function exports.
     #[error(
         "it exports {found}, and none of what can be run: wasi:http/incoming-handler or wasi:http/handler to \
-         answer requests, wasi:cli/run (a `main`) to be run as a command"
+         answer requests, wasi:cli/run (a `main`) or transform, reduce, schedule or filter of cairn:compute to be run \
+         as a command"
     )]
     World {
         /// What it exports instead.
@@ -84,7 +86,7 @@ impl Error {
 }
 
 /// Why a call of a function did not end well. It harmed nobody else.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Failure {
     /// It computed for too long.
@@ -138,12 +140,26 @@ pub enum Failure {
     /// The node runs as many instances as it may.
     #[error("this node runs as many instances as it has room for: try again in a moment")]
     Full,
+    /// The process that ran it ended in the middle of it.
+    #[error("the process that ran it ended: {how}; the next call has another one")]
+    Crashed {
+        /// How: by a signal, or with an exit code.
+        how: String,
+    },
+    /// It is to be run isolated as this node cannot do it, and is never run with less.
+    #[error("this node cannot run it in a process of its project: {why}")]
+    Isolation {
+        /// Why not.
+        why: String,
+    },
     /// It is of another kind.
     #[error("it {is}, and was asked to {asked}")]
     Kind {
         /// What it does.
+        #[serde(skip)]
         is: &'static str,
         /// What it was asked for.
+        #[serde(skip)]
         asked: &'static str,
     },
 }
@@ -158,7 +174,10 @@ impl Failure {
             Self::Cpu { .. } | Self::Wall { .. } | Self::Memory { .. } | Self::Output { .. } => {
                 ErrorKind::Exhausted
             }
-            Self::Trap { .. } | Self::NoAnswer { .. } => ErrorKind::Internal,
+            Self::Trap { .. }
+            | Self::NoAnswer { .. }
+            | Self::Crashed { .. }
+            | Self::Isolation { .. } => ErrorKind::Internal,
         }
     }
 
@@ -174,6 +193,8 @@ impl Failure {
             Self::NoAnswer { .. } => "no_answer",
             Self::Busy { .. } => "busy",
             Self::Full => "full",
+            Self::Crashed { .. } => "crashed",
+            Self::Isolation { .. } => "isolation",
             Self::Kind { .. } => "kind",
         }
     }

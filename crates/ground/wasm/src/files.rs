@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::held::held;
@@ -51,7 +52,7 @@ pub enum Found {
 }
 
 /// A name in a folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// The name.
     pub name: String,
@@ -78,7 +79,7 @@ pub trait File: Send + Sync + 'static {
 }
 
 /// Why a file is not read.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum FileError {
     /// There is nothing.
     #[error("there is no such file")]
@@ -99,10 +100,10 @@ pub enum FileError {
 
 /// What a program was called with, and what it writes.
 pub(crate) struct Called {
-    pub(crate) inputs: Vec<Arc<dyn File>>,
     pub(crate) arguments: Vec<String>,
     /// Its environment, the call's after the release's.
     pub(crate) environment: Vec<(String, String)>,
+    pub(crate) inputs: Vec<Arc<dyn File>>,
     pub(crate) output: Output,
     /// Bytes of it that were written to the file.
     pub(crate) written: AtomicU64,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cairn_env::Clock;
 use http_body_util::BodyExt as _;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{
@@ -40,7 +41,7 @@ pub trait Outside: Send + Sync + 'static {
 }
 
 /// Why a request has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum OutsideError {
     /// The guest may not send it. It is told in the guest's log why not.
     #[error("{0}")]

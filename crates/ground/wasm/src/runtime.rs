@@ -89,7 +89,7 @@ impl Runtime {
     /// [`Error::Imports`], [`Error::World`]; [`Error::Lost`].
     pub async fn known(&self, digest: Digest) -> Result<Option<Code>, Error> {
         if let Some(entry) = self.mapped().get(&digest).and_then(WeakEntry::upgrade) {
-            return Ok(Some(Code { runtime: self.clone(), entry }));
+            return Ok(Some(Code { runtime: self.clone(), digest, entry }));
         }
         let runtime = self.clone();
         let found = self.beside(move || runtime.found(&digest)).await?;
@@ -114,8 +114,23 @@ impl Runtime {
         self.linked(digest, &compiled?)
     }
 
+    /// The code that another process of this program compiled and let go of by [`Code::bytes`].
+    ///
+    /// # Safety
+    /// They are bytes of [`Code::bytes`], as they were: whoever chooses others chooses what this process does.
+    ///
+    /// # Errors
+    /// [`Error::Compile`] for what another version compiled, or for another machine; [`Error::Imports`], [`Error::World`].
+    #[allow(unsafe_code, reason = "the contract of the engine's own function is passed on")]
+    pub unsafe fn adopt(&self, digest: Digest, compiled: &[u8]) -> Result<Code, Error> {
+        // SAFETY: the caller says that the engine made them.
+        let component = unsafe { Component::deserialize(self.engine(), compiled) };
+        let failed = |error: wasmtime::Error| Error::Compile { detail: format!("{error:#}") };
+        self.linked(digest, &component.map_err(failed)?)
+    }
+
     fn linked(&self, digest: Digest, component: &Component) -> Result<Code, Error> {
-        let code = Code::of(self, component)?;
+        let code = Code::of(self, digest, component)?;
         let mut mapped = self.mapped();
         mapped.retain(|_, entry| entry.upgrade().is_some());
         mapped.insert(digest, code.entry.downgrade());
@@ -127,7 +142,7 @@ impl Runtime {
     }
 
     /// Work on a thread of its own.
-    async fn beside<T: Send + 'static>(
+    pub(crate) async fn beside<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
@@ -137,6 +152,11 @@ impl Runtime {
 
     fn found(&self, digest: &Digest) -> Option<Component> {
         self.shared.cache.as_ref()?.find(&self.shared.engine, digest)
+    }
+
+    /// What the compiler made, where that is kept.
+    pub(crate) fn kept(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.shared.cache.as_ref()?.read(&self.shared.engine, digest)
     }
 
     fn compiled(&self, digest: &Digest, component: &[u8]) -> Result<Component, Error> {
@@ -229,11 +249,11 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_config::add_to_linker(&mut linker, Guest::config)?;
     crate::stores::add_to_linker(&mut linker)?;
+    crate::blobs::add_to_linker(&mut linker)?;
+    crate::exchange::add_to_linker(&mut linker)?;
     // In place of the files of this machine.
     linker.allow_shadowing(true);
     crate::files::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }
-    crate::blobs::add_to_linker(&mut linker)?;
-    crate::exchange::add_to_linker(&mut linker)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(crate) use host::add_to_linker;
@@ -52,7 +53,7 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// Why a store does not do what a guest asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum StoreError {
     /// There is no such store.
     #[error("there is no such store")]

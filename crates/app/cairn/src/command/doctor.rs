@@ -9,6 +9,7 @@ use cairn_base::ErrorKind;
 use cairn_blocks::Blocks;
 use cairn_datasets::Store as _;
 use cairn_http::api::Level;
+use cairn_worker::{Program, Workers};
 use serde::Serialize;
 
 use crate::context::{Context, cache_dir, state_dir};
@@ -53,6 +54,7 @@ pub(crate) async fn doctor(context: &Context) -> anyhow::Result<ExitCode> {
     let mut report = Report(Vec::new());
     machine(&mut report);
     toolchains::report(&mut report);
+    isolation(context, &mut report).await;
     match context.place()? {
         crate::context::Place::Bucket(_) => bucket(context, &mut report).await,
         crate::context::Place::Node { url, .. } => node(context, &url, &mut report).await,
@@ -104,6 +106,18 @@ fn machine(report: &mut Report) {
             report.add(Verdict::Note, "open files", detail, "raise it with `ulimit -n 4096`");
         }
         _ => report.good("open files", "enough may be open"),
+    }
+}
+
+/// Whether functions can be run in processes of their own here, seen by starting one.
+async fn isolation(context: &Context, report: &mut Report) {
+    const WHAT: &str = "isolation";
+    match Workers::new(Program::this(), &context.env).check().await {
+        Ok(()) => report.good(WHAT, "functions can have processes of their own here"),
+        Err(failure) => {
+            let advice = "a node here runs no function with isolation = \"process\": it takes Linux 5.13 with Landlock and seccomp";
+            report.add(Verdict::Note, WHAT, failure.to_string(), advice);
+        }
     }
 }
 

@@ -76,6 +76,10 @@ impl Node {
         self.running.kill();
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         self.running.signal(name);
     }

@@ -82,11 +82,13 @@ impl Server {
         let uploads = Uploads::new(datasets.clone());
         let kv = Kv::new(Arc::new(MemoryStore::new(&env)), &datasets);
         let engine = cairn_wasm::Options { instances_max: 8, ..Default::default() };
-        let engine = cairn_wasm::Runtime::start(engine, &env).unwrap();
+        let runtime = cairn_wasm::Runtime::start(engine, &env).unwrap();
+        let none = cairn_worker::Program { path: "none".into(), arguments: Vec::new() };
+        let workers = cairn_worker::Workers::new(none, &env);
         let functions = cairn_functions::Functions::new(
             (&kv, &kv, &datasets),
             &access,
-            engine,
+            cairn_functions::Tiers { runtime, workers },
             cairn_functions::egress(false, &env).unwrap(),
             &env,
         );

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cairn_base::ErrorKind;
-use cairn_wasm::{Code, World};
+use cairn_wasm::{Code, Failure, World};
 
 use super::{Functions, Shared};
 use crate::blobs::FunctionBlobs;
@@ -34,7 +34,7 @@ impl Functions {
         let number = slot.number().ok_or_else(none)?;
         let release = self.release(&slot.of, number).await?;
         let code = self.shared.code(&slot.of, &release).await?;
-        self.put_ready(slot, release, &code)
+        self.put_ready(slot, release, &code).await
     }
 
     /// Makes functions ready that this node has compiled before, so that nobody waits for their code to be
@@ -51,13 +51,13 @@ impl Functions {
         let _turn = slot.loading.lock().await;
         let (None, Some(number)) = (slot.ready(), slot.number()) else { return Ok(()) };
         let release = self.release(&slot.of, number).await?;
-        if let Some(code) = self.shared.runtime.known(digest(&slot.of, &release)?).await? {
-            self.put_ready(slot, release, &code)?;
+        if let Some(code) = self.shared.tiers.runtime.known(digest(&slot.of, &release)?).await? {
+            self.put_ready(slot, release, &code).await?;
         }
         Ok(())
     }
 
-    fn put_ready(
+    async fn put_ready(
         &self,
         slot: &Arc<Slot>,
         release: Release,
@@ -78,7 +78,9 @@ impl Functions {
             blobs: Arc::new(blobs),
         };
         let failed = |failure| Error::Failed { function: slot.of.clone(), failure };
-        let ready = Arc::new(Ready::new(release, code, world).map_err(failed)?);
+        let settings = &release.settings;
+        let call = self.shared.tiers.callable(&slot.of, code, settings, world).await;
+        let ready = Arc::new(Ready { call: call.map_err(failed)?, release });
         slot.put(&ready);
         Ok(ready)
     }
@@ -88,11 +90,11 @@ impl Shared {
     /// The code of a release: as this node compiled it before, or compiled now.
     async fn code(&self, function: &Function, release: &Release) -> Result<Code, Error> {
         let digest = digest(function, release)?;
-        if let Some(code) = self.runtime.known(digest).await? {
+        if let Some(code) = self.tiers.runtime.known(digest).await? {
             return Ok(code);
         }
         let component = self.registry.code(&function.project, &release.digest).await?;
-        Ok(self.runtime.code(digest, component).await?)
+        Ok(self.tiers.runtime.code(digest, component).await?)
     }
 }
 
@@ -136,7 +138,11 @@ async fn try_decide(shared: &Shared, function: &Function, number: u32) -> Result
         return Ok(());
     }
     let state = match shared.code(function, &release).await {
-        Ok(code) => State::Ready { kind: code.kind().as_str().to_owned() },
+        Ok(code) => match shared.tiers.check(release.settings.isolation).await {
+            Ok(()) => State::Ready { kind: code.kind().as_str().to_owned() },
+            Err(failure @ Failure::Isolation { .. }) => State::Failed { why: failure.to_string() },
+            Err(failure) => return Err(Error::Failed { function: function.clone(), failure }),
+        },
         Err(Error::Code { kind: ErrorKind::Invalid, message }) => State::Failed { why: message },
         Err(error) => return Err(error),
     };

@@ -8,10 +8,11 @@ use cairn_access::{Access, Plain};
 use cairn_bucket::Bucket;
 use cairn_datasets::Datasets;
 use cairn_env::Env;
-use cairn_functions::{Error, Function, Functions, Match, Release, Settings, State};
+use cairn_functions::{Error, Function, Functions, Match, Release, Settings, State, Tiers};
 use cairn_kv::Kv;
 use cairn_partition::MemoryStore;
 use cairn_wasm::{Options, Runtime};
+use cairn_worker::{Program, Workers};
 use http_body_util::BodyExt as _;
 
 /// The sample that answers requests.
@@ -92,7 +93,8 @@ impl Lab {
 fn engine(kv: &Kv, datasets: &Datasets, access: &Access, env: &Env) -> Functions {
     let runtime = Runtime::start(Options::default(), env).unwrap();
     let egress = cairn_functions::egress(false, env).unwrap();
-    Functions::new((kv, kv, datasets), access, runtime, egress, env)
+    let workers = Workers::new(Program { path: "none".into(), arguments: Vec::new() }, env);
+    Functions::new((kv, kv, datasets), access, Tiers { runtime, workers }, egress, env)
 }
 
 pub(crate) fn function(name: &str) -> Function {

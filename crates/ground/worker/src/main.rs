@@ -1,0 +1,5 @@
+//! A worker as a program of its own: what tests start. A node starts its own program.
+
+fn main() -> std::process::ExitCode {
+    cairn_worker::run().into()
+}

@@ -1,0 +1,9 @@
+//! Functions in workers, as real processes.
+
+#![allow(clippy::unwrap_used, reason = "this whole crate is tests")]
+#![cfg(target_os = "linux")]
+
+mod confined;
+mod crashes;
+mod lab;
+mod same;
