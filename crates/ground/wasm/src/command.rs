@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p2::bindings::CommandPre;
 
 use crate::code::{Code, Entry};
 use crate::error::Failure;
@@ -16,6 +15,7 @@ use crate::guest::{Guest, World};
 use crate::limits::Limits;
 use crate::outside::Chain;
 use crate::places::Places;
+use crate::program::Program;
 use crate::runtime::Runtime;
 use crate::sink::{Sink, Take};
 
@@ -51,7 +51,7 @@ pub struct Done {
 #[derive(Clone)]
 pub struct Command {
     runtime: Runtime,
-    pre: Arc<CommandPre<Guest>>,
+    program: Arc<Program>,
     limits: Limits,
     world: World,
     places: Places,
@@ -63,11 +63,12 @@ impl Command {
     /// # Errors
     /// [`Failure::Kind`] for code of another kind.
     pub fn new(code: &Code, limits: Limits, world: World) -> Result<Self, Failure> {
-        let Entry::Command(pre) = &code.entry else {
+        let Entry::Command(program) = &code.entry else {
             return Err(Failure::Kind { is: "answers HTTP requests", asked: "run as a command" });
         };
-        let (runtime, pre, places) = (code.runtime.clone(), Arc::clone(pre), Places::new(&limits));
-        Ok(Self { runtime, pre, limits, world, places })
+        let (runtime, places) = (code.runtime.clone(), Places::new(&limits));
+        let program = Arc::clone(program);
+        Ok(Self { runtime, program, limits, world, places })
     }
 
     /// Runs it to its end. Its standard error goes to the logs.
@@ -89,12 +90,10 @@ impl Command {
         let environment = [self.world.environment.clone(), call.environment].concat();
         let (arguments, inputs, output_file) = (call.arguments, call.inputs, output.clone());
         let called = Called { arguments, environment, inputs, output: output_file, written };
-        store.data_mut().called = Some(Arc::new(called));
+        let called = Arc::new(called);
+        store.data_mut().called = Some(Arc::clone(&called));
         store.data_mut().outbound.asked_by(call.chain, true);
-        let ran = async {
-            let command = self.pre.instantiate_async(&mut store).await?;
-            command.wasi_cli_run().call_run(&mut store).await
-        };
+        let ran = self.program.run(&mut store, &called);
         let clock = &self.runtime.env().clock;
         let ended = tokio::select! {
             biased;

@@ -22,6 +22,7 @@ mod meter;
 mod outside;
 mod places;
 mod prepare;
+mod program;
 mod runtime;
 mod sink;
 mod stores;

@@ -216,3 +216,37 @@ fn modules_for_my_own_cluster_answer_requests_and_keep_what_they_know() {
     assert!(status == 500 && told.contains("nobody is greeted"), "{status} {told}");
     assert!(through.ok("fn invoke tally").ends_with("||||\n"));
 }
+
+/// The worlds of `cairn:compute`: steps of plans, schedules and filters with types.
+#[test]
+fn typed_worlds_are_steps_of_plans_schedules_and_filters() {
+    let (lab, node, through) = node();
+    through.ok("fn deploy hello.wasm --name hello");
+    for name in ["capitals", "merge", "diary", "doorkeeper"] {
+        std::fs::copy(guests::rust(name).unwrap(), lab.path(&format!("{name}.wasm"))).unwrap();
+        through.ok(&format!("fn deploy {name}.wasm --name {name}"));
+    }
+    std::fs::create_dir_all(lab.path("texts/all")).unwrap();
+    lab.write("texts/all/one", "b\nd\n");
+    lab.write("texts/all/two", "a\nb\nc\n");
+    through.ok("push texts lines");
+    lab.write(
+        "lines.toml",
+        "[steps.up]\nfunction = \"capitals\"\nfiles = \"lines:latest/all\"\n\
+         [steps.all]\nfunction = \"merge\"\ninputs = [\"up\"]\n",
+    );
+    assert_eq!(through.ok("plan run lines.toml --output"), "A\nB\nC\nD\n");
+    let told = through.cairn("cron add").args(["* * * * * *", "diary"]).output().unwrap();
+    assert!(told.status.success(), "{told:?}");
+    let noted = |log: &str| log.contains("default at 1") && log.contains(", attempt 1");
+    assert!((0..2000).any(|_| noted(&through.ok("fn logs diary"))));
+    assert_eq!(through.ok("fn invoke diary"), "by hand\n");
+    through.ok("route add /{*path} hello --public");
+    through.ok("filter add doorkeeper hello");
+    assert_eq!(ask(&node, "/a", &[]), (200, "hello /a\n".to_owned()));
+    let (status, told) = ask(&node, "/private?b=c", &[]);
+    assert_eq!((status, told.as_str()), (403, "GET /private?b=c is not for you\n"));
+    let named = ["x-name: me".to_owned()];
+    assert_eq!(ask(&node, "/a", &named), (200, "hello /a?from=me\n".to_owned()));
+    assert_eq!(ask(&node, "/broken", &[]).0, 500);
+}

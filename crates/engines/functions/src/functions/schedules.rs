@@ -213,7 +213,7 @@ impl Functions {
     ) -> Result<(Outcome, String), Error> {
         match self.kind(&key.0).await? {
             Kind::Http => self.asked(key, begun, &plan).await,
-            Kind::Command => self.ran(&key.0, plan).await,
+            Kind::Command => self.ran(key, begun, plan).await,
         }
     }
 
@@ -224,10 +224,9 @@ impl Functions {
         begun: Begun,
         plan: &Plan,
     ) -> Result<(Outcome, String), Error> {
-        let (function, name) = key;
-        let values = [name.to_string(), begun.tick_ms.to_string(), begun.attempt.to_string()];
+        let (function, _) = key;
         let mut request = http::Request::post(format!("http://{}{}", function.name, plan.path));
-        for (header, value) in HEADERS.into_iter().zip(values) {
+        for (header, value) in told(key, begun) {
             request = request.header(header, value);
         }
         let invalid = |error: http::Error| Error::Invalid { why: error.to_string() };
@@ -244,9 +243,18 @@ impl Functions {
     }
 
     /// Runs a program; what it writes goes to its log.
-    async fn ran(&self, function: &Function, plan: Plan) -> Result<(Outcome, String), Error> {
+    async fn ran(
+        &self,
+        key: &Schedule,
+        begun: Begun,
+        plan: Plan,
+    ) -> Result<(Outcome, String), Error> {
+        let (function, _) = key;
         let arguments = [function.name.to_string()].into_iter().chain(plan.arguments).collect();
-        let done = self.run(function, Call { arguments, ..Call::default() }).await?;
+        // As headers are told to programs.
+        let variable = |name: &str| format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
+        let environment = told(key, begun).map(|(name, value)| (variable(name), value)).collect();
+        let done = self.run(function, Call { arguments, environment, ..Call::default() }).await?;
         let slot = self.shared.live.slot(function).await?;
         let output = done.output.slice(..done.output.len().min(OUTPUT_BYTES_MAX));
         for line in String::from_utf8_lossy(&output).lines().take(OUTPUT_LINES_MAX) {
@@ -255,4 +263,13 @@ impl Functions {
         let outcome = if done.exit == 0 { Outcome::Ok } else { Outcome::Failed };
         Ok((outcome, format!("exit code {}", done.exit)))
     }
+}
+
+/// What a function is told of the run that it is.
+fn told(
+    (_, name): &Schedule,
+    begun: Begun,
+) -> impl Iterator<Item = (&'static str, String)> + use<> {
+    let values = [name.to_string(), begun.tick_ms.to_string(), begun.attempt.to_string()];
+    HEADERS.into_iter().zip(values)
 }

@@ -14,7 +14,7 @@ const DEFAULT: &str = "default";
 /// Pairs that begin with one text.
 const PAIRS_MAX: usize = 1000;
 /// Values that are read at a time.
-const VALUES_MAX: usize = 100;
+const VALUES_MAX: usize = 16;
 /// Bytes of a blob that are read at a time.
 const READ_BYTES: usize = 1 << 20;
 
@@ -66,21 +66,31 @@ impl Guest {
             let Some(last) = last else { break };
             after = last;
         }
-        let mut found: Vec<(String, Bytes)> = Vec::new();
+        let (mut found, mut held) = (Vec::new(), 0);
         for some in names.chunks(VALUES_MAX) {
             let values = keys.get(some).await.map_err(untold)?;
-            let there = some.iter().zip(values);
-            found.extend(there.filter_map(|(name, value)| Some((name.clone(), value?))));
+            let there = some.iter().zip(values).filter_map(|(name, value)| Some((name, value?)));
+            let there: Vec<(&String, Bytes)> = there.collect();
+            let bytes = there.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
+            if let Err(error) = self.staged.take(bytes) {
+                self.staged.give_back(held);
+                return Err(error.to_string());
+            }
+            held += bytes;
+            found.extend(there);
         }
-        Ok(pairs(found.iter().map(|(name, value)| (name.as_bytes(), &value[..]))))
+        let all = pairs(found.iter().map(|(name, value)| (name.as_bytes(), &value[..])));
+        self.staged.give_back(held);
+        Ok(all)
     }
 
-    async fn objects(&mut self) -> Result<Arc<dyn Container>, BlobError> {
+    /// The function's own container, made where it is to be written and not there.
+    async fn objects(&mut self, write: bool) -> Result<Arc<dyn Container>, BlobError> {
         if let Some(objects) = &self.exchange.objects {
             return Ok(Arc::clone(objects));
         }
         let objects = match self.blobs.open(DEFAULT).await {
-            Err(BlobError::NoContainer) => match self.blobs.create(DEFAULT).await {
+            Err(BlobError::NoContainer) if write => match self.blobs.create(DEFAULT).await {
                 Ok(made) => made,
                 // Another call may have made it meanwhile.
                 Err(error) => self.blobs.open(DEFAULT).await.map_err(|_| error)?,
@@ -98,7 +108,7 @@ impl Guest {
         content: Vec<u8>,
     ) -> Result<String, String> {
         let name = name.map(text).transpose()?;
-        let objects = self.objects().await.map_err(|error| error.to_string())?;
+        let objects = self.objects(true).await.map_err(|error| error.to_string())?;
         let hash = blake3::hash(&content).to_hex().to_string();
         let put = objects.put(&format!("blobs/{hash}"), content.into()).await;
         put.map_err(|error| error.to_string())?;
@@ -112,7 +122,7 @@ impl Guest {
     /// The bytes of a blob, or the hash of a name, in a buffer.
     pub(super) async fn blob_get(&mut self, folder: &str, name: Vec<u8>) -> Result<i32, String> {
         let name = text(name)?;
-        let objects = self.objects().await.map_err(|error| error.to_string())?;
+        let objects = self.objects(false).await.map_err(|error| error.to_string())?;
         let object = objects.object(&format!("{folder}/{name}")).await;
         let object = object.map_err(|error| format!("{name}: {error}"))?;
         let id = self.made("a buffer for it", &[]);

@@ -25,7 +25,8 @@ const HELPS: &str = include_str!("exchange.wat");
 const BEGINNINGS: [&str; 2] = ["_start", "main"];
 const BEGINNINGS_MAX: usize = 100;
 const PARAMETERS_MAX: usize = 16;
-const PACKAGES: [(&str, &str); 2] = [
+const PACKAGES: [(&str, &str); 3] = [
+    ("io.wit", include_str!("../../wit/deps/io.wit")),
     ("cli.wit", include_str!("../../wit/deps/cli.wit")),
     ("compute.wit", include_str!("../../wit/deps/compute.wit")),
 ];

@@ -9,4 +9,5 @@ mod exchange;
 mod files;
 mod lab;
 mod limits;
+mod programs;
 mod requests;
