@@ -90,7 +90,7 @@ fn worker_3_a_node_that_cannot_isolate_makes_no_such_release_ready() {
         let why = through.run("--json fn deploy hello.wasm --name hello --isolation process");
         assert!(why.stdout().contains("no Landlock"), "{}", why.stdout());
         assert_eq!(why.code, Some(2), "{}", why.stderr);
-        let told = through.fails("fn invoke hello", 75);
+        let told = through.fails("fn invoke hello", 6);
         assert!(told.contains("no release that is ready"), "{told}");
         through.ok("fn deploy hello.wasm --name hello");
         assert_eq!(through.ok("fn invoke hello --path /x"), "hello /x\n");

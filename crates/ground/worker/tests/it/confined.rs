@@ -13,7 +13,7 @@ use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 
 use crate::lab::{Ground, code, get, hello, workers};
 
-const PROBED: &str = "CAIRN_TEST_PROBED";
+const PROBED: &str = "PROBED_AS_A_WORKER";
 
 /// What was tried, and what came of it.
 fn tried(parent: Pid) -> Vec<(&'static str, std::io::Result<()>)> {
