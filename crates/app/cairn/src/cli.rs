@@ -16,6 +16,7 @@ pub(crate) use self::kv::{Kv, KvDel, KvGet, KvPut, KvScan, KvSettings, Level};
 pub(crate) use self::people::{Cert, Cluster, Idp, Login, Logout, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 pub(crate) use self::plans::{Plan, PlanRun};
+pub(crate) use self::triggers::Trigger;
 pub(crate) use self::up::{Up, public_url};
 use crate::exit::Usage;
 
@@ -29,6 +30,7 @@ mod kv;
 mod people;
 mod pg;
 mod plans;
+mod triggers;
 mod up;
 
 /// Versioned, deduplicated datasets on a bucket you own.
@@ -178,6 +180,9 @@ pub(crate) enum Command {
     /// Schedules: functions that are called at times
     #[command(subcommand)]
     Cron(Cron),
+    /// Triggers: functions that are told what changes in namespaces of keys
+    #[command(subcommand)]
+    Trigger(Trigger),
     /// Plans: steps that programs do on data, of which some take what others made
     #[command(subcommand)]
     Plan(Plan),

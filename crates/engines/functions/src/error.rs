@@ -91,6 +91,22 @@ pub enum Error {
         /// What was given.
         name: String,
     },
+    /// There is a trigger of this name.
+    #[error("{function} has a trigger {name} already: remove it first, or choose another name")]
+    TriggerExists {
+        /// The function.
+        function: Function,
+        /// The trigger's name.
+        name: String,
+    },
+    /// There is no such trigger.
+    #[error("{function} has no trigger {name}; `cairn trigger ls` lists them")]
+    NoTrigger {
+        /// The function.
+        function: Function,
+        /// What was given.
+        name: String,
+    },
     /// It is no filter of this function.
     #[error("{filter} is no filter of {function}; `cairn filter ls` lists them")]
     NoFilter {
@@ -218,10 +234,12 @@ impl Error {
             | Self::NoPlan { .. }
             | Self::NoOutput { .. }
             | Self::NoFilter { .. }
+            | Self::NoTrigger { .. }
             | Self::NoSchedule { .. } => ErrorKind::NotFound,
             Self::NotReady { .. }
             | Self::RouteExists { .. }
             | Self::ScheduleExists { .. }
+            | Self::TriggerExists { .. }
             | Self::OtherCall { .. }
             | Self::IsFilter { .. }
             | Self::InUse { .. } => ErrorKind::Conflict,

@@ -3,6 +3,7 @@ mod filters;
 mod plans;
 mod readying;
 mod schedules;
+mod triggers;
 mod told;
 
 use std::collections::BTreeSet;
@@ -22,12 +23,12 @@ use tokio::sync::Semaphore;
 
 use self::readying::decide;
 use self::schedules::RunCounts;
-use crate::cgi;
 pub use self::told::Counted;
 use self::told::start;
+use crate::cgi;
 use crate::error::Error;
-use crate::live::Live;
 use crate::latency::Durations;
+use crate::live::Live;
 use crate::logs::Line;
 use crate::model::{Auth, Function, Info, Release, RouteFiles, RouteInfo, Settings, State, Target};
 use crate::outside::Sender;
@@ -60,10 +61,10 @@ pub(crate) struct Shared {
     live: Arc<Live>,
     sender: Sender,
     runs: RunCounts,
-    env: Env,
     durations: Durations,
     /// Tells one start of this node from the others.
     start: String,
+    env: Env,
     /// Releases that are waited for to be compiled.
     undecided: Mutex<BTreeSet<(Function, u32)>>,
     /// Room for releases that are being compiled, each with its component in memory.
@@ -92,7 +93,6 @@ pub struct Match {
     pub named: Vec<(String, String)>,
 }
 
-/// Why no function answers a request.
 impl Match {
     /// What is left of the path, where the route's pattern ends with `{*rest}`.
     #[must_use]
@@ -103,6 +103,7 @@ impl Match {
     }
 }
 
+/// Why no function answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoMatch {
     /// No route is for its path.
@@ -146,9 +147,9 @@ impl Functions {
                 live,
                 sender,
                 runs,
-                env,
                 durations,
                 start,
+                env,
                 undecided,
                 deciding,
             }
@@ -411,8 +412,8 @@ impl Functions {
         request: http::Request<Body>,
         answer: fn(Done) -> Result<http::Response<Body>, Failure>,
     ) -> Result<http::Response<Body>, Error> {
-        let ready = self.ready(slot).await?;
         let began = self.shared.env.clock.monotonic();
+        let ready = self.ready(slot).await?;
         let answered = match &ready.call {
             Callable::Http(http) => http.handle(request).await,
             Callable::Program(program) => {
@@ -455,8 +456,8 @@ impl Functions {
     /// # Errors
     /// As [`Functions::request`].
     pub async fn run(&self, function: &Function, call: Call) -> Result<Done, Error> {
-        let slot = self.shared.live.slot(function).await?;
         let began = self.shared.env.clock.monotonic();
+        let slot = self.shared.live.slot(function).await?;
         let ready = self.ready(&slot).await?;
         let done = match &ready.call {
             Callable::Program(program) => program.run(call).await,
@@ -496,8 +497,8 @@ impl Functions {
     pub fn workers(&self) -> &Workers {
         &self.shared.tiers.workers
     }
-}
 
+}
 
 impl Shared {
     fn undecided(&self) -> MutexGuard<'_, BTreeSet<(Function, u32)>> {

@@ -54,6 +54,7 @@ mod schedules;
 mod slot;
 mod stores;
 mod tiers;
+mod triggers;
 
 pub use cairn_wasm::{
     Body, COMPONENT_BYTES_MAX, Call, Done, Failure, Kept, Kind, Limits, Reuse, held,
@@ -76,3 +77,4 @@ pub use registry::{FILTERS_MAX, RELEASES_KEPT, ROUTES_MAX};
 pub use routes::{Host, Method, Pattern, Segment};
 pub use schedules::{Missed, Outcome, Plan, RUNS_KEPT, Run, SCHEDULES_MAX, ScheduleInfo};
 pub use tiers::Tiers;
+pub use triggers::{TRIGGERS_MAX, TriggerInfo, TriggerSpec};

@@ -37,12 +37,13 @@ const WAIT: Duration = Duration::from_secs(60);
 const READY_WAIT: Duration = Duration::from_secs(10);
 
 /// What is read and followed of a project's rows.
-const FOLLOWED: [&str; 7] = [
+const FOLLOWED: [&str; 8] = [
     rows::FUNCTIONS,
     rows::FILTERS,
     rows::ROUTES,
     rows::COMPILING,
     rows::SCHEDULES,
+    rows::TRIGGERS,
     rows::CALLS,
     rows::PLANS,
 ];
@@ -54,6 +55,7 @@ pub(crate) struct Live {
     routes: RwLock<Routes>,
     projects: Mutex<BTreeMap<ProjectName, Arc<Project>>>,
     agenda: Agenda<DatasetName>,
+    triggers: Agenda<DatasetName>,
     calls: Agenda<String>,
     plans: Agenda<String>,
     /// Whether it was looked for projects.
@@ -96,13 +98,14 @@ impl Live {
     ) -> Arc<Self> {
         let (routes, projects) = (RwLock::default(), Mutex::default());
         let (looked, agenda) = (watch::Sender::new(false), Agenda::new());
-        let (calls, plans) = (Agenda::new(), Agenda::new());
+        let (calls, plans, triggers) = (Agenda::new(), Agenda::new(), Agenda::new());
         Arc::new(Self {
             registry,
             env: env.clone(),
             routes,
             projects,
             agenda,
+            triggers,
             calls,
             plans,
             looked,
@@ -154,6 +157,7 @@ impl Live {
         forget_routes(&mut routes, &project.name);
         drop(routes);
         self.agenda.replace(&project.name, BTreeSet::new());
+        self.triggers.replace(&project.name, BTreeSet::new());
         self.calls.replace(&project.name, BTreeSet::new());
         self.plans.replace(&project.name, BTreeSet::new());
         project.slots().clear();
@@ -179,6 +183,11 @@ impl Live {
         &self.agenda
     }
 
+    /// Triggers.
+    pub(crate) fn triggers(&self) -> &Agenda<DatasetName> {
+        &self.triggers
+    }
+
     /// Calls that are to be done.
     pub(crate) fn calls(&self) -> &Agenda<String> {
         &self.calls
@@ -192,6 +201,7 @@ impl Live {
     /// This node has the partition of a project, or has it no more.
     fn own(&self, project: &ProjectName, ours: bool) {
         self.agenda.own(project, ours);
+        self.triggers.own(project, ours);
         self.calls.own(project, ours);
         self.plans.own(project, ours);
     }
@@ -315,6 +325,8 @@ impl Live {
         project.slots().retain(|name, _| names.contains(name.as_str()));
         let scheduled = kept.iter().filter_map(|(key, _)| scheduled(project, key)).collect();
         self.agenda.replace(&project.name, scheduled);
+        let triggered = kept.iter().filter_map(|(key, _)| triggered(project, key)).collect();
+        self.triggers.replace(&project.name, triggered);
         let called = kept.iter().filter_map(|(key, _)| called(project, key)).collect();
         self.calls.replace(&project.name, called);
         let asked = kept.iter().filter_map(|(key, _)| asked(project, key)).collect();
@@ -388,6 +400,7 @@ impl Live {
             Ok(())
         } else {
             scheduled(project, key).into_iter().for_each(|key| self.agenda.put(key));
+            triggered(project, key).into_iter().for_each(|key| self.triggers.put(key));
             called(project, key).into_iter().for_each(|call| self.calls.put_new(call));
             asked(project, key).into_iter().for_each(|plan| self.plans.put_new(plan));
             Ok(())
@@ -435,6 +448,8 @@ impl Live {
             }
         } else if let Some(schedule) = scheduled(project, key) {
             self.agenda.remove(&schedule);
+        } else if let Some(trigger) = triggered(project, key) {
+            self.triggers.remove(&trigger);
         } else if let Some(call) = called(project, key) {
             self.calls.remove(&call);
         } else if let Some(plan) = asked(project, key) {
@@ -525,6 +540,12 @@ fn asked(project: &Project, key: &str) -> Option<Key<String>> {
 fn scheduled(project: &Project, key: &str) -> Option<Key<DatasetName>> {
     let (name, schedule) = rows::scheduled(key)?;
     Some((Function { project: project.name.clone(), name }, schedule))
+}
+
+/// The trigger that a key is for.
+fn triggered(project: &Project, key: &str) -> Option<Key<DatasetName>> {
+    let (name, trigger) = rows::triggered(key)?;
+    Some((Function { project: project.name.clone(), name }, trigger))
 }
 
 /// Follows a project that another node has, for a while.

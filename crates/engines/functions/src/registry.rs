@@ -5,6 +5,7 @@ mod filters;
 mod plans;
 mod read;
 mod schedules;
+mod triggers;
 
 use bytes::Bytes;
 use cairn_base::{DatasetName, ProjectName};

@@ -10,6 +10,8 @@
 //! | `schedule/NAME/SCHEDULE` | [`ScheduleRow`], JSON |
 //! | `tick/NAME/SCHEDULE` | [`TickRow`], JSON: how far a schedule was done |
 //! | `ran/NAME/SCHEDULE/TICK` | [`crate::Run`], JSON; the tick in ms since 1970, in fifteen digits |
+//! | `trigger/NAME/TRIGGER` | [`TriggerRow`], JSON |
+//! | `told/NAME/TRIGGER` | [`ToldRow`], JSON: how far a trigger is |
 //! | `filter/NAME/PRIORITY/FILTER` | [`FilterRow`], JSON; the priority in five digits |
 //! | `call/NAME/ID` | [`CallRow`], JSON: a call that is to be done |
 //! | `called/NAME/ID` | [`CallRow`], JSON: one that is done, for a day |
@@ -37,6 +39,7 @@ use crate::model::{Auth, RouteFiles};
 use crate::plans::{PlanInfo, PlanSpec};
 use crate::routes::Pattern;
 use crate::schedules::Plan;
+use crate::triggers::TriggerSpec;
 
 /// The name of the namespace.
 pub(crate) const NAME: &str = "cairn.functions";
@@ -68,6 +71,26 @@ pub(crate) struct ScheduleRow {
     pub(crate) plan: Plan,
     pub(crate) made_ms: u64,
     pub(crate) by: String,
+}
+
+/// A trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TriggerRow {
+    #[serde(flatten)]
+    pub(crate) spec: TriggerSpec,
+    pub(crate) made_ms: u64,
+    pub(crate) by: String,
+}
+
+/// How far a trigger is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToldRow {
+    /// All up to this commit is told.
+    pub(crate) seq: u64,
+    /// How often in a row what comes next could not be told, why not, and when it is tried again.
+    pub(crate) failures: u32,
+    pub(crate) error: Option<String>,
+    pub(crate) again_ms: u64,
 }
 
 /// A function that requests pass before another.
@@ -134,6 +157,7 @@ pub(crate) const SCHEDULES: &str = "schedule/";
 pub(crate) const CALLS: &str = "call/";
 pub(crate) const PLANS: &str = "plan/";
 pub(crate) const PLANNED: &str = "planned/";
+pub(crate) const TRIGGERS: &str = "trigger/";
 pub(crate) const FILTERS: &str = "filter/";
 
 pub(crate) fn function(name: &DatasetName) -> String {
@@ -182,6 +206,14 @@ pub(crate) fn runs(of: &DatasetName, name: &DatasetName) -> String {
 
 pub(crate) fn ran(of: &DatasetName, name: &DatasetName, tick_ms: u64) -> String {
     format!("ran/{of}/{name}/{tick_ms:015}")
+}
+
+pub(crate) fn trigger(of: &DatasetName, name: &DatasetName) -> String {
+    format!("{TRIGGERS}{of}/{name}")
+}
+
+pub(crate) fn told(of: &DatasetName, name: &DatasetName) -> String {
+    format!("told/{of}/{name}")
 }
 
 pub(crate) fn filter_prefix(of: &DatasetName) -> String {
@@ -253,13 +285,24 @@ fn identified(key: &str, prefix: &str) -> Option<(DatasetName, String)> {
 
 /// The two names at the end of a schedule's key.
 pub(crate) fn scheduled(key: &str) -> Option<(DatasetName, DatasetName)> {
-    let (of, name) = key.strip_prefix(SCHEDULES)?.split_once('/')?;
+    two_names(key, SCHEDULES)
+}
+
+/// The two names at the end of a trigger's key.
+pub(crate) fn triggered(key: &str) -> Option<(DatasetName, DatasetName)> {
+    two_names(key, TRIGGERS)
+}
+
+fn two_names(key: &str, prefix: &str) -> Option<(DatasetName, DatasetName)> {
+    let (of, name) = key.strip_prefix(prefix)?.split_once('/')?;
     Some((of.parse().ok()?, name.parse().ok()?))
 }
 
 /// What all rows of a function begin with that its schedules and calls have.
-pub(crate) fn called_by_others(of: &DatasetName) -> [String; 8] {
-    let all = ["schedule", "tick", "ran", "call", "called", "input", "output", "filter"];
+pub(crate) fn called_by_others(of: &DatasetName) -> [String; 10] {
+    let all = [
+        "schedule", "tick", "ran", "trigger", "told", "call", "called", "input", "output", "filter",
+    ];
     all.map(|what| format!("{what}/{of}/"))
 }
 

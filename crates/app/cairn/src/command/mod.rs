@@ -20,6 +20,7 @@ mod pg;
 mod plans;
 mod profile;
 mod transfer;
+mod triggers;
 mod up;
 mod versions;
 
@@ -62,6 +63,7 @@ pub(crate) async fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Apply(args) => apply::apply(&context, &args).await?,
         Command::Filter(args) => functions::filter(&context, &args).await?,
         Command::Cron(args) => cron::cron(&context, &args).await?,
+        Command::Trigger(args) => triggers::trigger(&context, &args).await?,
         Command::Plan(args) => plans::plan(&context, &args).await?,
         Command::Whoami => access::whoami(&context).await?,
         Command::Access(args) => access::access(&context, &args).await?,

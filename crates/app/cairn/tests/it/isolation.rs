@@ -31,9 +31,8 @@ fn workers(node: &Node) -> Vec<u32> {
 
 fn metric(node: &Node, name: &str) -> u64 {
     let header = format!("Authorization: Bearer {}", node.token);
-    let told =
-        Command::new("curl").args(["-s", "-H", &header]).arg(format!("{}/metrics", node.url));
-    let told = { told }.output().unwrap();
+    let url = format!("{}/metrics", node.url);
+    let told = Command::new("curl").args(["-s", "-H", &header, &url]).output().unwrap();
     let told = String::from_utf8(told.stdout).unwrap();
     let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{name}: {told}")).parse().unwrap()

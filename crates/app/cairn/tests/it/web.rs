@@ -44,7 +44,7 @@ fn routes_lead_to_files_of_a_dataset() {
     }
     through.ok("push site pages");
     let made = through.json("route files /site/{*path} pages --public").remove(0);
-    crate::documented::check("route files", &made);
+    crate::documented::check("route add", &made);
     assert_eq!((&made["function"], &made["files"]["tag"]), (&"pages".into(), &"latest".into()));
     assert_eq!(ask(&node, "/site/", &[]), (200, "<h1>start</h1>".to_owned()));
     assert_eq!(ask(&node, "/site/docs/a%20b.txt", &[]).1, "0123456789");

@@ -2,6 +2,7 @@
 
 use cairn_functions::{
     Auth, CallInfo, FilterInfo, Info, Line, Missed, Plan, PlanInfo, Release, RouteFiles, RouteInfo, Run, ScheduleInfo,
+    TriggerInfo,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -109,6 +110,33 @@ impl From<AddSchedule> for Plan {
             schedule: plain.schedule,
         }
     }
+}
+
+/// A trigger to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddTrigger {
+    /// Its name, one of its function's; `default` when not given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The namespace whose changes are told: `NAME` in the function's project, or `@PROJECT/NAME`.
+    #[schema(max_length = 256)]
+    pub namespace: String,
+    /// What its keys begin with; all when not given.
+    #[serde(default)]
+    #[schema(max_length = 1024)]
+    pub prefix: Option<String>,
+    /// What a function that answers requests is asked to POST to; `/` when not given.
+    #[serde(default)]
+    pub path: Option<String>,
+}
+
+/// The triggers of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TriggerPage {
+    /// By function and name.
+    #[schema(value_type = Vec<schema::Trigger>)]
+    pub triggers: Vec<TriggerInfo>,
 }
 
 /// The schedules of a project.

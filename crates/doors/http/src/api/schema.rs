@@ -541,6 +541,38 @@ pub struct Filter {
     by: String,
 }
 
+/// A trigger of a function.
+#[derive(Serialize, ToSchema)]
+pub struct Trigger {
+    /// Its name, one of its function's.
+    name: String,
+    /// The function's project.
+    project: String,
+    /// The function's name.
+    function: String,
+    /// The namespace whose changes are told.
+    namespace: String,
+    /// What its keys begin with; none for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    /// What a function that answers requests is asked to POST to.
+    path: String,
+    /// When it was made, in milliseconds since 1970.
+    made_ms: u64,
+    /// By whom.
+    by: String,
+    /// The commit of the namespace up to which the function was told.
+    told: u64,
+    /// How often in a row what comes next could not be told.
+    failures: u32,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// When it is tried again, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again_ms: Option<u64>,
+}
+
 /// A schedule of a function.
 #[derive(Serialize, ToSchema)]
 pub struct Schedule {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cairn_base::ProjectName;
 use cairn_datasets::Error;
 use cairn_functions::{
-    Auth, CallInfo, FilterInfo, Function, Info, Line, Release, RouteFiles, RouteInfo, Run, ScheduleInfo,
+    Auth, CallInfo, FilterInfo, Function, Info, Release, RouteFiles, RouteInfo, Run, ScheduleInfo, TriggerInfo,
     Settings,
 };
 use reqwest::Method;
@@ -12,8 +12,8 @@ use reqwest::Method;
 use super::http::{Again, Asked, Node, strange};
 use super::kv::add;
 use crate::api::{
-    AddFilter, AddRoute, AddSchedule, Answered, ChooseRelease, FilterPage, FunctionPage, LogPage,
-    ReleasePage, RoutePage, RunPage, SchedulePage,
+    AddFilter, AddRoute, AddSchedule, AddTrigger, Answered, ChooseRelease, FilterPage, FunctionPage, LogPage,
+    ReleasePage, RoutePage, RunPage, SchedulePage, TriggerPage,
 };
 use crate::limits::FUNCTION_INPUT_BYTES_MAX;
 use crate::rest::{ANSWER, EXIT, IDEMPOTENCY_KEY, SET, SETTINGS};
@@ -316,6 +316,39 @@ impl Node {
     /// [`Error::Remote`].
     pub async fn remove_filter(&self, of: &Function, filter: &str) -> Result<(), Error> {
         let (path, query) = (path(of, "filters"), format!("filter={}", encoded(filter)));
+        let asked = Asked { path: &path, query: &query, ..asked(Method::DELETE) };
+        self.ask(&asked).await.map(drop)
+    }
+
+    /// The triggers of a project.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn triggers(&self, project: &ProjectName) -> Result<Vec<TriggerInfo>, Error> {
+        let path = ["api", "v1", "triggers", project.as_str()];
+        let page: TriggerPage = self.get(&path, &[]).await?;
+        Ok(page.triggers)
+    }
+
+    /// Makes a trigger of a function.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn add_trigger(
+        &self,
+        of: &Function,
+        trigger: &AddTrigger,
+    ) -> Result<TriggerInfo, Error> {
+        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "triggers"];
+        self.call(Method::POST, &path, trigger, Again::Unsent).await
+    }
+
+    /// Removes a trigger of a function.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn remove_trigger(&self, of: &Function, name: &str) -> Result<(), Error> {
+        let (path, query) = (path(of, "triggers"), format!("trigger={}", encoded(name)));
         let asked = Asked { path: &path, query: &query, ..asked(Method::DELETE) };
         self.ask(&asked).await.map(drop)
     }

@@ -29,14 +29,15 @@ mod progress;
 mod proofs;
 mod routes;
 mod schedules;
+mod triggers;
 mod uploads;
 mod versions;
 
 pub(crate) use calls::IDEMPOTENCY_KEY;
 pub(crate) use doctor::disk_space;
 pub(crate) use functions::{EXIT, SETTINGS};
-pub(crate) use proofs::BLAKE3;
 pub(crate) use invoke::{ANSWER, SET};
+pub(crate) use proofs::BLAKE3;
 
 use crate::route::Route;
 
@@ -81,6 +82,7 @@ pub(crate) fn function_routes() -> Vec<Route> {
         plans::routes(),
         routes::routes(),
         schedules::routes(),
+        triggers::routes(),
     ];
     all.into_iter().flatten().collect()
 }

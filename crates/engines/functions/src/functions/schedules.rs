@@ -26,7 +26,7 @@ use crate::schedules::{Key as Schedule, Outcome, Plan, Run, ScheduleInfo};
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How soon it is looked again after something failed.
 pub(super) const RETRY_MS: u64 = 5000;
-/// Runs of a project's schedules on a node at a time, and of its calls; others wait.
+/// Runs of a project's schedules on a node at a time, and of its calls and triggers; others wait.
 const RUNS_MAX: usize = 32;
 /// Of a program's output that goes to its log: lines, and bytes of all of them.
 const OUTPUT_LINES_MAX: usize = 100;
@@ -109,7 +109,9 @@ impl Functions {
             self.keep(Live::calls, |own, key| async move { own.call_turn(&key).await }.boxed());
         let plans =
             self.keep(Live::plans, |own, key| async move { own.plan_turn(&key).await }.boxed());
-        futures::join!(schedules, calls, plans);
+        let triggers =
+            self.keep(Live::triggers, |own, key| async move { own.trigger_turn(&key).await }.boxed());
+        futures::join!(schedules, calls, plans, triggers);
     }
 
     /// Gives what is due a turn, which says when the next is; none when there is nothing any more.

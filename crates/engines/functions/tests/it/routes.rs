@@ -13,16 +13,16 @@ fn pattern(text: &str) -> Pattern {
 async fn routes_come_go_and_outlive_the_node() {
     let mut lab = Lab::new().await;
     let of = function("f");
-    let early = lab.functions.add_route(&of, &pattern("/a"), Auth::None, "root").await.unwrap_err();
+    let early = lab.functions.add_route(&of, (&pattern("/a"), None), Auth::None, "root").await.unwrap_err();
     assert_eq!(early.kind(), ErrorKind::NotFound);
     lab.deployed("f", &hello()).await;
     let made = lab
         .functions
-        .add_route(&of, &pattern("GET x.org/a/{b}"), Auth::Cairn, "root")
+        .add_route(&of, (&pattern("GET x.org/a/{b}"), None), Auth::Cairn, "root")
         .await
         .unwrap();
     assert_eq!((made.pattern.as_str(), made.function.as_str()), ("GET x.org/a/{b}", "f"));
-    let again = lab.functions.add_route(&of, &pattern("GET x.org/a/{c}"), Auth::None, "root").await;
+    let again = lab.functions.add_route(&of, (&pattern("GET x.org/a/{c}"), None), Auth::None, "root").await;
     assert!(matches!(again, Err(Error::RouteExists { .. })), "{again:?}");
     lab.restart();
     lab.functions.read().await.unwrap();
@@ -47,7 +47,7 @@ async fn functions_1_two_routes_at_once_for_the_same_requests_are_one() {
     lab.deployed("f", COMMAND).await;
     for round in 0..20 {
         let patterns = [pattern(&format!("/{round}/{{a}}")), pattern(&format!("/{round}/{{b}}"))];
-        let add = |pattern| lab.functions.add_route(&of, pattern, Auth::None, "root");
+        let add = |pattern| lab.functions.add_route(&of, (pattern, None), Auth::None, "root");
         let made = futures::future::join(add(&patterns[0]), add(&patterns[1])).await;
         assert_eq!(usize::from(made.0.is_ok()) + usize::from(made.1.is_ok()), 1, "{made:?}");
     }
@@ -59,7 +59,7 @@ async fn a_function_with_routes_is_removed_with_them_or_not_at_all() {
     let lab = Lab::new().await;
     let of = function("f");
     lab.deployed("f", COMMAND).await;
-    lab.functions.add_route(&of, &pattern("/a"), Auth::None, "root").await.unwrap();
+    lab.functions.add_route(&of, (&pattern("/a"), None), Auth::None, "root").await.unwrap();
     let refused = lab.functions.remove(&of, false).await.unwrap_err();
     assert!(matches!(refused, Error::InUse { .. }), "{refused}");
     assert!(lab.find("GET", "x.org/a").await.is_some());
