@@ -232,7 +232,7 @@ fn functions_4_a_function_keeps_objects_in_datasets() {
     assert_eq!(asked("GET", "/s/b", &[]), "there is no such object\n 404");
     // It is what everybody else sees of the dataset.
     assert_eq!(through.ok("cat books/b/d").trim_end(), "delta");
-    through.ok("tag books books:old");
+    through.ok("tag books:latest books:old");
     assert_eq!(asked("POST", "/s/g?move=b/c", &[]), " 201");
     assert_eq!(asked("POST", "/s/h?copy=books:old=a", &[]), " 201");
     assert_eq!(asked("POST", "/s/a?move=a", &[]), " 201");
