@@ -101,7 +101,7 @@ test('a call that is done later says what came of it, also to who comes back', a
   await expect(output(page)).toHaveText('second')
   await page.reload()
   await expect(output(page)).toHaveText('second')
-  const row = page.getByRole('region', { name: 'Your later calls' }).getByRole('row', { name: /ok/ })
+  const row = page.getByRole('region', { name: 'Your later calls' }).getByRole('row', { name: / ok / })
   await expect(row).toHaveCount(1)
   await page.goto(at('/functions/main/greet/try'))
   await row.getByRole('link').click()
