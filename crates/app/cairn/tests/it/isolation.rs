@@ -76,7 +76,7 @@ fn functions_have_the_process_of_their_project() {
     assert_eq!(metric(&node, "cairn_worker_lost_calls_total"), 1);
     assert_eq!(metric(&node, "cairn_worker_crashes_total"), 1);
     assert!(through.ok("fn logs endless").contains("signal 11"));
-    through.fails("fn deploy hello.wasm --name hello --isolation vm", 2);
+    through.cairn_refuses("fn deploy hello.wasm --name hello --isolation vm");
 }
 
 /// WORKER-3: a node on a machine without what the tier takes runs no release that asks for it, and says why; others run.

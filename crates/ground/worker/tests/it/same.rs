@@ -32,6 +32,12 @@ async fn requests_and_answers() {
         headers.headers_mut().insert("connection", "close".parse().unwrap());
         let seen = answer(hello.handle(headers).await.unwrap()).await.unwrap().1;
         assert_eq!(seen, "[(\"x-a\", \"b\")]\n", "{tier:?}");
+        // As a door of HTTP/1 has it.
+        let mut relative = request("GET", "/x", "");
+        *relative.uri_mut() = "/headers?x".parse().unwrap();
+        relative.headers_mut().insert("host", "example.org".parse().unwrap());
+        let told = answer(hello.handle(relative).await.unwrap()).await.unwrap();
+        assert_eq!(told, (200, "hello /headers?x\n".to_owned()), "{tier:?}");
         let cookies = hello.handle(request("GET", "/cookies", "")).await.unwrap();
         assert_eq!(cookies.headers().get_all("set-cookie").iter().count(), 3, "{tier:?}");
         let head = hello.handle(request("HEAD", "/x", "")).await.unwrap();
