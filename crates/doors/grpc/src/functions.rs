@@ -87,7 +87,7 @@ impl Api {
             let (output, exit) = (done.output, done.exit);
             return Ok(InvokeResponse { output, exit, ..InvokeResponse::default() });
         }
-        let request = request_of(&asked.method, &asked.headers, input)?;
+        let request = request_of(&function, &asked.method, &asked.headers, input)?;
         let (parts, body) = functions.request(&function, request).await?.into_parts();
         let body = Limited::new(body, KV_MESSAGE_BYTES_MAX).collect().await;
         let output = body.map_err(|_| broken())?.to_bytes();
@@ -113,7 +113,10 @@ impl Api {
         };
         let input = asked.input.unwrap_or_default();
         let later = Later {
-            path: path_of(&input)?.to_string(),
+            path: uri_of(&function, &input)?
+                .path_and_query()
+                .map_or("/", |path| path.as_str())
+                .into(),
             media_type: Some(input.media_type.clone()).filter(|media_type| !media_type.is_empty()),
             arguments: input.arguments.clone(),
         };
@@ -191,18 +194,21 @@ fn arguments(function: &Function, input: &proto::Input) -> Result<Vec<String>, E
     Ok([function.name.to_string()].into_iter().chain(input.arguments.iter().cloned()).collect())
 }
 
-fn path_of(input: &proto::Input) -> Result<Uri, Error> {
+/// The function's own address, with the path that is asked for.
+fn uri_of(function: &Function, input: &proto::Input) -> Result<Uri, Error> {
     let path = if input.path.is_empty() { "/" } else { &input.path };
-    let parsed = path.parse().ok().filter(|_| path.starts_with('/'));
+    let parsed = format!("http://{}{path}", function.name).parse().ok();
+    let parsed = parsed.filter(|_| path.starts_with('/'));
     parsed.ok_or_else(|| Error::invalid("a path begins with a slash"))
 }
 
 fn request_of(
+    function: &Function,
     method: &str,
     headers: &[proto::Header],
     input: proto::Input,
 ) -> Result<http::Request<cairn_functions::Body>, Error> {
-    let uri = path_of(&input)?;
+    let uri = uri_of(function, &input)?;
     let method = if method.is_empty() { "POST" } else { method };
     let method = Method::from_bytes(method.as_bytes()).ok().filter(|m| m != Method::CONNECT);
     let method = method.ok_or_else(|| Error::invalid("a method is a word, as PUT"))?;
