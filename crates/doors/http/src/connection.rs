@@ -51,9 +51,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             Ok::<_, Infallible>(response.map(|body| Watched::new(body, active)))
         }
     });
-    let mut connection = std::pin::pin!(
-        server.serve_connection_with_upgrades(TokioIo::new(socket), service)
-    );
+    let mut connection =
+        std::pin::pin!(server.serve_connection_with_upgrades(TokioIo::new(socket), service));
     let mut ending = None;
     loop {
         tokio::select! {

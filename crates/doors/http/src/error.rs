@@ -142,7 +142,9 @@ impl From<cairn_files::Error> for Error {
     fn from(error: cairn_files::Error) -> Self {
         match error {
             cairn_files::Error::NoPath { detail } => Self::NoPath { detail },
-            cairn_files::Error::Range { len } => Self::Range { len, max: crate::limits::RANGES_MAX },
+            cairn_files::Error::Range { len } => {
+                Self::Range { len, max: crate::limits::RANGES_MAX }
+            }
             cairn_files::Error::Data(error) => Self::Datasets(error),
         }
     }

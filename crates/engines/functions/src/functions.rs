@@ -3,8 +3,8 @@ mod filters;
 mod plans;
 mod readying;
 mod schedules;
-mod triggers;
 mod told;
+mod triggers;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -137,7 +137,8 @@ impl Functions {
             let deciding = Semaphore::new(DECISIONS_MAX);
             let (kv, datasets, access) = (kv.clone(), datasets.clone(), access.clone());
             let (env, undecided, sender) = (env.clone(), Mutex::default(), Sender::new(egress));
-            let (runs, durations, start) = (RunCounts::default(), Durations::default(), start(&env));
+            let (runs, durations, start) =
+                (RunCounts::default(), Durations::default(), start(&env));
             Shared {
                 registry,
                 kv,
@@ -497,7 +498,6 @@ impl Functions {
     pub fn workers(&self) -> &Workers {
         &self.shared.tiers.workers
     }
-
 }
 
 impl Shared {

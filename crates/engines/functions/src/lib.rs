@@ -68,8 +68,8 @@ pub use inside::inside;
 pub use latency::{ENDS_MS, Latency};
 pub use logs::{LINES_MAX, Line};
 pub use model::{
-    Auth, FilterInfo, Function, Here, Info, Isolation, Release, RouteFiles, RouteInfo, Settings, State,
-    Target, names_of,
+    Auth, FilterInfo, Function, Here, Info, Isolation, Release, RouteFiles, RouteInfo, Settings,
+    State, Target, names_of,
 };
 pub use outside::egress;
 pub use plans::{MADE_KEPT, PlanInfo, PlanSpec, PlanState, Step, StepInfo, StepState};

@@ -141,7 +141,8 @@ impl Found {
 
     fn grants(&self, wanted: &Wanted) -> Vec<Does> {
         let mut steps = Vec::new();
-        let (subject, open) = (format!("function/{}", wanted.function), opened(&wanted.function, "invoker"));
+        let (subject, open) =
+            (format!("function/{}", wanted.function), opened(&wanted.function, "invoker"));
         match self.grants.iter().find(|known| known.grant == open) {
             None if public(wanted) => steps.push(Does::Grant(open)),
             Some(known) if !public(wanted) => steps.push(Does::Ungrant(known.clone())),
@@ -259,7 +260,9 @@ impl Step {
                 drop(node.add_filter(function, &name, priority).await?);
             }
             Does::Unfilter(name) => node.remove_filter(function, &name).await?,
-            Does::Route(pattern, auth) => drop(node.add_route(function, (&pattern, None), auth).await?),
+            Does::Route(pattern, auth) => {
+                drop(node.add_route(function, (&pattern, None), auth).await?)
+            }
             Does::Unroute(pattern) => node.remove_route(function, &pattern).await?,
             Does::Schedule(_, schedule) => drop(node.add_schedule(function, &schedule).await?),
             Does::Unschedule(name) => node.remove_schedule(function, &name).await?,

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use base64ct::{Base64, Encoding as _};
 use cairn_base::{ErrorKind, ProjectName, Reference};
 use cairn_functions::{
-    Auth, CallState, FilterInfo, Function, Info, Line, Outcome, Release, RouteFiles, RouteInfo, Settings, State,
+    Auth, CallState, FilterInfo, Function, Info, Line, Outcome, Release, RouteFiles, RouteInfo,
+    Settings, State,
 };
 use cairn_http::api::GrantBody;
 use cairn_http::client::{AskFor, Node};
@@ -137,7 +138,8 @@ async fn route_files(
 ) -> anyhow::Result<RouteInfo> {
     let reference: Reference = name.parse()?;
     if reference.host.is_some() {
-        let what = format!("{name:?} is no dataset of this node: write [@PROJECT/]NAME[:TAG][/PATH]");
+        let what =
+            format!("{name:?} is no dataset of this node: write [@PROJECT/]NAME[:TAG][/PATH]");
         return Err(Usage(what).into());
     }
     let (tag, path) = (reference.tag_or_latest(), reference.path.join("/"));

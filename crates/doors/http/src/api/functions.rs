@@ -1,8 +1,8 @@
 //! Functions and routes to them.
 
 use cairn_functions::{
-    Auth, CallInfo, FilterInfo, Info, Line, Missed, Plan, PlanInfo, Release, RouteFiles, RouteInfo, Run, ScheduleInfo,
-    TriggerInfo,
+    Auth, CallInfo, FilterInfo, Info, Line, Missed, Plan, PlanInfo, Release, RouteFiles, RouteInfo,
+    Run, ScheduleInfo, TriggerInfo,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

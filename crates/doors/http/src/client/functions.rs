@@ -4,16 +4,16 @@ use bytes::Bytes;
 use cairn_base::ProjectName;
 use cairn_datasets::Error;
 use cairn_functions::{
-    Auth, CallInfo, FilterInfo, Function, Info, Release, RouteFiles, RouteInfo, Run, ScheduleInfo, TriggerInfo,
-    Settings,
+    Auth, CallInfo, FilterInfo, Function, Info, Release, RouteFiles, RouteInfo, Run, ScheduleInfo,
+    Settings, TriggerInfo,
 };
 use reqwest::Method;
 
 use super::http::{Again, Asked, Node, strange};
 use super::kv::add;
 use crate::api::{
-    AddFilter, AddRoute, AddSchedule, AddTrigger, Answered, ChooseRelease, FilterPage, FunctionPage, LogPage,
-    ReleasePage, RoutePage, RunPage, SchedulePage, TriggerPage,
+    AddFilter, AddRoute, AddSchedule, AddTrigger, Answered, ChooseRelease, FilterPage,
+    FunctionPage, LogPage, ReleasePage, RoutePage, RunPage, SchedulePage, TriggerPage,
 };
 use crate::limits::FUNCTION_INPUT_BYTES_MAX;
 use crate::rest::{ANSWER, EXIT, IDEMPOTENCY_KEY, SET, SETTINGS};

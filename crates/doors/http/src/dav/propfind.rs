@@ -194,9 +194,7 @@ impl Listing {
     async fn shown(&self, entry: Entry) -> Result<Option<Entry>, Error> {
         match entry.kind {
             Kind::File { .. } | Kind::Directory { .. } => Ok(Some(entry)),
-            Kind::Hardlink { .. } => {
-                Ok(Some(first_name(&self.browser, &self.root, entry).await?))
-            }
+            Kind::Hardlink { .. } => Ok(Some(first_name(&self.browser, &self.root, entry).await?)),
             Kind::Symlink { .. } => {
                 let mut path = self.path.clone();
                 path.push(entry.name.clone());

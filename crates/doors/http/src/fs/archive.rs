@@ -10,9 +10,9 @@ use cairn_env::Env;
 use cairn_tree::{Content, Entry, Kind, Root};
 use tokio::sync::mpsc;
 
-use super::set;
-use super::location::Location;
 use super::first_name;
+use super::location::Location;
+use super::set;
 use super::tar::Tar;
 use super::walk::{Walker, encoded};
 use super::zip::Zip;

@@ -11,8 +11,8 @@ use cairn_datasets::{Browser, Dataset, Listed, Node, Store as _};
 use cairn_tree::{Entry, Kind};
 use serde::Serialize;
 
-use super::set;
 use super::location::Location;
+use super::set;
 use super::walk::{children, encoded};
 use super::{HTML, sandbox};
 use crate::api::{DatasetPage, TagPage};

@@ -37,7 +37,11 @@ const INVOKE: &[Query] = &[
 ];
 const LINES_AFTER: &[Query] = &[
     Query::new("after", "Only lines with a greater number.", Holds::Number(0, u64::MAX)),
-    Query::new("start", "The start that counted it: of another one all lines are given.", Holds::Text),
+    Query::new(
+        "start",
+        "The start that counted it: of another one all lines are given.",
+        Holds::Text,
+    ),
     WAIT,
 ];
 pub(super) const BYTES: &str = "application/octet-stream";

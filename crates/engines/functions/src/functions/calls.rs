@@ -10,9 +10,7 @@ use http_body_util::BodyExt as _;
 use super::schedules::RETRY_MS;
 use super::{Functions, Shared};
 use crate::agenda::Key;
-use crate::calls::{
-    Asked, CALLS_LISTED_MAX, CALLS_MAX, CALLS_SEEN_MAX, CallInfo, CallState,
-};
+use crate::calls::{Asked, CALLS_LISTED_MAX, CALLS_MAX, CALLS_SEEN_MAX, CallInfo, CallState};
 use crate::error::Error;
 use crate::model::Function;
 use crate::registry::Taken;

@@ -109,8 +109,8 @@ impl Functions {
             self.keep(Live::calls, |own, key| async move { own.call_turn(&key).await }.boxed());
         let plans =
             self.keep(Live::plans, |own, key| async move { own.plan_turn(&key).await }.boxed());
-        let triggers =
-            self.keep(Live::triggers, |own, key| async move { own.trigger_turn(&key).await }.boxed());
+        let triggers = self
+            .keep(Live::triggers, |own, key| async move { own.trigger_turn(&key).await }.boxed());
         futures::join!(schedules, calls, plans, triggers);
     }
 

@@ -117,12 +117,7 @@ impl Registry {
     }
 }
 
-fn info(
-    function: &Function,
-    name: &DatasetName,
-    made: TriggerRow,
-    told: ToldRow,
-) -> TriggerInfo {
+fn info(function: &Function, name: &DatasetName, made: TriggerRow, told: ToldRow) -> TriggerInfo {
     TriggerInfo {
         name: name.to_string(),
         project: function.project.to_string(),

@@ -20,7 +20,10 @@ async fn functions_2_the_newest_release_answers_until_another_is_chosen() {
     let lab = Lab::new().await;
     let of = function("greeter");
     assert_eq!(lab.deployed("greeter", &hello()).await, 1);
-    lab.functions.add_route(&of, (&"/{*p}".parse().unwrap(), None), Auth::None, "root").await.unwrap();
+    lab.functions
+        .add_route(&of, (&"/{*p}".parse().unwrap(), None), Auth::None, "root")
+        .await
+        .unwrap();
     assert_eq!(lab.get("x.org/a").await, "hello /a\n");
     let settings = Settings {
         environment: [("WHO".to_owned(), "two".to_owned())].into(),
@@ -125,7 +128,10 @@ async fn what_went_wrong_is_in_the_functions_own_log() {
     let lab = Lab::new().await;
     let of = function("f");
     lab.deployed("f", &hello()).await;
-    lab.functions.add_route(&of, (&"/{*p}".parse().unwrap(), None), Auth::None, "root").await.unwrap();
+    lab.functions
+        .add_route(&of, (&"/{*p}".parse().unwrap(), None), Auth::None, "root")
+        .await
+        .unwrap();
     let told = lab.get("x.org/panic").await;
     assert!(told.starts_with("@main/f: it trapped"), "{told}");
     let lines = lab.functions.logs(&of, 0, Duration::ZERO).await.unwrap();

@@ -13,7 +13,8 @@ fn pattern(text: &str) -> Pattern {
 async fn routes_come_go_and_outlive_the_node() {
     let mut lab = Lab::new().await;
     let of = function("f");
-    let early = lab.functions.add_route(&of, (&pattern("/a"), None), Auth::None, "root").await.unwrap_err();
+    let early =
+        lab.functions.add_route(&of, (&pattern("/a"), None), Auth::None, "root").await.unwrap_err();
     assert_eq!(early.kind(), ErrorKind::NotFound);
     lab.deployed("f", &hello()).await;
     let made = lab
@@ -22,7 +23,8 @@ async fn routes_come_go_and_outlive_the_node() {
         .await
         .unwrap();
     assert_eq!((made.pattern.as_str(), made.function.as_str()), ("GET x.org/a/{b}", "f"));
-    let again = lab.functions.add_route(&of, (&pattern("GET x.org/a/{c}"), None), Auth::None, "root").await;
+    let again =
+        lab.functions.add_route(&of, (&pattern("GET x.org/a/{c}"), None), Auth::None, "root").await;
     assert!(matches!(again, Err(Error::RouteExists { .. })), "{again:?}");
     lab.restart();
     lab.functions.read().await.unwrap();
