@@ -57,8 +57,9 @@ fn bucket(took: Duration) -> usize {
 
 /// Where a bucket ends, in microseconds.
 fn end(bucket: usize) -> u64 {
-    let (octave, part) = (bucket >> PARTS, bucket & ((1 << PARTS) - 1));
-    ((1 << PARTS) + part as u64 + 1) << (octave as u32 + SHORTEST - PARTS)
+    let octave = u32::try_from(bucket >> PARTS).unwrap_or(0);
+    let part = bucket & ((1 << PARTS) - 1);
+    ((1 << PARTS) + part as u64 + 1) << (octave + SHORTEST - PARTS)
 }
 
 impl Lately {

@@ -29,7 +29,7 @@ pub(crate) enum Http {
 
 /// What is run to its end.
 pub(crate) enum Program {
-    InProcess(Command),
+    InProcess(Box<Command>),
     Process(cairn_worker::Function),
 }
 
@@ -58,7 +58,8 @@ impl Tiers {
                 Callable::Http(Http::InProcess(HttpFunction::new(code, limits, world)?))
             }
             (Isolation::InProcess, Kind::Command) => {
-                Callable::Program(Program::InProcess(Command::new(code, limits, world)?))
+                let command = Command::new(code, limits, world)?;
+                Callable::Program(Program::InProcess(Box::new(command)))
             }
             (Isolation::Process, kind) => {
                 let function = self.workers.function(project, code, limits, world);

@@ -140,14 +140,14 @@ impl Function {
         let given = taken.get_or_try_init(|| async {
             worker.worlds.add(token, world, limits);
             match self.given(worker, None).await? {
-                Taken::Taken => return Ok(()),
+                Taken::Ready => return Ok(()),
                 Taken::Code => {}
                 Taken::Failed(why) => return Err(Failure::Isolation { why }),
             }
             let code = self.shared.code.bytes().await;
             let code = code.map_err(|error| Failure::Isolation { why: error.to_string() })?;
             match self.given(worker, Some(whole(code))).await? {
-                Taken::Taken => Ok(()),
+                Taken::Ready => Ok(()),
                 Taken::Code => Err(Failure::Isolation { why: "its code was lost".to_owned() }),
                 Taken::Failed(why) => Err(Failure::Isolation { why }),
             }

@@ -34,7 +34,7 @@ pub(crate) type Variables = Vec<(String, String)>;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Taken {
-    Taken,
+    Ready,
     /// Its code is not there.
     Code,
     /// It cannot be run.

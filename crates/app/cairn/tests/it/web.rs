@@ -84,7 +84,11 @@ fn files_are_for_those_who_may_read_them() {
     assert_eq!(ask(&node, "/app/", &[]).0, 401);
     let token = format!("Authorization: Bearer {}", node.token);
     for path in ["/app/", "/app/some/view"] {
-        assert_eq!(ask(&node, path, &[token.clone()]), (200, "the app".to_owned()), "{path}");
+        assert_eq!(
+            ask(&node, path, std::slice::from_ref(&token)),
+            (200, "the app".to_owned()),
+            "{path}"
+        );
     }
     let other = through.ok("token create other");
     through.ok("grant add other invoker app");

@@ -107,7 +107,7 @@ impl Functions {
         let known = self.linked(&code, &token, limits, environment);
         let known = known.map_err(|failure| failure.to_string())?;
         self.known().insert(token, Arc::new(known));
-        Ok(Taken::Taken)
+        Ok(Taken::Ready)
     }
 
     #[expect(unsafe_code, reason = "this is where a worker takes code of its node")]

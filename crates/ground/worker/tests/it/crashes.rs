@@ -32,14 +32,13 @@ async fn a_worker_that_dies_takes_its_own_calls_and_no_others() {
     for (by, name) in [(Signal::SEGV, "signal 11 (SIGSEGV)"), (Signal::KILL, "signal 9 (SIGKILL)")]
     {
         let (_, pid) = workers.processes()[0];
-        let sleeping = tokio::spawn({
-            let first = first.clone();
-            async move { get(&first, "/wait").await }
-        });
-        ground.waits.notified().await;
-        signal(pid, by).await;
-        assert_eq!(get(&second, "/x").await.unwrap().0, 203);
-        assert_eq!(sleeping.await.unwrap(), Err(Failure::Crashed { how: name.to_owned() }));
+        let killed = async {
+            ground.waits.notified().await;
+            signal(pid, by).await;
+            assert_eq!(get(&second, "/x").await.unwrap().0, 203);
+        };
+        let (waited, ()) = tokio::join!(get(&first, "/wait"), killed);
+        assert_eq!(waited, Err(Failure::Crashed { how: name.to_owned() }));
         assert_eq!(get(&first, "/y").await.unwrap().0, 203);
         assert_ne!(workers.processes()[0].1, pid);
     }
