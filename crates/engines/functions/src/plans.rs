@@ -348,7 +348,10 @@ mod tests {
             ("[steps.a]\nfunction = 7", "line 2, column 12: invalid type"),
             ("[steps.a]\n  fiels = \"d\"", "line 2, column 3: unknown field `fiels`"),
             ("steps", "line 1, column 6: "),
-            ("[steps.\"ä\"]\nfunction = \"f\"\nfunction = \"f\"", "line 3, column 1: duplicate key"),
+            (
+                "[steps.\"ä\"]\nfunction = \"f\"\nfunction = \"f\"",
+                "line 3, column 1: duplicate key",
+            ),
         ] {
             let error = PlanSpec::from_toml(text).unwrap_err().to_string();
             assert!(error.contains(why), "{error}, not {why}");
