@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn access_1_an_rpc_without_an_entry_is_refused() {
         let mut served = described_paths(crate::proto::DESCRIPTORS).unwrap();
-        assert_eq!(served.len(), 28);
+        assert_eq!(served.len(), 31);
         let ours: Vec<Rpc> =
             RPCS.iter().filter(|rpc| rpc.path.starts_with("/cairn.")).copied().collect();
         check(&served, &ours).unwrap();

@@ -67,7 +67,7 @@ fn expected(class: &str) -> [Code; 7] {
         "look" | "read" | "read counted" => [Who, Who, Who, Denied, Ok, Ok, Ok],
         "write" | "write counted" => [Who, Who, Who, Denied, Denied, Ok, Ok],
         // This node has no functions, and says so to who may call them alone.
-        "call" | "call counted" => [Who, Who, Who, Denied, Denied, Denied, Unimplemented],
+        "call" | "call counted" => [Who, Who, Who, Denied, Denied, Unimplemented, Unimplemented],
         // Somebody else's upload is none, whoever asks.
         "upload" => [Who, Who, Who, NotFound, NotFound, Ok, NotFound],
         other => panic!("no class {other}"),
