@@ -222,7 +222,8 @@ async fn served(talk: Talk, upgrade: OnUpgrade, said: Vec<Event>, place: OwnedSe
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
     let upgraded = TokioIo::new(upgraded);
     let socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
-    let mut line = Line { talk, socket, silent: Duration::ZERO, pinged: false };
+    let mut line =
+        Line { talk, socket, silent: Duration::ZERO, pinged: false, rests: Duration::ZERO };
     line.serve(said).await;
 }
 
@@ -233,6 +234,8 @@ struct Line {
     /// How long nothing was heard of the client, and whether it was asked since.
     silent: Duration,
     pinged: bool,
+    /// How long the function was not asked.
+    rests: Duration,
 }
 
 /// What comes next.
@@ -259,16 +262,17 @@ impl Line {
                     if !self.alive(silence).await {
                         return drop(self.talk.told(&[Event::Disconnect]).await);
                     }
-                    if self.talk.keep_alive.is_none_or(|interval| self.silent < interval) {
+                    self.rests += silence;
+                    if self.talk.keep_alive.is_none_or(|interval| self.rests < interval) {
                         said = Vec::new();
                         continue;
                     }
-                    self.silent = Duration::ZERO;
                     Vec::new()
                 }
             };
             let gone = events.last() == Some(&Event::Disconnect);
             let closed = matches!(events.last(), Some(Event::Close(_)));
+            self.rests = Duration::ZERO;
             said = match self.talk.told(&events).await {
                 Ok(said) => said,
                 Err(error) => {
