@@ -83,10 +83,15 @@ async fn places_and_reuse() {
         let ground = Arc::new(Ground::default());
         let hello = Callable::of(tier, hello(), limits.clone(), ground.world(&[])).await;
         let mut seen = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..40 {
             seen.push(hello.asked("GET", "/seen", "").await.unwrap().1);
         }
-        assert_eq!(seen, ["1\n", "2\n", "1\n", "2\n"], "{tier:?}");
+        // One that has not ended yet when the next request comes is not used for it.
+        assert!(
+            seen.iter().all(|seen| ["1\n", "2\n"].contains(&seen.as_str())),
+            "{tier:?} {seen:?}"
+        );
+        assert!(seen.iter().any(|seen| seen == "2\n"), "{tier:?} {seen:?}");
         // Each lasts, in whichever order they come.
         let all = ["/sleep"; 3].map(|path| hello.asked("GET", path, ""));
         let ended = futures_of(all).await;
