@@ -62,27 +62,6 @@ async fn an_answer_that_was_begun_breaks_off_with_its_worker() {
     assert_eq!(answer(whole).await.unwrap(), (200, body));
 }
 
-/// A caller that goes away ends its call, and the worker goes on.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_leaves_ends_the_call() {
-    let (workers, code) = (workers(), code(hello()).await);
-    let ground = Arc::new(Ground::default());
-    let limits = Limits { concurrency: 1, queue: 0, wall_ms: 1000, ..Limits::default() };
-    let hello = workers.function("main", &code, limits, ground.world(&[]));
-    assert_eq!(get(&hello, "/x").await.unwrap().0, 200);
-    let soon = std::time::Duration::from_millis(300);
-    tokio::time::timeout(soon, get(&hello, "/sleep")).await.unwrap_err();
-    let busy = get(&hello, "/x").await;
-    assert!(matches!(busy, Err(Failure::Busy { .. })), "{busy:?}");
-    let free = async {
-        while get(&hello, "/x").await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(soon * 50, free).await.unwrap();
-    assert_eq!(workers.numbers().starts, 1);
-}
-
 /// A worker ends with the node's handle of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_end_with_their_node() {
