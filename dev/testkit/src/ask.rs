@@ -4,7 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// A server may read half of its program at the first request, on a machine that others load.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// The status of the answer to `METHOD TARGET`, with these header lines; none when nothing answers.
 pub(crate) fn status(address: SocketAddr, request: &str, headers: &[&str]) -> Option<u16> {
