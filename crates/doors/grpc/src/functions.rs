@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::http::{self, HeaderName, HeaderValue, Method, Uri};
 use bytes::Bytes;
-use cairn_access::{Action, Resource};
 use cairn_functions::{
-    Asked as Later, Call as Run, CallInfo, CallState, Function, Functions, Kind, Outcome,
+    ARGUMENTS_MAX, Asked as Later, Call as Run, CallInfo, CallState, Function, Functions,
+    KEY_BYTES_MAX, Kind, Outcome, new_id, takes_header,
 };
 use http_body_util::{BodyExt as _, Limited};
 use tonic::{Request, Response, Status};
@@ -22,27 +22,10 @@ use crate::proto::function::v1::{
     BeginRequest, BeginResponse, GetRequest, GetResponse, InvokeRequest, InvokeResponse,
 };
 
-/// Arguments of one call.
-const ARGUMENTS_MAX: usize = 1000;
 /// Headers of one call.
 const HEADERS_MAX: usize = 100;
-/// Bytes of an idempotency key.
-const KEY_BYTES_MAX: usize = 255;
 /// Seconds that a call is waited for.
 const WAIT_MAX: u32 = 120;
-/// Bytes of an id that is made up.
-const ID_BYTES: usize = 16;
-/// Headers that are between two machines, and not for a function.
-const BETWEEN: [&str; 8] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 #[tonic::async_trait]
 impl FunctionApi for Api {
@@ -77,7 +60,7 @@ impl Api {
     async fn invoked(&self, call: &Call, asked: InvokeRequest) -> Result<InvokeResponse, Error> {
         let (functions, function) = (self.functions()?, named(asked.function.as_ref())?);
         let input = asked.input.unwrap_or_default();
-        around_filters(functions, call, &function).await?;
+        functions.reach(&function).await?.past_filters(call.visit())?;
         if functions.kind(&function).await? == Kind::Command {
             let arguments = arguments(&function, &input)?;
             let inputs = vec![cairn_functions::held(input.body)];
@@ -102,9 +85,9 @@ impl Api {
     async fn begun(&self, call: &Call, asked: BeginRequest) -> Result<CallInfo, Error> {
         let (functions, function) = (self.functions()?.clone(), named(asked.function.as_ref())?);
         let by = caller(call)?;
-        around_filters(&functions, call, &function).await?;
+        functions.reach(&function).await?.past_filters(call.visit())?;
         let id = match &asked.idempotency_key[..] {
-            [] => self.made_up(),
+            [] => new_id(&*self.env().rng),
             key if key.len() > KEY_BYTES_MAX => {
                 let detail = format!("idempotency_key has at most {KEY_BYTES_MAX} bytes");
                 return Err(Error::Invalid { detail });
@@ -148,32 +131,12 @@ impl Api {
         fits(output.len())?;
         Ok(GetResponse { call: Some(told(info)), output })
     }
-
-    fn made_up(&self) -> String {
-        let mut bytes = [0; ID_BYTES];
-        self.env().rng.fill(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 }
 
 /// The function that is named.
 pub(crate) fn named(named: Option<&proto::Function>) -> Result<Function, Error> {
     let named = named.ok_or_else(|| Error::invalid("name a function"))?;
     Ok(Function { project: names::project(&named.project)?, name: named.name.parse()? })
-}
-
-/// Calls that pass no filter are for those who may remove it.
-async fn around_filters(
-    functions: &Functions,
-    call: &Call,
-    function: &Function,
-) -> Result<(), Error> {
-    if functions.reach(function).await?.filters().is_empty() {
-        return Ok(());
-    }
-    let resource = Resource::Dataset(function.project.clone(), function.name.clone());
-    call.visit().authorize(Action::DeployFunction, &resource)?;
-    Ok(())
 }
 
 /// Who calls: nobody in particular may not, for what came of it would be everybody's.
@@ -225,9 +188,7 @@ fn request_of(
     }
     for header in headers {
         let name = HeaderName::try_from(&header.name).ok();
-        let name = name.filter(|name| {
-            !BETWEEN.contains(&name.as_str()) && !name.as_str().starts_with("cairn")
-        });
+        let name = name.filter(takes_header);
         let value = HeaderValue::from_bytes(&header.value).ok();
         let (Some(name), Some(value)) = (name, value) else {
             let what = format!("a function is not asked with the header {:?}", header.name);

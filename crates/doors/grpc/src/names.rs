@@ -159,8 +159,7 @@ fn dataset_resource(named: Option<&dataset::Dataset>) -> Result<Resource, Error>
 }
 
 fn function_resource(named: Option<&function::Function>) -> Result<Resource, Error> {
-    let function = crate::functions::named(named)?;
-    Ok(Resource::Dataset(function.project, function.name))
+    Ok(crate::functions::named(named)?.resource())
 }
 
 fn target_resource(named: Option<&dataset::Target>) -> Result<Resource, Error> {

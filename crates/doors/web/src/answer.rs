@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use cairn_access::{Action, Origin, Pass, Peer, Resource, Shown};
+use cairn_access::{Action, Origin, Pass, Peer, Shown};
 use cairn_functions::{Auth, Function, Kept, NoMatch, Target};
 
 use crate::error::Error;
@@ -95,7 +95,7 @@ pub(crate) async fn authorized(
     id: &str,
 ) -> Result<Arc<Pass>, Error> {
     let function = &target.function;
-    let resource = Resource::Dataset(function.project.clone(), function.name.clone());
+    let resource = function.resource();
     let peer = request.extensions.get::<Peer>().copied().unwrap_or_default();
     let origin = |peer| Origin { door: "web", request: id.to_owned(), peer };
     let (shown, origin) = match target.auth {

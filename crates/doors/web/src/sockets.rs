@@ -246,14 +246,22 @@ enum Next {
     Stopping,
 }
 
+/// What came of what a function said.
+enum Said {
+    /// It was sent, and the socket goes on.
+    All,
+    /// The socket was ended by it.
+    End,
+}
+
 impl Line {
     async fn serve(&mut self, said: Vec<Event>) {
         let mut said = said;
         loop {
             match self.say(said).await {
-                Ok(true) => {}
-                Ok(false) => return self.end(None).await,
-                Err(_) => return,
+                Ok(Said::All) => {}
+                Ok(Said::End) => return,
+                Err(_) => return drop(self.talk.told(&[Event::Disconnect]).await),
             }
             let events = match self.next().await {
                 Next::Stopping => return self.end(Some((1001, "the node stops"))).await,
@@ -340,8 +348,8 @@ impl Line {
         if events.is_empty() { Next::Silence(Duration::ZERO) } else { Next::Heard(events) }
     }
 
-    /// Sends what the function says; whether it goes on.
-    async fn say(&mut self, said: Vec<Event>) -> Result<bool, WsError> {
+    /// Sends what the function says; an error when the client is gone.
+    async fn say(&mut self, said: Vec<Event>) -> Result<Said, WsError> {
         for event in said {
             let message = match event {
                 Event::Open => continue,
@@ -349,16 +357,19 @@ impl Line {
                 Event::Binary(bytes) => Message::Binary(bytes),
                 Event::Ping(bytes) => Message::Ping(bytes.slice(..bytes.len().min(125))),
                 Event::Pong(bytes) => Message::Pong(bytes.slice(..bytes.len().min(125))),
-                Event::Disconnect => return Ok(false),
+                Event::Disconnect => {
+                    self.end(None).await;
+                    return Ok(Said::End);
+                }
                 Event::Close(with) => {
                     let with = with.as_ref().map(|(code, reason)| (*code, reason.as_str()));
                     self.end(with).await;
-                    return Err(WsError::ConnectionClosed);
+                    return Ok(Said::End);
                 }
             };
             self.send(message).await?;
         }
-        Ok(true)
+        Ok(Said::All)
     }
 
     async fn send(&mut self, message: Message) -> Result<(), WsError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cairn_access::{Access, Action, Origin, Resource, Visit};
+use cairn_access::{Access, Action, Resource, Visit};
 use cairn_base::{ErrorKind, TagName};
 use cairn_datasets::{Browser, Dataset, Datasets, Edits, Error as DataError, Store as _, Target};
 use cairn_env::Env;
@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use self::change::Change;
 use crate::files::FunctionFiles;
 use crate::model::Function;
+use crate::visits::admitted;
 
 /// The container that a function has without naming one: the dataset of its own name.
 const DEFAULT: &str = "default";
@@ -78,9 +79,7 @@ impl FunctionBlobs {
     /// Lets the function in, where it may do this now.
     async fn may(&self, action: Action, on: &Target) -> Result<Visit, BlobError> {
         let Shared { access, env, function, .. } = &*self.shared;
-        let request = format!("{:016x}", env.rng.next_u64());
-        let origin = Origin { door: "function", request, ..Origin::default() };
-        let visit = access.admit_function(&function.to_string(), origin).await;
+        let visit = admitted((access, env), function, "function").await;
         let visit = visit.map_err(|error| BlobError::Other(error.to_string()))?;
         let dataset = &on.dataset;
         let resource = Resource::Dataset(dataset.project.clone(), dataset.name.clone());

@@ -16,8 +16,8 @@ pub(crate) const CALLS_MAX: usize = 10_000;
 pub const CALLS_LISTED_MAX: usize = 200;
 /// Rows of calls, open ones and others, that are looked through for a list.
 pub(crate) const CALLS_SEEN_MAX: usize = 20_000;
-/// Bytes of a call's id.
-const ID_BYTES: usize = 16;
+/// Bytes of the id of a call or a plan.
+pub(crate) const ID_BYTES: usize = 16;
 
 /// What is asked of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cairn_access::{Access, Action, Origin, Resource};
+use cairn_access::{Access, Action, Resource};
 use cairn_base::{ErrorKind, TagName};
 use cairn_datasets::{Browser, ContentStream, Dataset, Datasets, Error as DataError};
 use cairn_env::Env;
@@ -14,6 +14,7 @@ use cairn_wasm::{File, FileError, Files, Found, Listed};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::model::Function;
+use crate::visits::admitted;
 
 /// Names of a folder that are listed at a time.
 const NAMES_MAX: usize = 1000;
@@ -58,9 +59,7 @@ impl FunctionFiles {
     /// Whether the function may read a dataset, as of now.
     async fn may(&self, dataset: &Dataset) -> Result<(), FileError> {
         let Shared { access, env, function, .. } = &*self.shared;
-        let request = format!("{:016x}", env.rng.next_u64());
-        let origin = Origin { door: "function", request, ..Origin::default() };
-        let visit = access.admit_function(&function.to_string(), origin).await;
+        let visit = admitted((access, env), function, "function").await;
         let resource = Resource::Dataset(dataset.project.clone(), dataset.name.clone());
         let used = visit.and_then(|visit| visit.authorize_counted(Action::ReadDataset, &resource));
         used.map(drop).map_err(refused)

@@ -1,6 +1,7 @@
 mod calls;
 mod filters;
 mod plans;
+mod posts;
 mod readying;
 mod schedules;
 mod told;
@@ -77,6 +78,12 @@ pub struct Reached {
 }
 
 impl Reached {
+    /// The function.
+    #[must_use]
+    pub fn function(&self) -> &Function {
+        &self.slot.of
+    }
+
     /// What its requests pass first, in this order.
     #[must_use]
     pub fn filters(&self) -> Vec<Function> {

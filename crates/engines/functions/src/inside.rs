@@ -3,7 +3,7 @@
 
 use std::sync::Weak;
 
-use cairn_access::{Action, Origin, Resource};
+use cairn_access::Action;
 use cairn_base::{ErrorKind, ProjectName};
 use cairn_datasets::Dataset;
 use cairn_wasm::{Body, Chain, Failure, OutsideError};
@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use crate::error::Error;
 use crate::functions::{Functions, Shared};
 use crate::model::Function;
+use crate::visits::admitted;
 
 /// How deep functions call functions that call functions.
 const DEPTH_MAX: u32 = 8;
@@ -58,10 +59,7 @@ impl Inside {
         }
         self.may(&functions, &function, &actions).await?;
         let headers = request.headers_mut();
-        let ours = |name: &HeaderName| {
-            name.as_str().starts_with("cairn-") || name.as_str().starts_with("cairn_")
-        };
-        let ours: Vec<HeaderName> = headers.keys().filter(|name| ours(name)).cloned().collect();
+        let ours: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
         for name in NOT_PASSED_ON.iter().chain(&ours) {
             headers.remove(name);
         }
@@ -77,11 +75,8 @@ impl Inside {
         function: &Function,
         actions: &[Action],
     ) -> Result<(), OutsideError> {
-        let resource = Resource::Dataset(function.project.clone(), function.name.clone());
-        let (access, env) = functions.judge();
-        let request = format!("{:016x}", env.rng.next_u64());
-        let origin = Origin { door: "function", request, ..Origin::default() };
-        let visit = access.admit_function(&self.caller.to_string(), origin).await;
+        let resource = function.resource();
+        let visit = admitted(functions.judge(), &self.caller, "function").await;
         let asked = visit.and_then(|visit| {
             actions.iter().try_for_each(|action| {
                 visit.authorize_counted(*action, &resource).and_then(|used| used.unchanged())
@@ -97,6 +92,11 @@ impl Inside {
             _ => OutsideError::Connection(error.to_string()),
         })
     }
+}
+
+/// Whether what a header says is this system's to say.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
+    name.as_str().starts_with("cairn-") || name.as_str().starts_with("cairn_")
 }
 
 /// The function that an address of functions is for, said in a project; none when it is another address, and an error

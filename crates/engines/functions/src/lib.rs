@@ -37,6 +37,7 @@ mod agenda;
 mod blobs;
 mod calls;
 mod cgi;
+mod direct;
 mod error;
 mod files;
 mod functions;
@@ -55,6 +56,7 @@ mod slot;
 mod stores;
 mod tiers;
 mod triggers;
+mod visits;
 
 pub use cairn_wasm::{
     Body, COMPONENT_BYTES_MAX, Call, Done, Failure, Kept, Kind, Limits, Reuse, held,
@@ -62,6 +64,7 @@ pub use cairn_wasm::{
 };
 pub use cairn_worker::Workers;
 pub use calls::{Asked, CALL_KEPT, CALLS_LISTED_MAX, CallInfo, CallState, call_id};
+pub use direct::{ARGUMENTS_MAX, KEY_BYTES_MAX, new_id, takes_header};
 pub use error::Error;
 pub use functions::{Counted, DECIDED_WAIT_MAX, Functions, Match, NoMatch, Reached, component};
 pub use inside::inside;

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use cairn_access::Resource;
 use cairn_base::{DatasetName, ProjectName, TagName};
 use cairn_wasm::Limits;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,14 @@ pub struct Function {
     pub project: ProjectName,
     /// Its name in it. Patterns of grants cover it as they cover a dataset of this name.
     pub name: DatasetName,
+}
+
+impl Function {
+    /// What grants say of it.
+    #[must_use]
+    pub fn resource(&self) -> Resource {
+        Resource::Dataset(self.project.clone(), self.name.clone())
+    }
 }
 
 impl fmt::Display for Function {

@@ -8,6 +8,7 @@ mod times;
 
 use serde::{Deserialize, Serialize};
 
+use crate::direct::ARGUMENTS_MAX;
 pub(crate) use times::Times;
 
 /// A schedule by its names.
@@ -25,7 +26,6 @@ pub(crate) const LATE_MS: u64 = 60_000;
 pub(crate) const OLD_MS: u64 = 24 * 3_600_000;
 /// The longest path, and arguments of a program with their bytes.
 const PATH_BYTES_MAX: usize = 8 << 10;
-const ARGUMENTS_MAX: usize = 256;
 
 /// What becomes of ticks at which no node was there, or the run before was not at its end, for more than a
 /// minute.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cairn_access::{Access, Action, Origin, Resource, Use, Visit};
+use cairn_access::{Access, Action, Resource, Use, Visit};
 use cairn_base::ErrorKind;
 use cairn_env::{Env, Spawn};
 use cairn_kv::{
@@ -17,6 +17,7 @@ use cairn_kv::{
 use cairn_wasm::{Store, StoreError, Stores};
 
 use crate::model::Function;
+use crate::visits::admitted;
 
 /// The store that a function has without naming one: the namespace of its own name.
 const DEFAULT: &str = "default";
@@ -61,9 +62,7 @@ impl FunctionStores {
 impl Stores for FunctionStores {
     async fn open(&self, name: &str) -> Result<Arc<dyn Store>, StoreError> {
         let namespace = self.named(name).ok_or(StoreError::NoSuchStore)?;
-        let request = format!("{:016x}", self.env.rng.next_u64());
-        let origin = Origin { door: "function", request, ..Origin::default() };
-        let visit = self.access.admit_function(&self.function.to_string(), origin).await;
+        let visit = admitted((&self.access, &self.env), &self.function, "function").await;
         let visit = visit.map_err(refused)?;
         let (kv, spawn) = (self.kv.clone(), Arc::clone(&self.env.spawn));
         let opened = Opened { kv, spawn, namespace, visit };

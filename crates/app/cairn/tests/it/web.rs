@@ -1,6 +1,7 @@
 //! What the door of functions has beside functions' own answers: files of datasets, and WebSockets.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 
 use cairn_testkit::{guests, tool};
 use serde_json::{Value, json};
@@ -99,11 +100,15 @@ fn files_are_for_those_who_may_read_them() {
     assert_eq!(ask(&node, "/app/", &[token]).0, 404);
 }
 
-fn talk(node: &Node, path: &str, token: Option<&str>) -> Value {
+fn client(node: &Node, path: &str) -> Command {
     let url = format!("{}{path}", node.web.replace("http:", "ws:"));
     let mut client = Command::new(tool::find("python").unwrap());
     client.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/websocket_client.py")).arg(url);
-    let told = client.args(token).output().unwrap();
+    client
+}
+
+fn talk(node: &Node, path: &str, token: Option<&str>) -> Value {
+    let told = client(node, path).args(token).output().unwrap();
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     serde_json::from_slice(&told.stdout).unwrap()
 }
@@ -137,4 +142,36 @@ fn web_4_functions_answer_websockets() {
     through.ok("fn deploy guard.wasm --name guard --env SECRET=s3cret");
     through.ok("filter add guard socket");
     assert_eq!(talk(&node, "/socket", None), json!([401]));
+}
+
+/// WEB-4: an open socket ends with its token, and with the node.
+#[test]
+fn web_4_sockets_end_with_their_token_and_their_node() {
+    let (lab, node, through) = node();
+    std::fs::copy(guests::c("socket").unwrap(), lab.path("socket.wasm")).unwrap();
+    through.ok("fn deploy socket.wasm --name socket");
+    through.ok("route add /socket socket");
+    through.ok("grant add caller invoker socket");
+    let begin = || {
+        let made = through.json("token create caller").remove(0);
+        let token = made["token"].as_str().unwrap();
+        let mut resting = client(&node, "/socket");
+        let resting = resting.args([token, "rest"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut resting = resting.spawn().unwrap();
+        let (mut to, from) = (resting.stdin.take().unwrap(), resting.stdout.take().unwrap());
+        let mut from = BufReader::new(from).lines();
+        writeln!(to, "one").unwrap();
+        assert_eq!(from.next().unwrap().unwrap(), "1 ONE");
+        (made["info"]["id"].as_str().unwrap().to_owned(), to, from, resting)
+    };
+    let (id, mut to, mut from, mut ends) = begin();
+    through.ok(&format!("token rm {id}"));
+    writeln!(to, "two").unwrap();
+    assert_eq!(from.next().unwrap().unwrap(), "1008");
+    assert!(ends.wait().unwrap().success());
+    let (_, to, mut from, mut ends) = begin();
+    drop(to);
+    node.stop();
+    assert_eq!(from.next().unwrap().unwrap(), "1001");
+    assert!(ends.wait().unwrap().success());
 }

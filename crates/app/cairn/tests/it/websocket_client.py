@@ -1,4 +1,7 @@
-"""Talks to a WebSocket of a node: websocket_client.py URL [TOKEN]. Prints what it hears as JSON."""
+"""Talks to a WebSocket of a node: websocket_client.py URL [TOKEN]. Prints what it hears as JSON.
+
+With the word `rest` behind, it sends lines of its input, one by one, and prints a line for each answer; what ends the
+socket is the last."""
 
 import asyncio
 import json
@@ -31,4 +34,20 @@ async def main(url, token=None):
     print(json.dumps(heard))
 
 
-asyncio.run(main(*sys.argv[1:]))
+async def rest(url, token):
+    headers = {"Authorization": f"Bearer {token}"}
+    async with websockets.connect(url, additional_headers=headers) as socket:
+        try:
+            for line in iter(sys.stdin.readline, ""):
+                await socket.send(line.strip())
+                print(await socket.recv(), flush=True)
+            await socket.recv()
+        except websockets.ConnectionClosed as closed:
+            print(closed.rcvd.code if closed.rcvd else None, flush=True)
+
+
+arguments = sys.argv[1:]
+if arguments[-1] == "rest":
+    asyncio.run(rest(*arguments[:-1]))
+else:
+    asyncio.run(main(*arguments))

@@ -5,9 +5,11 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cairn_access::{Action, Resource};
-use cairn_functions::{Asked, CallInfo, CallState, Function, Functions, call_id};
+use cairn_functions::{
+    Asked, CallInfo, CallState, Function, Functions, KEY_BYTES_MAX, call_id, new_id,
+};
 
-use super::functions::{BYTES, CALL, EXIT, WAIT, arguments, around_filters, named, path_of, wait};
+use super::functions::{BYTES, CALL, EXIT, WAIT, arguments, named, path_of, wait};
 use super::route;
 use crate::api::{LaterCallPage, schema};
 use crate::call::{Call, changed, json, respond};
@@ -18,9 +20,6 @@ use crate::route::{self, Route};
 
 /// What makes calls that are sent twice one call.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
-const KEY_BYTES_MAX: usize = 255;
-/// Bytes of an id that is made up.
-const ID_BYTES: usize = 16;
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "functions", ..Doc::default() };
@@ -72,16 +71,14 @@ pub(super) fn caller(call: &Call) -> Result<String, Error> {
 
 /// An id that nobody has.
 pub(super) fn made_up(call: &Call) -> String {
-    let mut bytes = [0; ID_BYTES];
-    call.door.datasets().blocks().env().rng.fill(&mut bytes);
-    hex::encode(bytes)
+    new_id(&*call.door.datasets().blocks().env().rng)
 }
 
 async fn add(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
     let by = caller(&call)?;
     let reached = functions.reach(&function).await?;
-    around_filters(&call, &reached, &function)?;
+    reached.past_filters(call.visit()?)?;
     let id = match call.headers.get(IDEMPOTENCY_KEY) {
         Some(key) if key.len() > KEY_BYTES_MAX || key.is_empty() => {
             return Err(Error::invalid(format!("idempotency-key has 1 to {KEY_BYTES_MAX} bytes")));

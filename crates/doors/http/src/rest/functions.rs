@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use cairn_access::{Action, Resource};
-use cairn_functions::{Call as Run, Function, Functions, Kind, Reached, Settings};
+use cairn_access::Action;
+use cairn_functions::{ARGUMENTS_MAX, Call as Run, Function, Functions, Kind, Settings};
 
 use super::{invoke, route};
 use crate::api::{ChooseRelease, FunctionPage, LogPage, ReleasePage, schema};
@@ -50,8 +50,6 @@ const FUNCTION: &str = "/api/v1/functions/{project}/{name}";
 pub(crate) const SETTINGS: &str = "cairn-settings";
 /// The exit code of a program.
 pub(crate) const EXIT: &str = "cairn-exit-code";
-/// The longest list of arguments.
-const ARGUMENTS_MAX: usize = 256;
 
 pub(super) fn routes() -> Vec<Route> {
     let doc = Doc { group: "functions", ..Doc::default() };
@@ -198,24 +196,10 @@ async fn choose(mut call: Call) -> Result<Response, Error> {
     Ok(changed(json(StatusCode::OK, &release)?, what))
 }
 
-/// Calls that pass no filter are for those who may remove it.
-pub(super) fn around_filters(
-    call: &Call,
-    reached: &Reached,
-    function: &Function,
-) -> Result<(), Error> {
-    if reached.filters().is_empty() {
-        return Ok(());
-    }
-    let resource = Resource::Dataset(function.project.clone(), function.name.clone());
-    call.visit()?.authorize(Action::DeployFunction, &resource)?;
-    Ok(())
-}
-
 async fn call_it(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
     let reached = functions.reach(&function).await?;
-    around_filters(&call, &reached, &function)?;
+    reached.past_filters(call.visit()?)?;
     if functions.kind(&function).await? == Kind::Command {
         let arguments = [function.name.to_string()].into_iter().chain(arguments(&call)?).collect();
         let _room = super::kv::room(&call, FUNCTION_INPUT_BYTES_MAX).await?;
@@ -285,7 +269,6 @@ async fn logs_of(call: Call) -> Result<Response, Error> {
     };
     let lines = functions.logs(&function, after, wait(&call)?).await?;
     // It may have been waited for long (ACCESS-5).
-    let resource = Resource::Dataset(function.project, function.name);
-    call.visit()?.again().await?.authorize(Action::ReadFunction, &resource)?;
+    call.visit()?.again().await?.authorize(Action::ReadFunction, &function.resource())?;
     json(StatusCode::OK, &LogPage { start, lines })
 }

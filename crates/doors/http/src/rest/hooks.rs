@@ -2,10 +2,9 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use cairn_access::{Action, Resource};
+use cairn_access::Action;
 use cairn_functions::inside;
 
-use super::functions::around_filters;
 use super::route;
 use crate::api::{CreateHook, CreatedHook, Hooks};
 use crate::call::{Call, json, no_content};
@@ -61,11 +60,10 @@ async fn create(mut call: Call) -> Result<Response, Error> {
     // Who has a function told may invoke it.
     if let Some(function) = url.parse().ok().and_then(|uri| inside(&uri, &dataset.project)) {
         let function = function.map_err(Error::invalid)?;
-        let resource = Resource::Dataset(function.project.clone(), function.name.clone());
-        call.visit()?.authorize(Action::InvokeFunction, &resource)?;
+        call.visit()?.authorize(Action::InvokeFunction, &function.resource())?;
         let functions = call.door.functions()?.clone();
         let reached = functions.reach(&function).await?;
-        around_filters(&call, &reached, &function)?;
+        reached.past_filters(call.visit()?)?;
     }
     let datasets = call.door.datasets().clone();
     let tags = tags.unwrap_or_else(|| ALL_TAGS.to_owned());

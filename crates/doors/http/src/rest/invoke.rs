@@ -3,6 +3,8 @@
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use cairn_functions::takes_header;
+
 use crate::api::Answered;
 use crate::call::Call;
 use crate::error::Error;
@@ -13,18 +15,6 @@ pub(crate) const ANSWER: &str = "cairn-answer";
 pub(crate) const SET: &str = "cairn-set-";
 /// Bytes of headers that are told of an answer.
 const TOLD_BYTES_MAX: usize = 8 << 10;
-/// Headers that are between two machines, and not for a function.
-const BETWEEN: [&str; 9] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The method that is asked with.
 pub(super) fn method(call: &Call) -> Result<Method, Error> {
@@ -44,9 +34,8 @@ pub(super) fn headers(call: &Call) -> Result<HeaderMap, Error> {
     }
     for (sent, value) in &call.headers {
         let Some(name) = sent.as_str().strip_prefix(SET) else { continue };
-        let parsed: Result<HeaderName, _> = name.parse();
-        let fits = !BETWEEN.contains(&name) && !name.starts_with("cairn-");
-        let name = parsed.ok().filter(|_| fits).ok_or_else(|| {
+        let parsed: Option<HeaderName> = name.parse().ok();
+        let name = parsed.filter(takes_header).ok_or_else(|| {
             Error::invalid(format!("{sent}: a function is not asked with the header {name:?}"))
         })?;
         headers.append(name, value.clone());

@@ -5,11 +5,10 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use cairn_access::{Action, Resource};
-use cairn_base::DatasetName;
 use cairn_functions::{Error as Failure, Function, Functions, PlanInfo, PlanSpec};
 
 use super::calls::{caller, made_up};
-use super::functions::{BYTES, WAIT, around_filters, named, wait};
+use super::functions::{BYTES, WAIT, named, wait};
 use super::route;
 use crate::api::{PlanPage, schema};
 use crate::call::{Call, changed, json, respond};
@@ -82,12 +81,10 @@ async fn add(mut call: Call) -> Result<Response, Error> {
     let spec = spec(&mut call).await?;
     spec.order()?;
     for step in spec.steps.values() {
-        let name: DatasetName = step.function.parse()?;
-        let resource = Resource::Dataset(of.project.clone(), name.clone());
-        call.visit()?.authorize(Action::InvokeFunction, &resource)?;
-        let function = Function { project: of.project.clone(), name };
+        let function = Function { project: of.project.clone(), name: step.function.parse()? };
+        call.visit()?.authorize(Action::InvokeFunction, &function.resource())?;
         let reached = functions.reach(&function).await?;
-        around_filters(&call, &reached, &function)?;
+        reached.past_filters(call.visit()?)?;
         if let Some((dataset, _)) = step.source(&of.project)? {
             let resource = Resource::Dataset(dataset.project, dataset.name);
             call.visit()?.authorize(Action::ReadDataset, &resource)?;
@@ -120,8 +117,7 @@ async fn one(call: Call) -> Result<Response, Error> {
     let (functions, key) = asked_for(&call)?;
     let info = functions.plan(&key, wait(&call)?).await?;
     // It may have been waited for long (ACCESS-5).
-    let resource = Resource::Dataset(key.0.project, key.0.name);
-    call.visit()?.again().await?.authorize(Action::ReadFunction, &resource)?;
+    call.visit()?.again().await?.authorize(Action::ReadFunction, &key.0.resource())?;
     json(StatusCode::OK, &info)
 }
 

@@ -21,9 +21,9 @@ pub(crate) enum Event {
     Text(String),
     /// A message of bytes.
     Binary(Bytes),
-    /// The client's answer to a ping, or one for it.
+    /// A ping for the client; what it answers, and its own pings, stay at this door.
     Ping(Bytes),
-    /// An answer to a ping.
+    /// A pong that nobody asked for.
     Pong(Bytes),
     /// The end, with a code and a reason where there was one.
     Close(Option<(u16, String)>),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cairn_base::ErrorKind;
 use cairn_wasm::{Call, Kind, held};
-use http_body_util::BodyExt as _;
 
+use super::posts::{Post, too_long};
 use super::schedules::RETRY_MS;
 use super::{Functions, Shared};
 use crate::agenda::Key;
@@ -23,12 +23,6 @@ const HEADERS: [&str; 2] = ["cairn-call", "cairn-attempt"];
 
 /// The longest output that is kept.
 const OUTPUT_BYTES_MAX: u64 = 64 << 20;
-
-fn too_long(limit: u64) -> String {
-    format!(
-        "its output has more than {limit} bytes: limits.output_bytes, and 64 MiB where it is kept"
-    )
-}
 
 /// What came of an attempt.
 struct Came {
@@ -167,30 +161,16 @@ impl Functions {
 
     async fn request_of(&self, (function, id): &Key<String>, taken: Taken) -> Result<Came, Error> {
         let Taken { asked, input, attempt, .. } = taken;
-        let mut request = http::Request::post(format!("http://{}{}", function.name, asked.path));
-        for (header, value) in HEADERS.into_iter().zip([id.clone(), attempt.to_string()]) {
-            request = request.header(header, value);
-        }
-        if let Some(media_type) = asked.media_type {
-            request = request.header(http::header::CONTENT_TYPE, media_type);
-        }
-        let invalid = |error: http::Error| Error::Invalid { why: error.to_string() };
-        let request = request.body(cairn_wasm::whole(input)).map_err(invalid)?;
         let slot = self.shared.live.slot(function).await?;
         let limit = self.ready(&slot).await?.release.settings.limits.output_bytes;
-        let limit = limit.min(OUTPUT_BYTES_MAX);
-        let (parts, mut body) = self.request(function, request).await?.into_parts();
-        let mut output = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(error) => return Ok(Came::failed(format!("its answer broke off: {error}"))),
+        let told = HEADERS.into_iter().zip([id.clone(), attempt.to_string()]).collect();
+        let media_type = asked.media_type.as_deref();
+        let post = Post { path: &asked.path, told, media_type, input };
+        let (parts, output) =
+            match self.post(function, post, Some(limit.min(OUTPUT_BYTES_MAX))).await? {
+                Ok(answered) => answered,
+                Err(why) => return Ok(Came::failed(why)),
             };
-            output.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-            if output.len() as u64 > limit {
-                return Ok(Came::failed(too_long(limit)));
-            }
-        }
         let bad = parts.status.is_client_error() || parts.status.is_server_error();
         let media_type = parts.headers.get(http::header::CONTENT_TYPE);
         let media_type = media_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -201,7 +181,7 @@ impl Functions {
             status: Some(status),
             exit: None,
             media_type,
-            output: output.freeze(),
+            output,
         })
     }
 

@@ -10,9 +10,9 @@ use cairn_base::{ErrorKind, ProjectName};
 use cairn_wasm::{Call, Kind};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, watch};
 
+use super::posts::Post;
 use super::{Functions, Shared};
 use crate::agenda::{Agenda, Key};
 use crate::error::Error;
@@ -226,19 +226,12 @@ impl Functions {
         begun: Begun,
         plan: &Plan,
     ) -> Result<(Outcome, String), Error> {
-        let (function, _) = key;
-        let mut request = http::Request::post(format!("http://{}{}", function.name, plan.path));
-        for (header, value) in told(key, begun) {
-            request = request.header(header, value);
-        }
-        let invalid = |error: http::Error| Error::Invalid { why: error.to_string() };
-        let request = request.body(cairn_wasm::whole(Bytes::new())).map_err(invalid)?;
-        let (parts, mut body) = self.request(function, request).await?.into_parts();
-        while let Some(frame) = body.frame().await {
-            if let Err(error) = frame {
-                return Ok((Outcome::Failed, format!("its answer broke off: {error}")));
-            }
-        }
+        let (path, told) = (&plan.path, told(key, begun).collect());
+        let post = Post { path, told, media_type: None, input: Bytes::new() };
+        let parts = match self.post(&key.0, post, None).await? {
+            Ok((parts, _)) => parts,
+            Err(why) => return Ok((Outcome::Failed, why)),
+        };
         let bad = parts.status.is_client_error() || parts.status.is_server_error();
         let outcome = if bad { Outcome::Failed } else { Outcome::Ok };
         Ok((outcome, format!("status {}", parts.status.as_u16())))

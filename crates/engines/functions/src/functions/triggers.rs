@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cairn_access::{Action, Origin, Resource};
+use cairn_access::{Action, Resource};
 use cairn_base::{DatasetName, ProjectName};
 use cairn_kv::{Changes, Error as KvError, Namespace, PartitionError, Seq};
 use cairn_wasm::{Call, Kind, held};
-use http_body_util::BodyExt as _;
 
+use super::posts::Post;
 use super::schedules::RETRY_MS;
 use super::{Functions, Shared};
 use crate::agenda::Key;
@@ -16,6 +16,7 @@ use crate::model::Function;
 use crate::registry::is_elsewhere;
 use crate::rows::ToldRow;
 use crate::triggers::{Told, TriggerInfo, TriggerSpec, missed, parts};
+use crate::visits::admitted;
 
 /// How long a trigger waits for changes before it is looked whether it is still there.
 const WAIT: Duration = Duration::from_secs(10);
@@ -23,8 +24,6 @@ const WAIT: Duration = Duration::from_secs(10);
 const TURN: Duration = Duration::from_secs(10);
 /// How often a namespace that another node has is looked at in the bucket.
 const OTHERS_EVERY: Duration = Duration::from_secs(5);
-/// Commits without a change for the trigger after which it is written down how far it is.
-const QUIET_COMMITS_MAX: u64 = 10_000;
 /// The longest pause between tries.
 const PAUSE_MS_MAX: u64 = 300_000;
 /// What a function that answers requests is told beside the changes.
@@ -113,8 +112,7 @@ impl Functions {
             self.may_read(&key.0, &of).await.map_err(|error| error.to_string())?;
             for part in self.next_parts(&of, spec, at).await? {
                 at = part.upto;
-                let quiet = part.lines.is_empty() && at.0 < told.seq + QUIET_COMMITS_MAX;
-                if quiet && told.failures == 0 {
+                if part.lines.is_empty() && told.failures == 0 {
                     continue;
                 }
                 // What was removed is told no more.
@@ -128,6 +126,11 @@ impl Functions {
                 *told = ToldRow { seq: at.0, ..ToldRow::default() };
                 registry.set_told(key, made_ms, told).await.map_err(kept)?;
             }
+        }
+        // What went by without a change for it is not looked at again.
+        if at.0 > told.seq {
+            told.seq = at.0;
+            registry.set_told(key, made_ms, told).await.map_err(kept)?;
         }
         Ok(())
     }
@@ -164,10 +167,7 @@ impl Functions {
         function: &Function,
         of: &Namespace,
     ) -> Result<(), cairn_access::Error> {
-        let Shared { access, env, .. } = &*self.shared;
-        let request = format!("{:016x}", env.rng.next_u64());
-        let origin = Origin { door: "trigger", request, ..Origin::default() };
-        let visit = access.admit_function(&function.to_string(), origin).await?;
+        let visit = admitted(self.judge(), function, "trigger").await?;
         let resource = Resource::Dataset(of.project.clone(), of.name.clone());
         visit.authorize_counted(Action::ReadKeys, &resource).map(drop)
     }
@@ -209,17 +209,11 @@ impl Functions {
             let done = self.run(function, call).await.map_err(said)?;
             return if done.exit == 0 { Ok(()) } else { Err(format!("exit code {}", done.exit)) };
         }
-        let mut request = http::Request::post(format!("http://{}{}", function.name, spec.path));
         let values = [name.to_string(), of.to_string(), (failures + 1).to_string()];
-        for (header, value) in HEADERS.into_iter().zip(values) {
-            request = request.header(header, value);
-        }
-        request = request.header(http::header::CONTENT_TYPE, "application/x-ndjson");
-        let request = request.body(cairn_wasm::whole(part.lines)).map_err(|e| e.to_string())?;
-        let (parts, mut body) = self.request(function, request).await.map_err(said)?.into_parts();
-        while let Some(frame) = body.frame().await {
-            frame.map_err(|error| format!("its answer broke off: {error}"))?;
-        }
+        let told = HEADERS.into_iter().zip(values).collect();
+        let media_type = Some("application/x-ndjson");
+        let post = Post { path: &spec.path, told, media_type, input: part.lines };
+        let (parts, _) = self.post(function, post, None).await.map_err(said)??;
         let status = parts.status;
         if status.is_success() { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
     }
