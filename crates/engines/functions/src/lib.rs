@@ -75,7 +75,7 @@ pub use model::{
     State, Target, names_of,
 };
 pub use outside::egress;
-pub use plans::{MADE_KEPT, PlanInfo, PlanSpec, PlanState, Step, StepInfo, StepState};
+pub use plans::{MADE_KEPT, PlanInfo, PlanSpec, PlanState, SPLIT_KEYS, Step, StepInfo, StepState};
 pub use registry::{FILTERS_MAX, RELEASES_KEPT, ROUTES_MAX};
 pub use routes::{Host, Method, Pattern, Segment};
 pub use schedules::{Missed, Outcome, Plan, RUNS_KEPT, Run, SCHEDULES_MAX, ScheduleInfo};

@@ -4,6 +4,7 @@
 //! What a run made is kept under a hash of the program, its arguments and its inputs, so that a plan that was cut off
 //! goes on where it was, and what was made once is not made again.
 
+mod keys;
 mod order;
 mod parts;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use cairn_base::DatasetName;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::keys::Cut;
 pub(crate) use self::parts::{Part, parts};
 use crate::error::Error;
 
@@ -24,6 +26,8 @@ pub(crate) const STEPS_MAX: usize = 100;
 pub(crate) const RUNS_MAX: usize = 10_000;
 /// Parts of files have so many bytes at least.
 pub(crate) const SPLIT_BYTES_MIN: u64 = 64 << 10;
+/// Keys of one run, unless the step says something else.
+pub const SPLIT_KEYS: u32 = 10_000;
 /// Arguments of a step, and bytes of all that a plan says.
 const ARGUMENTS_MAX: usize = 100;
 const SPEC_BYTES_MAX: usize = 64 << 10;
@@ -57,6 +61,12 @@ pub struct Step {
     /// Longer files are read in parts of about so many bytes, which end where lines do: a run for each part.
     #[serde(default)]
     pub split_bytes: Option<u64>,
+    /// Keys of a namespace, `[@PROJECT/]NAMESPACE[/PREFIX]`, as lines of JSON: a run for so many of them at a time.
+    #[serde(default)]
+    pub keys: Option<String>,
+    /// About how many keys a run is given; [`SPLIT_KEYS`] when not said.
+    #[serde(default)]
+    pub split_keys: Option<u32>,
     /// Steps whose outputs are the inputs, in this order.
     #[serde(default)]
     pub inputs: Vec<String>,
@@ -292,10 +302,16 @@ impl Step {
                 return Err(format!("inputs: {input} is there twice"));
             }
         }
-        if self.files.is_some() && !self.inputs.is_empty() {
-            return Err(
-                "it takes files or inputs, not both: read files in a step before".to_owned()
-            );
+        let sources = [self.files.is_some(), self.keys.is_some(), !self.inputs.is_empty()];
+        if sources.into_iter().filter(|given| *given).count() > 1 {
+            return Err("it takes files, keys or inputs, not two of them: read files and keys in \
+                        steps before"
+                .to_owned());
+        }
+        match self.split_keys {
+            Some(_) if self.keys.is_none() => return Err("split_keys is of keys".to_owned()),
+            Some(0) => return Err("split_keys: at least 1".to_owned()),
+            _ => {}
         }
         if (self.each || self.together.is_some()) && self.inputs.is_empty() {
             return Err("each and together are of inputs, and it has none".to_owned());
@@ -363,6 +379,7 @@ mod tests {
     #[test]
     fn what_is_no_plan_is_told_what_is_wrong() {
         let files = |files: &str| Step { files: Some(files.to_owned()), ..step(&[]) };
+        let keys = |keys: &str| Step { keys: Some(keys.to_owned()), ..step(&[]) };
         for (steps, why) in [
             (&[][..], "1 to 100 steps"),
             (&[("a b", step(&[]))], "step \"a b\""),
@@ -375,9 +392,12 @@ mod tests {
             (&[("a", step(&[])), ("b", step(&["a", "a"]))], "twice"),
             (&[("a", Step { split_bytes: Some(1), ..files("d") })], "at least 65536"),
             (&[("a", Step { split_bytes: Some(1 << 20), ..step(&[]) })], "is of files"),
+            (&[("a", Step { split_keys: Some(10), ..step(&[]) })], "is of keys"),
+            (&[("a", Step { split_keys: Some(0), ..keys("k") })], "at least 1"),
+            (&[("a", Step { keys: Some("k".to_owned()), ..files("d") })], "not two of them"),
             (
                 &[("a", step(&[])), ("b", Step { inputs: vec!["a".to_owned()], ..files("d") })],
-                "not both",
+                "not two of them",
             ),
         ] {
             let error = plan(steps).order().unwrap_err().to_string();

@@ -16,10 +16,15 @@ pub(crate) enum Plan {
         arguments = [\"count\"]\n  \
         files = \"books:v1/texts\"      # a run for each file below that path\n  \
         split_bytes = 16777216        # or for each part of it, which ends where a line does\n\n  \
+        [steps.carts]\n  \
+        function = \"wordcount\"\n  \
+        arguments = [\"count\"]\n  \
+        keys = \"carts/user/\"          # keys of a namespace, as lines of JSON\n  \
+        split_keys = 1000             # a run for about so many of them\n\n  \
         [steps.total]\n  \
         function = \"wordcount\"\n  \
         arguments = [\"total\"]\n  \
-        inputs = [\"count\"]            # /api/input/0 and so on\n  \
+        inputs = [\"count\", \"carts\"]   # /api/input/0 and so on\n  \
         together = 16                 # at most, and what they make again; or each = true\n\n\
         A run that was done before is not done again; one that its node's end cuts off is. Interrupting\n\
         the command leaves the plan running.")]

@@ -136,6 +136,61 @@ fn a_plan_counts_the_words_of_a_dataset() {
     through.fails("plan show words nothing", 3);
 }
 
+const LINES: &str = r#"
+[steps.count]
+function = "wordcount"
+arguments = ["count"]
+keys = "carts/user/"
+split_keys = 50
+
+[steps.total]
+function = "wordcount"
+arguments = ["total"]
+inputs = ["count"]
+"#;
+
+#[test]
+fn a_plan_counts_the_keys_of_a_namespace() {
+    let (lab, _node, through) = node();
+    wordcount(&lab, &through);
+    lab.write("lines.toml", LINES);
+    assert!(through.fails("plan run lines.toml", 3).contains("carts"));
+    through.ok("kv create carts");
+    assert!(through.fails("plan run lines.toml", 1).contains("no such keys"));
+    let line =
+        |at: u32, value: u32| format!("{{\"key\":\"user/{at:04}\",\"value\":\"v{value}\"}}\n");
+    let mut text: String = (0..2000).map(|at| line(at, at)).collect();
+    text.push_str("{\"key\":\"visitor/1\",\"value\":\"other\"}\n");
+    lab.write("carts.ndjson", text);
+    through.ok("kv import carts carts.ndjson");
+    let expected = || {
+        let lines = through.ok("kv export carts --prefix user/");
+        lines.lines().map(|line| format!("{line}\t1\n")).collect::<String>()
+    };
+    let plan = through.json("plan run lines.toml").remove(0);
+    let first = runs(&plan);
+    assert!((20..80).contains(&first[0].0) && first[0].1 == 0, "{first:?}");
+    let id = plan["id"].as_str().unwrap();
+    assert_eq!(through.ok(&format!("plan output lines {id}")), expected());
+    // Of what changes in between only the runs are done that are concerned.
+    lab.write("more.ndjson", line(1000, 7));
+    through.ok("kv import carts more.ndjson");
+    let plan = through.json("plan run lines.toml").remove(0);
+    let again = runs(&plan);
+    assert!(again[0].0 - again[0].1 <= 4, "{first:?} {again:?}");
+    let id = plan["id"].as_str().unwrap();
+    assert_eq!(through.ok(&format!("plan output lines {id}")), expected());
+    // Nobody reads by a plan what they may not read.
+    let token = through.ok("token create anna").trim().to_owned();
+    let anna = through.with("CAIRN_TOKEN", &token);
+    through.ok("grant add anna invoker lines");
+    through.ok("grant add anna reader lines");
+    through.ok("grant add anna invoker wordcount");
+    anna.fails("plan run lines.toml", 4);
+    through.ok("grant add anna reader carts");
+    anna.ok("plan run lines.toml");
+}
+
 #[test]
 fn what_is_no_plan_is_told_so() {
     let (lab, node, through) = node();
@@ -163,6 +218,7 @@ fn what_is_no_plan_is_told_so() {
         ("[steps.a]\nfunction = \"quiet\"\ninputs = [\"a\"]", "a → a"),
         ("[steps.a]\nfunction = \"nothing\"", "no function"),
         ("[steps.a]\nfunction = \"quiet\"\nfiles = \"nowhere\"", "nowhere"),
+        ("[steps.a]\nfunction = \"quiet\"\nkeys = \"cairn.functions/code\"", "is no [@PROJECT/]"),
         ("[steps.a]\nfunction = \"quiet\"\nfiles = \"data:v9\"", "no tag v9"),
         ("[steps.a]\nfunction = \"quiet\"\nfiles = \"data/missing\"", "missing"),
         ("[steps.a]\nfunction = \"wordcount\"\nfiles = \"data\"", "exit code 1"),

@@ -467,6 +467,11 @@ pub struct PlanStepSpec {
     /// Longer files are read in parts of about so many bytes, which end where lines do: a run for each part.
     #[schema(minimum = 65536)]
     split_bytes: Option<u64>,
+    /// Keys of a namespace, `[@PROJECT/]NAMESPACE[/PREFIX]`, as lines of JSON: a run for so many of them at a time.
+    keys: Option<String>,
+    /// About how many keys a run is given; 10,000 when not said.
+    #[schema(minimum = 1)]
+    split_keys: Option<u32>,
     /// Steps whose outputs are the inputs, in this order.
     #[schema(required = false)]
     inputs: Vec<String>,

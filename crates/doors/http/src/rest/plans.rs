@@ -89,6 +89,10 @@ async fn add(mut call: Call) -> Result<Response, Error> {
             let resource = Resource::Dataset(dataset.project, dataset.name);
             call.visit()?.authorize(Action::ReadDataset, &resource)?;
         }
+        if let Some((namespace, _)) = step.keys_of(&of.project)? {
+            let resource = Resource::Dataset(namespace.project, namespace.name);
+            call.visit()?.authorize(Action::ReadKeys, &resource)?;
+        }
     }
     let made = functions.add_plan(&(of, made_up(&call)), &spec, fresh, &by).await?;
     Ok(changed(json(StatusCode::ACCEPTED, &made)?, format!("plan {}", made.id)))

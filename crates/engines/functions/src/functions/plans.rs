@@ -1,6 +1,7 @@
 //! Plans are done, by the node that has their project's partition.
 
 mod doing;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,6 +72,9 @@ impl Functions {
                 let browser = Browser::warm(&self.shared.datasets, dataset);
                 let version = browser.version(&reference.tag_or_latest()).await?;
                 versions.insert(name.to_owned(), Version::clone(&version));
+            }
+            if let Some((namespace, _)) = step.keys_of(&of.project)? {
+                self.now_at(&namespace).await?;
             }
             steps.push(StepInfo::waiting(name, step));
         }

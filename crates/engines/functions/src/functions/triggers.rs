@@ -152,7 +152,7 @@ impl Functions {
     }
 
     /// The last commit of a namespace, here or in the bucket.
-    async fn now_at(&self, of: &Namespace) -> Result<Seq, KvError> {
+    pub(super) async fn now_at(&self, of: &Namespace) -> Result<Seq, KvError> {
         let Shared { registry, kv, .. } = &*self.shared;
         match kv.status(of).await {
             Err(error) if is_elsewhere(&error) => registry.in_bucket().status(of).await,

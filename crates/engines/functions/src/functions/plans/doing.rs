@@ -86,7 +86,7 @@ impl Functions {
             let step = plan.spec.steps[&name].clone();
             let slot = self.shared.live.slot(&program(&key.0.project, &step)?).await?;
             let ready = self.ready(&slot).await?;
-            let inputs = self.inputs(&name, plan, &step, &made).await?;
+            let inputs = self.inputs((key, plan), (&name, &step), &made).await?;
             let salt = if plan.fresh { key.1.clone() } else { String::new() };
             let (functions, key) = (self.clone(), key.clone());
             let doing = Arc::new(Doing { functions, key, slot, ready, step, salt });
@@ -115,14 +115,17 @@ impl Functions {
     /// What the runs of a step are given.
     async fn inputs(
         &self,
-        name: &str,
-        plan: &PlanRow,
-        step: &Step,
+        (key, plan): (&Key<String>, &PlanRow),
+        (name, step): (&str, &Step),
         made: &BTreeMap<String, Vec<String>>,
     ) -> Result<Vec<Vec<Input>>, Halt> {
-        let project = plan.info.project.parse().map_err(Error::from)?;
+        let project = &key.0.project;
+        if let Some((of, range)) = step.keys_of(project)? {
+            let parts = self.parts_of_keys(key, (name, step), (&of, range)).await?;
+            return Ok(parts.into_iter().map(|part| vec![Input::Made(part)]).collect());
+        }
         if let (Some((dataset, from)), Some(version)) =
-            (step.source(&project)?, plan.versions.get(name))
+            (step.source(project)?, plan.versions.get(name))
         {
             let of = (from.path.as_slice(), step.split_bytes);
             let found = parts(&self.shared.datasets, dataset, version, of).await;
