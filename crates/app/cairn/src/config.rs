@@ -22,7 +22,7 @@ use crate::exit::Usage;
 /// What the names of settings in the environment begin with.
 const PREFIX: &str = "CAIRN__";
 /// The sections that hold no settings of a node: profiles in the user's file, functions in a project's.
-const OTHERS: [&str; 3] = ["default", "profile", "functions"];
+const OTHERS: [&str; 4] = ["default", "profile", "functions", "files"];
 
 /// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
 //! The manifest: what functions are to be, with their routes, schedules and grants. `cairn.toml`, whose other
 //! sections are settings of a node.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -9,14 +11,22 @@ use bytes::Bytes;
 use cairn_access::{Pattern, Role};
 use cairn_base::DatasetName;
 use cairn_env::Env;
-use cairn_functions::{Auth, Function, Isolation, Limits, Plan, Settings};
-use cairn_http::api::AddSchedule;
+use cairn_functions::{Auth, Function, Isolation, Limits, Plan, Settings, TriggerSpec};
+use cairn_http::api::{AddSchedule, AddTrigger};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
+use self::files::Served;
+pub(crate) use self::files::WantedFiles;
 use crate::command::functions::named;
 use crate::exit::Usage;
+
+/// What is to be.
+pub(crate) struct Wishes {
+    pub(crate) functions: Vec<Wanted>,
+    pub(crate) files: Vec<WantedFiles>,
+}
 
 /// What a function is to be.
 pub(crate) struct Wanted {
@@ -31,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) filters: BTreeMap<String, u16>,
     /// By name.
     pub(crate) schedules: BTreeMap<String, AddSchedule>,
+    /// By name.
+    pub(crate) triggers: BTreeMap<String, AddTrigger>,
     /// Roles, and on what; none where the manifest says nothing of grants.
     pub(crate) grants: Option<BTreeSet<(String, String)>>,
 }
@@ -40,6 +52,9 @@ pub(crate) struct Wanted {
 struct Manifest {
     #[serde(default)]
     functions: BTreeMap<Spanned<String>, Declared>,
+    /// Routes to files, by dataset.
+    #[serde(default)]
+    files: BTreeMap<Spanned<String>, Served>,
     /// Settings of a node.
     #[serde(default, rename = "node")]
     _node: Option<IgnoredAny>,
@@ -74,6 +89,8 @@ struct Declared {
     filters: BTreeMap<String, u16>,
     #[serde(default)]
     schedules: Vec<Spanned<AddSchedule>>,
+    #[serde(default)]
+    triggers: Vec<Spanned<AddTrigger>>,
     grants: Option<Vec<Grant>>,
 }
 
@@ -102,7 +119,7 @@ struct Source<'a> {
 
 /// The functions of a manifest, each with the command that builds it.
 pub(crate) fn builds(file: &Path) -> anyhow::Result<Vec<(String, Option<String>)>> {
-    let functions = parsed(file)?.1.into_iter();
+    let functions = parsed(file)?.1.functions.into_iter();
     Ok(functions.map(|(name, declared)| (name.into_inner(), declared.build)).collect())
 }
 
@@ -114,25 +131,30 @@ pub(crate) fn folder(file: &Path) -> &Path {
     }
 }
 
-fn parsed(file: &Path) -> anyhow::Result<(String, BTreeMap<Spanned<String>, Declared>)> {
+fn parsed(file: &Path) -> anyhow::Result<(String, Manifest)> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("reading the manifest {}", file.display()))?;
     let manifest: Manifest = toml::from_str(&text)
         .map_err(|error| Usage(format!("{} is wrong: {error}", file.display())))?;
-    if manifest.functions.is_empty() {
-        let what = format!("{} names no function: write [functions.NAME]", file.display());
-        return Err(Usage(what).into());
+    if manifest.functions.is_empty() && manifest.files.is_empty() {
+        let what = "names no function and no files: write [functions.NAME] or [files.DATASET]";
+        return Err(Usage(format!("{} {what}", file.display())).into());
     }
-    Ok((text, manifest.functions))
+    Ok((text, manifest))
 }
 
 /// Reads a manifest with the code that it names.
-pub(crate) fn read(file: &Path, env: &Env) -> anyhow::Result<Vec<Wanted>> {
-    let (text, functions) = parsed(file)?;
+pub(crate) fn read(file: &Path, env: &Env) -> anyhow::Result<Wishes> {
+    let (text, manifest) = parsed(file)?;
     let now_ms = u64::try_from(env.clock.wall_ns() / 1_000_000).unwrap_or(0);
     let source = Source { file, text: &text, now_ms };
-    let wanted = functions.into_iter();
-    wanted.map(|(name, declared)| source.wanted(&name, declared)).collect()
+    let functions = manifest.functions.into_iter();
+    let functions = functions.map(|(name, declared)| source.wanted(&name, declared));
+    let files = manifest.files.iter().map(|(name, served)| source.files(name, served));
+    Ok(Wishes {
+        functions: functions.collect::<anyhow::Result<_>>()?,
+        files: files.collect::<anyhow::Result<_>>()?,
+    })
 }
 
 impl Source<'_> {
@@ -161,6 +183,7 @@ impl Source<'_> {
             cairn_functions::component(&code).map_err(|why| self.wrong(file.span(), why))?;
         let routes = self.routes(&declared.routes)?;
         let schedules = self.schedules(&declared.schedules)?;
+        let triggers = self.triggers(&function, &declared.triggers)?;
         let filters = declared.filters;
         for filter in filters.keys() {
             filter.parse::<DatasetName>().map_err(|why| self.wrong(name.span(), why))?;
@@ -187,6 +210,7 @@ impl Source<'_> {
             routes,
             filters,
             schedules,
+            triggers,
             grants,
             function,
         })
@@ -216,14 +240,41 @@ impl Source<'_> {
             Plan::from(asked.clone())
                 .check(self.now_ms)
                 .map_err(|why| self.wrong(schedule.span(), why))?;
-            let name = asked.name.clone().unwrap_or_else(|| "default".to_owned());
-            name.parse::<DatasetName>().map_err(|why| self.wrong(schedule.span(), why))?;
-            if schedules.insert(name.clone(), asked.clone()).is_some() {
-                let why = format!("two schedules are called {name}: give them a name each");
-                return Err(self.wrong(schedule.span(), why));
-            }
+            self.named(&mut schedules, "schedules", (asked.name.as_ref(), schedule))?;
         }
         Ok(schedules)
+    }
+
+    fn triggers(
+        &self,
+        function: &Function,
+        declared: &[Spanned<AddTrigger>],
+    ) -> anyhow::Result<BTreeMap<String, AddTrigger>> {
+        let mut triggers = BTreeMap::new();
+        for trigger in declared {
+            let asked = trigger.get_ref();
+            TriggerSpec::from(asked.clone())
+                .check(function)
+                .map_err(|why| self.wrong(trigger.span(), why))?;
+            self.named(&mut triggers, "triggers", (asked.name.as_ref(), trigger))?;
+        }
+        Ok(triggers)
+    }
+
+    /// Puts one of several under its name, which no other has.
+    fn named<T: Clone>(
+        &self,
+        all: &mut BTreeMap<String, T>,
+        what: &str,
+        (name, one): (Option<&String>, &Spanned<T>),
+    ) -> anyhow::Result<()> {
+        let name = name.cloned().unwrap_or_else(|| "default".to_owned());
+        name.parse::<DatasetName>().map_err(|why| self.wrong(one.span(), why))?;
+        if all.insert(name.clone(), one.get_ref().clone()).is_some() {
+            let why = format!("two {what} are called {name}: give them a name each");
+            return Err(self.wrong(one.span(), why));
+        }
+        Ok(())
     }
 }
 
@@ -238,7 +289,9 @@ mod tests {
         std::fs::write(dir.path().join("f.wat"), "(component)").unwrap();
         std::fs::write(dir.path().join("f.txt"), "no code").unwrap();
         match read(&file, &Env::real()) {
-            Ok(wanted) => format!("{} functions", wanted.len()),
+            Ok(wishes) => {
+                format!("{} functions, {} files", wishes.functions.len(), wishes.files.len())
+            }
             Err(error) => format!("{error:#}"),
         }
     }
@@ -275,6 +328,24 @@ mod tests {
                 "[functions.f]\nfile = \"f.wat\"\n[[functions.f.schedules]]\nschedule = \"@daily\"\n[[functions.f.schedules]]\nschedule = \"@hourly\"",
                 "two schedules are called default",
             ),
+            (
+                "[functions.f]\nfile = \"f.wat\"\ntriggers = [{ namespace = \"cairn.functions\" }]",
+                "line 3, column 13: \"cairn.functions\" is no namespace",
+            ),
+            (
+                "[functions.f]\nfile = \"f.wat\"\ntriggers = [{ namespace = \"a\" }, { namespace = \"b\" }]",
+                "two triggers are called default",
+            ),
+            ("[files.d]\nroutes = [{ pattern = \"/{*path}\" }]", "0 functions, 1 files"),
+            (
+                "[files.d]\nroutes = [{ pattern = \"POST /\" }]",
+                "line 2, column 23: files answer GET",
+            ),
+            (
+                "[files.d]\nroutes = [{ pattern = \"/\", path = \"../x\" }]",
+                "line 2, column 23: \"../x\" is no path",
+            ),
+            ("[files.d]\nroute = []", "line 2, column 1"),
             (
                 "[functions.f]\nfile = \"f.wat\"\ngrants = [{ role = \"king\", on = \"x\" }]",
                 "line 3, column 20",

@@ -267,7 +267,7 @@ impl RouteFiles {
     ///
     /// # Errors
     /// [`Error::Invalid`].
-    pub(crate) fn check(&self, pattern: &Pattern) -> Result<(), Error> {
+    pub fn check(&self, pattern: &Pattern) -> Result<(), Error> {
         let invalid = |why| Err(Error::Invalid { why });
         if !pattern.is_for("GET") {
             return invalid(format!("files answer GET and HEAD, and {pattern} is for neither"));

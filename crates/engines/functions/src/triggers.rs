@@ -39,8 +39,11 @@ fn root() -> String {
 }
 
 impl TriggerSpec {
-    /// What is wrong with it.
-    pub(crate) fn check(&self, function: &Function) -> Result<(), String> {
+    /// Fails for what could be no trigger of a function, with what is wrong with it.
+    ///
+    /// # Errors
+    /// As text.
+    pub fn check(&self, function: &Function) -> Result<(), String> {
         self.of(function).ok_or_else(|| {
             let name = &self.namespace;
             format!("{name:?} is no namespace: write NAME, or @PROJECT/NAME")

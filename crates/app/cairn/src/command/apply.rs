@@ -1,22 +1,23 @@
 //! Makes functions what a manifest says.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use cairn_base::ErrorKind;
-use cairn_functions::{Auth, Function, Plan, Release, Settings, State};
-use cairn_http::api::{AddSchedule, GrantBody, NamedGrant};
+use cairn_functions::{Auth, Function, Plan, Release, RouteFiles, Settings, State, TriggerSpec};
+use cairn_http::api::{AddSchedule, AddTrigger, GrantBody, NamedGrant};
 use cairn_http::client::Node;
 use serde::Serialize;
 
 use super::functions::{WAIT, opened};
 use crate::cli;
 use crate::context::Context;
-use crate::manifest::{self, Wanted};
+use crate::manifest::{self, Wanted, WantedFiles, Wishes};
 use crate::output::{self, shown};
 
-/// One change.
+/// One change, of a function or a dataset.
 struct Step {
     function: Function,
     does: Does,
@@ -28,10 +29,12 @@ enum Does {
     Ungrant(NamedGrant),
     Filter { name: String, priority: u16, to_known: bool },
     Unfilter(String),
-    Route(String, Auth),
+    Route(String, Option<RouteFiles>, Auth),
     Unroute(String),
     Schedule(String, AddSchedule),
     Unschedule(String),
+    Trigger(String, AddTrigger),
+    Untrigger(String),
 }
 
 /// A change as it is shown.
@@ -74,8 +77,11 @@ async fn steps(context: &Context, file: &Path) -> anyhow::Result<(Node, Vec<Step
     let wanted = manifest::read(file, &context.env)?;
     let found = Found::new(context, &wanted).await?;
     let mut all = Vec::new();
-    for wanted in wanted {
+    for wanted in wanted.functions {
         all.extend(found.steps(wanted).await?);
+    }
+    for wanted in &wanted.files {
+        all.extend(found.files(wanted).await?);
     }
     all.sort_by_key(|step| step.does.turn());
     Ok((found.node, all))
@@ -91,14 +97,13 @@ fn show(context: &Context, step: &Shown) -> anyhow::Result<()> {
 
 impl Found {
     /// What is granted only admins are told: others have manifests that say nothing of it.
-    async fn new(context: &Context, wanted: &[Wanted]) -> anyhow::Result<Self> {
+    async fn new(context: &Context, wanted: &Wishes) -> anyhow::Result<Self> {
         let node = context.node()?;
-        let about = |wanted: &Wanted| wanted.grants.is_some() || public(wanted);
+        let about = wanted.functions.iter().any(|wanted| wanted.grants.is_some() || public(wanted))
+            || wanted.files.iter().any(|wanted| wanted.routes.values().any(is_public));
         let grants = match node.grants().await {
             Ok(grants) => grants.grants,
-            Err(error) if error.kind() == ErrorKind::Denied && !wanted.iter().any(about) => {
-                Vec::new()
-            }
+            Err(error) if error.kind() == ErrorKind::Denied && !about => Vec::new(),
             Err(error) => {
                 return Err(anyhow::Error::from(error).context("reading what is granted"));
             }
@@ -113,6 +118,7 @@ impl Found {
         all.extend(self.filters(&wanted).await?);
         all.extend(self.routes(&wanted).await?);
         all.extend(self.schedules(&wanted).await?);
+        all.extend(self.triggers(&wanted).await?);
         Ok(all.into_iter().map(|does| Step { function: wanted.function.clone(), does }).collect())
     }
 
@@ -141,13 +147,8 @@ impl Found {
 
     fn grants(&self, wanted: &Wanted) -> Vec<Does> {
         let mut steps = Vec::new();
-        let (subject, open) =
-            (format!("function/{}", wanted.function), opened(&wanted.function, "invoker"));
-        match self.grants.iter().find(|known| known.grant == open) {
-            None if public(wanted) => steps.push(Does::Grant(open)),
-            Some(known) if !public(wanted) => steps.push(Does::Ungrant(known.clone())),
-            _ => {}
-        }
+        let subject = format!("function/{}", wanted.function);
+        steps.extend(self.open(opened(&wanted.function, "invoker"), public(wanted)));
         let Some(grants) = &wanted.grants else { return steps };
         let own = || self.grants.iter().filter(|known| known.grant.subject == subject);
         for (role, pattern) in grants {
@@ -194,7 +195,58 @@ impl Found {
         }
         for (pattern, auth) in &wanted.routes {
             if !known.iter().any(|route| (&route.pattern, &route.auth) == (pattern, auth)) {
-                steps.push(Does::Route(pattern.clone(), *auth));
+                steps.push(Does::Route(pattern.clone(), None, *auth));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Opens something to everybody that is to be, and closes what is not.
+    fn open(&self, grant: GrantBody, public: bool) -> Option<Does> {
+        match self.grants.iter().find(|known| known.grant == grant) {
+            None => public.then_some(Does::Grant(grant)),
+            Some(known) => (!public).then(|| Does::Ungrant(known.clone())),
+        }
+    }
+
+    /// What leads to files of a dataset.
+    async fn files(&self, wanted: &WantedFiles) -> anyhow::Result<Vec<Step>> {
+        let WantedFiles { dataset, routes } = wanted;
+        let mut steps = Vec::new();
+        steps.extend(self.open(opened(dataset, "reader"), routes.values().any(is_public)));
+        let known = self.node.routes(&dataset.project).await?.into_iter().filter_map(|route| {
+            let files = route.files.filter(|_| route.function == dataset.name.as_str())?;
+            Some((route.pattern, (files, route.auth)))
+        });
+        let known: BTreeMap<_, _> = known.collect();
+        for (pattern, route) in &known {
+            if routes.get(pattern) != Some(route) {
+                steps.push(Does::Unroute(pattern.clone()));
+            }
+        }
+        for (pattern, route) in routes {
+            if known.get(pattern) != Some(route) {
+                let (files, auth) = route.clone();
+                steps.push(Does::Route(pattern.clone(), Some(files), auth));
+            }
+        }
+        Ok(steps.into_iter().map(|does| Step { function: dataset.clone(), does }).collect())
+    }
+
+    async fn triggers(&self, wanted: &Wanted) -> anyhow::Result<Vec<Does>> {
+        let mut steps = Vec::new();
+        let known = self.node.triggers(&wanted.function.project).await?.into_iter();
+        let known = known.filter(|trigger| trigger.function == wanted.function.name.as_str());
+        let known: BTreeMap<_, _> = known.map(|trigger| (trigger.name, trigger.spec)).collect();
+        let spec = |name: &str| wanted.triggers.get(name).cloned().map(TriggerSpec::from);
+        for (name, is) in &known {
+            if spec(name).as_ref() != Some(is) {
+                steps.push(Does::Untrigger(name.clone()));
+            }
+        }
+        for (name, asked) in &wanted.triggers {
+            if known.get(name) != spec(name).as_ref() {
+                steps.push(Does::Trigger(name.clone(), asked.clone()));
             }
         }
         Ok(steps)
@@ -232,8 +284,8 @@ impl Does {
             Self::Deploy { filtered: true, .. } => 2,
             Self::Filter { to_known: false, .. } => 3,
             Self::Grant(_) => 4,
-            Self::Unroute(_) | Self::Unschedule(_) => 5,
-            Self::Route(..) | Self::Schedule(..) => 6,
+            Self::Unroute(_) | Self::Unschedule(_) | Self::Untrigger(_) => 5,
+            Self::Route(..) | Self::Schedule(..) | Self::Trigger(..) => 6,
             Self::Unfilter(_) | Self::Ungrant(_) => 7,
         }
     }
@@ -260,12 +312,14 @@ impl Step {
                 drop(node.add_filter(function, &name, priority).await?);
             }
             Does::Unfilter(name) => node.remove_filter(function, &name).await?,
-            Does::Route(pattern, auth) => {
-                drop(node.add_route(function, (&pattern, None), auth).await?)
+            Does::Route(pattern, files, auth) => {
+                drop(node.add_route(function, (&pattern, files), auth).await?);
             }
             Does::Unroute(pattern) => node.remove_route(function, &pattern).await?,
             Does::Schedule(_, schedule) => drop(node.add_schedule(function, &schedule).await?),
             Does::Unschedule(name) => node.remove_schedule(function, &name).await?,
+            Does::Trigger(_, trigger) => drop(node.add_trigger(function, &trigger).await?),
+            Does::Untrigger(name) => node.remove_trigger(function, &name).await?,
         }
         Ok(())
     }
@@ -281,16 +335,27 @@ impl Step {
             Does::Ungrant(known) => ("remove", "grant", granted(&known.grant)),
             Does::Filter { name, priority, .. } => ("add", "filter", format!("{name}, {priority}")),
             Does::Unfilter(name) => ("remove", "filter", name.clone()),
-            Does::Route(pattern, Auth::None) => ("add", "route", format!("{pattern}, public")),
-            Does::Route(pattern, Auth::Cairn) => ("add", "route", pattern.clone()),
+            Does::Route(pattern, files, auth) => {
+                let to = files.as_ref().map(|files| format!(", files of {}", files.tag));
+                let public = if *auth == Auth::None { ", public" } else { "" };
+                ("add", "route", format!("{pattern}{}{public}", to.unwrap_or_default()))
+            }
             Does::Unroute(pattern) => ("remove", "route", pattern.clone()),
             Does::Schedule(name, asked) => {
                 ("add", "schedule", format!("{name}, {}", asked.schedule))
             }
             Does::Unschedule(name) => ("remove", "schedule", name.clone()),
+            Does::Trigger(name, asked) => {
+                ("add", "trigger", format!("{name}, {}", asked.namespace))
+            }
+            Does::Untrigger(name) => ("remove", "trigger", name.clone()),
         };
         Shown { function: self.function.to_string(), change, what, name }
     }
+}
+
+fn is_public((_, auth): &(RouteFiles, Auth)) -> bool {
+    *auth == Auth::None
 }
 
 fn public(wanted: &Wanted) -> bool {

@@ -582,6 +582,60 @@ fn a_manifest_is_made_so_and_what_it_says_no_more_is_removed() {
 }
 
 #[test]
+fn a_manifest_declares_triggers_and_files_that_are_served() {
+    let (lab, node, through) = node();
+    lab.write("site/dist/index.html", "the site");
+    through.ok("push site pages");
+    through.ok("kv create carts");
+    through.ok("route files /old/{*path} pages");
+    let manifest = |text: &str| lab.write("cairn.toml", text);
+    manifest(
+        r#"
+        [functions.indexer]
+        file = "hello.wasm"
+        triggers = [{ namespace = "carts", prefix = "user/", path = "/changed" }]
+        grants = [{ role = "reader", on = "carts" }]
+        [files.pages]
+        routes = [{ pattern = "/site/{*path}", path = "dist", fallback = "index.html", public = true }]
+        "#,
+    );
+    let all = [
+        "add release its first",
+        "add grant function/@main/indexer is reader of @main/carts",
+        "add grant anonymous is reader of @main/pages",
+        "remove route * /old/{*path}",
+        "add trigger default, carts",
+        "add route * /site/{*path}, files of latest, public",
+    ];
+    assert_eq!(steps(&through, "diff"), all);
+    assert_eq!(steps(&through, "apply"), all);
+    assert_eq!(steps(&through, "apply"), [""; 0]);
+    assert_eq!(ask(&node, "/site/any/view", &[]), (200, "the site".to_owned()));
+    manifest(
+        r#"
+        [functions.indexer]
+        file = "hello.wasm"
+        triggers = [{ name = "all", namespace = "carts" }]
+        [files.pages]
+        routes = [{ pattern = "/site/{*path}", path = "dist", tag = "latest" }]
+        "#,
+    );
+    let changes = [
+        "remove trigger default",
+        "remove route * /site/{*path}",
+        "add trigger all, carts",
+        "add route * /site/{*path}, files of latest",
+        "remove grant anonymous is reader of @main/pages",
+    ];
+    assert_eq!(steps(&through, "apply"), changes);
+    assert_eq!(steps(&through, "diff"), [""; 0]);
+    assert_eq!(ask(&node, "/site/", &[]).0, 401);
+    manifest("[files.pages]\nroutes = []");
+    assert_eq!(steps(&through, "apply"), ["remove route * /site/{*path}"]);
+    assert_eq!(through.json("trigger ls").len(), 1, "what it does not name stays");
+}
+
+#[test]
 fn calls_are_done_later_and_what_came_of_them_is_kept() {
     let (lab, node, through) = node();
     through.ok("fn deploy hello.wasm --name hello");

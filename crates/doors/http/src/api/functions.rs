@@ -2,7 +2,7 @@
 
 use cairn_functions::{
     Auth, CallInfo, FilterInfo, Info, Line, Missed, Plan, PlanInfo, Release, RouteFiles, RouteInfo,
-    Run, ScheduleInfo, TriggerInfo,
+    Run, ScheduleInfo, TriggerInfo, TriggerSpec,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -129,6 +129,13 @@ pub struct AddTrigger {
     /// What a function that answers requests is asked to POST to; `/` when not given.
     #[serde(default)]
     pub path: Option<String>,
+}
+
+impl From<AddTrigger> for TriggerSpec {
+    fn from(AddTrigger { namespace, prefix, path, .. }: AddTrigger) -> Self {
+        let path = path.unwrap_or_else(|| "/".to_owned());
+        Self { namespace, prefix: prefix.unwrap_or_default(), path }
+    }
 }
 
 /// The triggers of a project.

@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use cairn_base::DatasetName;
-use cairn_functions::TriggerSpec;
 
 use super::functions::named;
 use super::route;
@@ -60,11 +59,9 @@ async fn list(call: Call) -> Result<Response, Error> {
 
 async fn add(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
-    let AddTrigger { name, namespace, prefix, path } = call.json().await?;
-    let key = (function, parsed(name.as_deref())?);
-    let path = path.unwrap_or_else(|| "/".to_owned());
-    let spec = TriggerSpec { namespace, prefix: prefix.unwrap_or_default(), path };
-    let made = functions.add_trigger(&key, &spec, &call.by()?).await?;
+    let asked: AddTrigger = call.json().await?;
+    let key = (function, parsed(asked.name.as_deref())?);
+    let made = functions.add_trigger(&key, &asked.into(), &call.by()?).await?;
     let what = format!("made its trigger {} of {}", made.name, made.spec.namespace);
     Ok(changed(json(StatusCode::CREATED, &made)?, what))
 }
