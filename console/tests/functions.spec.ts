@@ -194,6 +194,23 @@ test('routes, filters and schedules come and go', async ({ page }) => {
   await page.getByRole('button', { name: 'Remove schedule' }).click()
   await expect(page.getByText('Nothing calls it by itself')).toBeVisible()
 
+  await tab(page, 'Triggers')
+  await page.getByRole('button', { name: 'Add trigger' }).click()
+  await page.getByLabel('Namespace').fill('nowhere')
+  await page.getByRole('button', { name: 'Add', exact: true }).click()
+  await expect(page.getByRole('dialog').getByRole('alert')).toContainText('nowhere')
+  await page.getByLabel('Namespace').fill('carts')
+  await page.getByLabel('Keys that begin with').fill('shop/')
+  await page.getByRole('button', { name: 'Add', exact: true }).click()
+  const trigger = page.getByRole('row', { name: /^default carts shop\// })
+  await expect(trigger).toBeVisible()
+  await page.goto(at('/functions/triggers?q=wired'))
+  await expect(page.getByRole('row')).toHaveCount(2)
+  await page.getByRole('link', { name: 'wired, default' }).click()
+  await trigger.getByRole('button', { name: 'Remove' }).click()
+  await page.getByRole('button', { name: 'Remove trigger' }).click()
+  await expect(page.getByText('It is told of no changes')).toBeVisible()
+
   await tab(page, 'Overview')
   await page.getByRole('button', { name: 'Remove wired' }).click()
   await page.getByLabel('Type wired to go on').fill('wired')
@@ -201,6 +218,24 @@ test('routes, filters and schedules come and go', async ({ page }) => {
   await expect(page.getByRole('heading', { name: 'Functions' })).toBeVisible()
   await page.goto(at('/functions/routes?q=wired'))
   await expect(page.getByText('No route has “wired” in it')).toBeVisible()
+})
+
+test('files of a dataset are served without a function', async ({ page }) => {
+  await signIn(page, 'ada', '/functions/routes')
+  await page.getByRole('button', { name: 'Serve files' }).click()
+  await page.getByLabel('Dataset').fill('survey')
+  await page.getByLabel('Requests').fill('POST /served')
+  await page.getByRole('button', { name: 'Add', exact: true }).click()
+  await expect(page.getByRole('dialog').getByRole('alert')).toContainText('files answer GET and HEAD')
+  await page.getByLabel('Requests').fill('/served/{*path}')
+  await page.getByLabel('Folder').fill('data')
+  await page.getByRole('button', { name: 'Add', exact: true }).click()
+  const route = page.getByRole('row', { name: /\/served\/\{\*path\}/ })
+  await expect(route).toContainText('files of survey:latest/data')
+  await expect(route).toContainText('readers, by a token')
+  await route.getByRole('button', { name: 'Remove' }).click()
+  await page.getByRole('button', { name: 'Remove route' }).click()
+  await expect(route).toHaveCount(0)
 })
 
 test('values of the environment are not shown, their names are', async ({ page }) => {
@@ -212,10 +247,10 @@ test('values of the environment are not shown, their names are', async ({ page }
 })
 
 test('a reader is offered nothing to change and nothing to call', async ({ page }) => {
-  await signIn(page, 'rita', '/functions/main/greet')
+  await signIn(page, 'nora', '/functions/main/greet')
   await expect(page.getByRole('region', { name: 'Release 2' })).toBeVisible()
   await expect(page.getByRole('button', { name: /^Remove/ })).toHaveCount(0)
-  for (const [part, button] of [['releases', 'Answer with this one'], ['routes', 'Add route'], ['filters', 'Add filter'], ['schedules', 'Add schedule']]) {
+  for (const [part, button] of [['releases', 'Answer with this one'], ['routes', 'Add route'], ['filters', 'Add filter'], ['schedules', 'Add schedule'], ['triggers', 'Add trigger']]) {
     await page.goto(at(`/functions/main/greet/${part}`))
     await expect(page.getByRole('table').first()).toBeVisible()
     await expect(page.getByRole('button', { name: button ?? '' })).toHaveCount(0)

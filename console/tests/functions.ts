@@ -26,6 +26,9 @@ export function deploy(home: string, cairn: Cairn) {
   cairn('route', 'add', 'GET /greet/{who}', 'greet', '--public')
   cairn('route', 'add', 'POST example.org/greet', 'greet')
   cairn('filter', 'add', 'guard', 'greet', '--priority', '10')
+  cairn('kv', 'create', 'carts')
+  cairn('grant', 'add', 'function/greet', 'reader', 'carts')
+  cairn('trigger', 'add', 'greet', 'carts', '--prefix', 'user/')
   cairn('cron', 'add', '*/10 * * * * *', 'greet', '--missed', 'once', '--', 'again')
   cairn('cron', 'add', '0 4 * * MON-FRI', 'greet', '--name', 'nightly', '--zone', 'Europe/Berlin')
 }

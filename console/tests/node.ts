@@ -34,9 +34,10 @@ export default async function start() {
     const cairn = (...args: string[]) => execFileSync(program, args, { env: environment, cwd: home, encoding: 'utf8' })
     const password = join(home, 'password')
     writeFileSync(password, PASSWORD, { mode: 0o600 })
-    for (const name of ['ada', 'rita']) cairn('user', 'add', name, '--password-file', password)
+    for (const name of ['ada', 'rita', 'nora']) cairn('user', 'add', name, '--password-file', password)
     cairn('grant', 'add', 'ada', 'admin', '@*/*')
-    cairn('grant', 'add', 'rita', 'reader', '@main/*')
+    // Tests give rita more; nora stays a reader.
+    for (const name of ['rita', 'nora']) cairn('grant', 'add', name, 'reader', '@main/*')
     await fill(home, cairn)
     deploy(home, cairn)
     plan(home, cairn)

@@ -127,8 +127,9 @@ test('a plan that failed says why, and plans are found by their state', async ({
 })
 
 test('a reader sees plans and what they did, and cannot cancel them', async ({ page }) => {
-  await signIn(page, 'rita', '/functions/plans')
+  await signIn(page, 'nora', '/functions/plans')
   await expect(page.getByRole('row', { name: /^survey-report/ })).toBeVisible()
+  await expect(page.getByRole('button', { name: 'Run a plan' })).toHaveCount(0)
   await page.goto(at(`/functions/plans/main/survey-report/${process.env.CONSOLE_PLAN}?step=total`))
   await expect(page.getByRole('region', { name: 'Step total' })).toContainText('Program')
   await expect(page.getByRole('button', { name: 'Cancel' })).toHaveCount(0)

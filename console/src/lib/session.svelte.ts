@@ -37,6 +37,10 @@ export const session = {
   get mayInvokeSomething(): boolean {
     return (me?.grants ?? []).some((grant) => grant.subject !== 'anonymous' && atLeast(grant.role, 'invoker'))
   },
+  /** Whether there is anything that we may change. */
+  get writerOfSomething(): boolean {
+    return (me?.grants ?? []).some((grant) => atLeast(grant.role, 'writer'))
+  },
   /** Whether a role on a dataset is granted, or on everything when none is named. */
   may(role: Role, project?: string, name?: string): boolean {
     return (me?.grants ?? []).some(

@@ -28,6 +28,11 @@ export async function filtersOf({ project, name }: FunctionNames, signal: AbortS
   return filters.filter((filter) => filter.function === name)
 }
 
+export async function triggersOf({ project, name }: FunctionNames, signal: AbortSignal): Promise<Schemas['Trigger'][]> {
+  const { triggers } = await got(api.GET('/api/v1/triggers/{project}', { params: { path: { project } }, signal }))
+  return triggers.filter((trigger) => trigger.function === name)
+}
+
 export async function schedulesOf({ project, name }: FunctionNames, signal: AbortSignal): Promise<Schemas['Schedule'][]> {
   const { schedules } = await got(api.GET('/api/v1/schedules/{project}', { params: { path: { project } }, signal }))
   return schedules.filter((schedule) => schedule.function === name)
