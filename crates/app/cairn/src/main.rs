@@ -26,8 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // What a node starts: before anything is opened, and before there is a second thread.
-    if std::env::args_os().nth(1).is_some_and(|word| word == cairn_worker::WORD) {
-        return cairn_worker::run().into();
+    if let Some(code) = cairn_worker::told(std::env::args_os().skip(1)) {
+        return code.into();
     }
     let cli = match Cli::read() {
         Ok(cli) => cli,

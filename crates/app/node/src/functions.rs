@@ -9,7 +9,7 @@ use cairn_datasets::Datasets;
 use cairn_env::Env;
 use cairn_functions::{Functions, Tiers};
 use cairn_kv::Kv;
-use cairn_wasm::{Options, Runtime};
+use cairn_wasm::{Compiler, Options, Runtime};
 use cairn_worker::{Program, Workers};
 use tokio::sync::watch;
 
@@ -45,7 +45,10 @@ pub(crate) fn start(
     env: &Env,
 ) -> Result<Functions, Error> {
     let key = datasets.blocks().secret_for("cairn compiled code 1");
-    let options = Options { cache: own.code, key, ..Options::default() };
+    // Elsewhere there is no name for this very program.
+    let linux = cfg!(target_os = "linux");
+    let compiler = linux.then(|| Arc::new(cairn_worker::Compiler::this()) as Arc<dyn Compiler>);
+    let options = Options { cache: own.code, key, compiler, ..Options::default() };
     let in_bucket = keys_in_bucket(datasets);
     let runtime = Runtime::start(options, env)?;
     let egress = cairn_functions::egress(own.to_private, env)?;

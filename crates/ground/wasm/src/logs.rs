@@ -77,6 +77,13 @@ impl Budget {
         }
     }
 
+    /// A text of lines, of which long ones are cut.
+    pub(crate) fn text(&self, stream: Stream, text: &str) {
+        for line in text.lines() {
+            line.as_bytes().chunks(LINE_BYTES_MAX).for_each(|piece| self.line(stream, piece));
+        }
+    }
+
     pub(crate) fn line(&self, stream: Stream, line: &[u8]) {
         let length = line.len() as u64 + 1;
         {

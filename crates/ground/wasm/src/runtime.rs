@@ -29,6 +29,17 @@ const GUARD_BYTES: u64 = 64 << 10;
 /// Compilations at a time; each uses as many threads as there are.
 const COMPILATIONS_MAX: usize = 1;
 
+/// Where components are compiled when that is not this process: what makes a compiler compute or allocate without end, or
+/// brings it down, is then somebody else's end.
+pub trait Compiler: Send + Sync + 'static {
+    /// What [`precompile`] makes of a component, made elsewhere. It blocks until that is done.
+    ///
+    /// # Errors
+    /// [`Error::Compile`] for what cannot be compiled, or not within the compiler's bounds; [`Error::Lost`] when there is
+    /// no compiler just now.
+    fn compile(&self, component: &[u8]) -> Result<Vec<u8>, Error>;
+}
+
 /// What a runtime is started with.
 #[derive(Clone)]
 pub struct Options {
@@ -36,6 +47,8 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// What seals compiled code: a secret that is not in that directory.
     pub key: [u8; 32],
+    /// What compiles; this process itself when there is none.
+    pub compiler: Option<Arc<dyn Compiler>>,
     /// Instances at a time.
     pub instances_max: u32,
     /// Memory of one instance at most, in bytes.
@@ -44,7 +57,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: None, key: [0; 32], instances_max: 1000, memory_bytes_max: 4 << 30 }
+        let (instances_max, memory_bytes_max) = (1000, 4 << 30);
+        Self { cache: None, key: [0; 32], compiler: None, instances_max, memory_bytes_max }
     }
 }
 
@@ -58,6 +72,7 @@ struct Shared {
     engine: Engine,
     linker: Linker<Guest>,
     cache: Option<Cache>,
+    compiler: Option<Arc<dyn Compiler>>,
     /// What is mapped now: functions with the same code share it.
     mapped: Mutex<BTreeMap<Digest, WeakEntry>>,
     ticker: Arc<Ticker>,
@@ -72,14 +87,16 @@ impl Runtime {
     /// [`Error::Engine`], [`Error::Cache`].
     pub fn start(options: Options, env: &Env) -> Result<Self, Error> {
         let failed = |error: wasmtime::Error| Error::Engine { detail: format!("{error:#}") };
-        let engine = engine(&options).map_err(failed)?;
+        let (engine, pooled) = engine(&options).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
         let cache = options.cache.map(|dir| Cache::open(dir, options.key)).transpose()?;
         let ticker = Ticker::start(&engine, env)?;
         let compiling = Arc::new(tokio::sync::Semaphore::new(COMPILATIONS_MAX));
         let env = env.clone();
         let mapped = Mutex::default();
-        let shared = Shared { engine, linker, cache, mapped, ticker, compiling, env };
+        // Elsewhere it is compiled for a pool.
+        let compiler = options.compiler.filter(|_| pooled);
+        let shared = Shared { engine, linker, cache, compiler, mapped, ticker, compiling, env };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -125,8 +142,7 @@ impl Runtime {
     pub unsafe fn adopt(&self, digest: Digest, compiled: &[u8]) -> Result<Code, Error> {
         // SAFETY: the caller says that the engine made them.
         let component = unsafe { Component::deserialize(self.engine(), compiled) };
-        let failed = |error: wasmtime::Error| Error::Compile { detail: format!("{error:#}") };
-        self.linked(digest, &component.map_err(failed)?)
+        self.linked(digest, &component.map_err(refused)?)
     }
 
     fn linked(&self, digest: Digest, component: &Component) -> Result<Code, Error> {
@@ -159,20 +175,24 @@ impl Runtime {
         self.shared.cache.as_ref()?.read(&self.shared.engine, digest)
     }
 
+    #[allow(unsafe_code, reason = "what was compiled is taken into the engine")]
     fn compiled(&self, digest: &Digest, component: &[u8]) -> Result<Component, Error> {
         let engine = &self.shared.engine;
         // Another one may have compiled it while this one waited for its turn.
         if let Some(found) = self.found(digest) {
             return Ok(found);
         }
-        let failed = |error: wasmtime::Error| Error::Compile { detail: format!("{error:#}") };
-        if let Some(cache) = &self.shared.cache {
-            let compiled = engine.precompile_component(component).map_err(failed)?;
-            if let Some(mapped) = cache.keep(engine, digest, &compiled)? {
-                return Ok(mapped);
-            }
+        let compiled = match &self.shared.compiler {
+            Some(compiler) => compiler.compile(component)?,
+            None => engine.precompile_component(component).map_err(refused)?,
+        };
+        if let Some(cache) = &self.shared.cache
+            && let Some(mapped) = cache.keep(engine, digest, &compiled)?
+        {
+            return Ok(mapped);
         }
-        Component::from_binary(engine, component).map_err(failed)
+        // SAFETY: the compiler has just made them.
+        unsafe { Component::deserialize(engine, &compiled) }.map_err(refused)
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -193,18 +213,35 @@ impl Runtime {
     }
 }
 
-/// An engine with a pool of places for instances, or where there is no room for its addresses, without one.
-fn engine(options: &Options) -> wasmtime::Result<Engine> {
+/// Compiles a component that was prepared ([`crate::prepare()`]), to be run by this program on a machine like this one.
+///
+/// # Errors
+/// [`Error::Compile`]; [`Error::Engine`].
+pub fn precompile(component: &[u8]) -> Result<Vec<u8>, Error> {
+    let failed = |error: wasmtime::Error| Error::Engine { detail: format!("{error:#}") };
+    let mut config = config();
+    let options = Options { instances_max: 1, ..Options::default() };
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(&options)));
+    let engine = Engine::new(&config).map_err(failed)?;
+    engine.precompile_component(component).map_err(refused)
+}
+
+fn refused(error: wasmtime::Error) -> Error {
+    Error::Compile { detail: format!("{error:#}") }
+}
+
+/// An engine with a pool of places for instances, or where there is no room for its addresses, without one; and which.
+fn engine(options: &Options) -> wasmtime::Result<(Engine, bool)> {
     let mut pooled = config();
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
-    Engine::new(&pooled).or_else(|error| {
+    Engine::new(&pooled).map(|engine| (engine, true)).or_else(|error| {
         tracing::warn!(
             error = %error.root_cause(),
             "functions begin more slowly: there is no room for a pool of instances, raise the limit of addresses (ulimit -v)"
         );
         let mut bare = config();
         bare.memory_reservation(0).memory_guard_size(GUARD_BYTES);
-        Engine::new(&bare)
+        Ok((Engine::new(&bare)?, false))
     })
 }
 
@@ -249,6 +286,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_config::add_to_linker(&mut linker, Guest::config)?;
     crate::stores::add_to_linker(&mut linker)?;
+    crate::logging::add_to_linker(&mut linker)?;
     crate::blobs::add_to_linker(&mut linker)?;
     crate::exchange::add_to_linker(&mut linker)?;
     // In place of the files of this machine.

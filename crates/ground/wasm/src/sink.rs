@@ -39,7 +39,8 @@ impl<T: Take + Unpin> StdoutStream for Sink<T> {
 
 impl<T: Take> OutputStream for Sink<T> {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.take(&bytes).map_err(|error| StreamError::LastOperationFailed(error.into()))
+        // Who writes more than is taken is ended: a guest may not look at errors, and write for ever.
+        self.0.take(&bytes).map_err(|error| StreamError::Trap(error.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {

@@ -29,8 +29,7 @@ const LOST: u8 = 1;
 
 /// Is a worker until its node ends it. To be called at the beginning of the program, while there is one thread and
 /// nothing was opened; it closes what is open. Returns the exit code of the process.
-#[must_use]
-pub fn run() -> u8 {
+pub(crate) fn run() -> u8 {
     let (Some(calls), Some(asks)) = (socket(std::io::stdin()), socket(std::io::stdout())) else {
         eprintln!("cairn: a worker is started by a node, which runs functions in it");
         return MISUSED;

@@ -1,6 +1,6 @@
 //! Functions in processes of their own: the isolation tier `process`.
 //!
-//! A **worker** is a process of the node's own program ([`run()`]) that runs the functions of one project. It confines
+//! A **worker** is a process of the node's own program ([`told`]) that runs the functions of one project. It confines
 //! itself before it has a guest, and is left with memory, threads, a clock and two sockets to its node: by one it is
 //! asked to do calls, by the other it asks for what its guests reach of the world. [`Workers`] are the processes of a
 //! node, [`Function`] is what is called.
@@ -21,6 +21,7 @@
 //!
 //! A later tier runs its worker in a virtual machine: it speaks `wire` by another socket.
 
+mod compiler;
 mod function;
 mod inside;
 mod messages;
@@ -40,11 +41,22 @@ mod confine {
     }
 }
 
+pub use compiler::Compiler;
 pub use confine::confine;
 pub use function::Function;
-pub use inside::run;
 pub use process::Program;
 pub use workers::{Numbers, Workers};
 
-/// What the program is told to be a worker, as its first argument.
-pub const WORD: &str = "worker";
+/// Does what a node tells the processes that it starts of its own program, by their first argument; the exit code. None for
+/// what no node says. To be called at the beginning of the program, while there is one thread and nothing was opened.
+#[must_use]
+pub fn told(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<u8> {
+    match arguments.next()?.to_str()? {
+        worker::WORD => Some(inside::run()),
+        compiler::WORD => {
+            let seconds = arguments.next();
+            Some(compiler::run(seconds.as_deref().and_then(std::ffi::OsStr::to_str)))
+        }
+        _ => None,
+    }
+}

@@ -16,9 +16,9 @@ use tokio::sync::{oneshot, watch};
 /// The exit code of a worker that cannot be confined here.
 pub(crate) const UNCONFINED: u8 = 3;
 /// Bytes of its last words that are kept.
-const WORDS_BYTES_MAX: usize = 4096;
+pub(crate) const WORDS_BYTES_MAX: usize = 4096;
 
-/// What is started as a worker: a program that calls [`crate::run()`].
+/// What is started: a program that calls [`crate::told`].
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Where it is.
@@ -28,10 +28,14 @@ pub struct Program {
 }
 
 impl Program {
-    /// This very program, told [`crate::WORD`]; also when there is another version in its place by now.
+    /// This very program as a worker; also when there is another version in its place by now.
     #[must_use]
     pub fn this() -> Self {
-        Self { path: "/proc/self/exe".into(), arguments: vec![crate::WORD.into()] }
+        Self::told(crate::worker::WORD)
+    }
+
+    pub(crate) fn told(word: &str) -> Self {
+        Self { path: "/proc/self/exe".into(), arguments: vec![word.into()] }
     }
 }
 
@@ -113,11 +117,16 @@ impl Drop for Process {
     }
 }
 
-/// It gets nothing of this process but the two sockets and a pipe for its last words: no variable, no terminal, no folder.
+/// It gets nothing of this process but the two sockets and a pipe for its last words.
 fn spawn(program: &Program, calls: OwnedFd, asks: OwnedFd) -> std::io::Result<Child> {
+    command(program).stdin(calls).stdout(asks).stderr(Stdio::piped()).spawn()
+}
+
+/// A process that gets nothing of this one but its standard streams: no variable, no terminal, no folder.
+pub(crate) fn command(program: &Program) -> Command {
     let mut command = Command::new(&program.path);
     command.arg0("cairn").args(&program.arguments).env_clear().current_dir("/").process_group(0);
-    command.stdin(calls).stdout(asks).stderr(Stdio::piped()).spawn()
+    command
 }
 
 /// Tells of its start and, to who has it then, of its end.
@@ -158,7 +167,7 @@ fn is_unconfined(status: ExitStatus) -> bool {
     status.code() == Some(UNCONFINED.into())
 }
 
-fn said(status: ExitStatus) -> String {
+pub(crate) fn said(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(number), _) => match Signal::from_named_raw(number) {
             Some(signal) => format!("signal {number} ({})", name(signal)),

@@ -18,6 +18,8 @@ use crate::process::{End, Process, Program};
 use crate::wire::{Broken, Message, Rest, parse};
 use crate::worlds::Worlds;
 
+/// What the program is told to be a worker, as its first argument.
+pub(crate) const WORD: &str = "worker";
 /// How long a start is waited for: the engine takes its place in memory.
 const START_WAIT: Duration = Duration::from_secs(30);
 /// How long it is waited for how a process ended whose connection did.

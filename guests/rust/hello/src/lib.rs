@@ -19,6 +19,7 @@ impl Guest for Hello {
         let path = request.path_with_query().unwrap_or_default();
         let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
         let text = match path.as_str() {
+            "/endless" => return answer(out, &[], std::iter::repeat(&[b'x'; 4096][..])),
             "/loop" => endless(),
             "/memory" => hoard(),
             "/panic" => panic!("on purpose"),
@@ -50,11 +51,11 @@ impl Guest for Hello {
             }
             _ => &[],
         };
-        answer(out, cookies, text.as_bytes());
+        answer(out, cookies, text.as_bytes().chunks(4096));
     }
 }
 
-fn answer(out: ResponseOutparam, cookies: &[&str], bytes: &[u8]) {
+fn answer<'a>(out: ResponseOutparam, cookies: &[&str], pieces: impl Iterator<Item = &'a [u8]>) {
     let headers = Fields::new();
     headers.set("content-type", &[b"text/plain".to_vec()]).expect("the header is allowed");
     for cookie in cookies {
@@ -64,7 +65,7 @@ fn answer(out: ResponseOutparam, cookies: &[&str], bytes: &[u8]) {
     let body = response.body().expect("it is taken once");
     ResponseOutparam::set(out, Ok(response));
     let stream = body.write().expect("it is taken once");
-    for piece in bytes.chunks(4096) {
+    for piece in pieces {
         stream.blocking_write_and_flush(piece).expect("the client is there");
     }
     drop(stream);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this whole crate is tests")]
 
 mod blobs;
+mod bombs;
 mod cache;
 mod commands;
 mod exchange;

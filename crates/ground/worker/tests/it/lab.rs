@@ -37,7 +37,7 @@ fn component(module: &std::path::Path) -> Bytes {
 
 pub(crate) fn workers() -> Workers {
     let path = env!("CARGO_BIN_EXE_cairn-worker").into();
-    Workers::new(Program { path, arguments: Vec::new() }, &Env::real())
+    Workers::new(Program { path, arguments: vec!["worker".into()] }, &Env::real())
 }
 
 pub(crate) async fn code(component: Bytes) -> Code {

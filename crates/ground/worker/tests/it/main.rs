@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this whole crate is tests")]
 #![cfg(target_os = "linux")]
 
+mod compiler;
 mod confined;
 mod crashes;
 mod lab;
