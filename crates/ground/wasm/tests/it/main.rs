@@ -11,3 +11,4 @@ mod lab;
 mod limits;
 mod programs;
 mod requests;
+mod streams;
