@@ -60,6 +60,11 @@ fn templates_for_wat_c_and_rust_are_built_and_answer() {
 }
 
 #[test]
+fn the_template_for_zig_is_built_and_answers() {
+    template("zig");
+}
+
+#[test]
 fn the_template_for_js_is_built_and_answers() {
     template("js");
 }
@@ -158,6 +163,21 @@ fn a_program_in_cpp_runs_as_it_is() {
     assert_eq!(told.split_whitespace().collect::<Vec<_>>(), counted);
 }
 
+/// One in Zig tells what the system's own tools tell.
+#[test]
+fn a_program_in_zig_runs_as_it_is() {
+    let (lab, _node, through) = node();
+    std::fs::rename(guests::zig("tops").unwrap(), lab.path("tops.wasm")).unwrap();
+    through.ok("fn deploy tops.wasm --name tops");
+    lab.write("text", include_str!("languages.rs"));
+    let sorted = "sort text | uniq -c | sort -s -k1,1nr | head -n 5";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", sorted]).current_dir(lab.path("")).env("LC_ALL", "C");
+    let counted = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+    assert_eq!(counted.lines().count(), 5);
+    assert_eq!(through.ok("fn invoke tops --input text -- 5"), counted);
+}
+
 #[test]
 fn doctor_says_which_toolchains_are_here() {
     let lab = Lab::new();
@@ -171,7 +191,7 @@ fn doctor_says_which_toolchains_are_here() {
     assert_eq!(of(&found, "c functions")["verdict"], "good", "{found:?}");
     // Without them all else is as good as before.
     let none = through.with("PATH", lab.path("").to_str().unwrap()).json("doctor");
-    for language in ["rust", "c", "js", "python", "go"] {
+    for language in ["rust", "c", "zig", "js", "python", "go"] {
         let finding = of(&none, &format!("{language} functions"));
         assert_eq!(finding["verdict"], "note", "{finding}");
         assert!(finding["detail"].as_str().unwrap().starts_with("there is no "), "{finding}");
