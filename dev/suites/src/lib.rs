@@ -244,7 +244,9 @@ mod tests {
     #[test]
     fn a_test_is_left_out_for_a_reason() {
         let text = |skip: &str| {
-            format!("go = [{{ package = \"a\", skip = {{ {skip} }} }}]\nzig = []\n[reasons]\nx = \"y\"")
+            format!(
+                "go = [{{ package = \"a\", skip = {{ {skip} }} }}]\nzig = []\n[reasons]\nx = \"y\""
+            )
         };
         let table = Table::parse(&text("x = [\"TestA\", \"TestB\"]")).unwrap();
         let suite = table.suite("go/a").unwrap();

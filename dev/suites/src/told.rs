@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn go_is_read_as_people_read_it() {
-        let good = "=== RUN   TestA\n--- PASS: TestA (0.00s)\n    --- SKIP: TestA/x (0.00s)\nPASS\n";
+        let good =
+            "=== RUN   TestA\n--- PASS: TestA (0.00s)\n    --- SKIP: TestA/x (0.00s)\nPASS\n";
         let told = Told::of_go(good, 0).unwrap();
         assert_eq!((told.passed, told.skipped, told.failed.len()), (1, 1, 0));
         let bad = "--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)\nFAIL\n";
@@ -99,7 +100,8 @@ mod tests {
         let good = "1/1 a.test.b...OK\nAll 1 tests passed.\n";
         let told = Told::of_zig(good, 0).unwrap();
         assert_eq!((told.passed, told.skipped, told.failed.len()), (1, 0, 0));
-        let some = "1/2 a...OK\n2/2 b...SKIP\n1 passed; 1 skipped; 0 failed.\n4 fuzz tests found.\n";
+        let some =
+            "1/2 a...OK\n2/2 b...SKIP\n1 passed; 1 skipped; 0 failed.\n4 fuzz tests found.\n";
         assert_eq!(Told::of_zig(some, 0).unwrap().skipped, 1);
         let bad = "1/2 a...OK\n2/2 b...FAIL (TestExpectedEqual)\n1 passed; 0 skipped; 1 failed.\n";
         let told = Told::of_zig(bad, 1).unwrap();

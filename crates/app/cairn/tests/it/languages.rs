@@ -1,7 +1,10 @@
 //! Functions in the languages that there are templates and samples for, built by the toolchains that people use.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use cairn_testkit::guests;
 
@@ -176,6 +179,29 @@ fn a_program_in_zig_runs_as_it_is() {
     let counted = String::from_utf8(shell.output().unwrap().stdout).unwrap();
     assert_eq!(counted.lines().count(), 5);
     assert_eq!(through.ok("fn invoke tops --input text -- 5"), counted);
+}
+
+/// A function for `wasi:http` 0.3, in both tiers: what it is sent comes back while more is sent.
+#[test]
+fn a_function_with_streams_answers_while_it_is_asked() {
+    let (lab, node, through) = node();
+    std::fs::copy(guests::rust("parrot").unwrap(), lab.path("parrot.wasm")).unwrap();
+    let address = node.web.strip_prefix("http://").unwrap();
+    for tier in ["in_process", "process"] {
+        through.ok(&format!("fn deploy parrot.wasm --name {tier} --isolation {tier}"));
+        through.ok(&format!("route add /{tier} {tier} --public"));
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let head = "Transfer-Encoding: chunked\r\nConnection: close";
+        write!(socket, "POST /{tier} HTTP/1.1\r\nHost: {address}\r\n{head}\r\n\r\n").unwrap();
+        let mut answer = BufReader::new(socket.try_clone().unwrap()).lines().map(Result::unwrap);
+        for (said, heard) in [("one", "ONE"), ("two", "TWO"), ("three", "THREE")] {
+            write!(socket, "{:x}\r\n{said}\r\n", said.len()).unwrap();
+            assert!(answer.any(|line| line == heard), "{tier}: {heard}");
+        }
+        socket.write_all(b"0\r\n\r\n").unwrap();
+        assert_eq!(answer.collect::<Vec<_>>(), ["0", ""], "{tier}");
+    }
 }
 
 #[test]
