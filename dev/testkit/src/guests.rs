@@ -100,6 +100,75 @@ pub fn go(name: &str) -> Result<PathBuf> {
     Ok(module)
 }
 
+/// Builds the tests of a package of Go's own library, and returns their module.
+///
+/// # Errors
+/// When there is no compiler for it, with what to install; what the compiler says.
+pub fn go_tests(package: &str) -> Result<PathBuf> {
+    let mut build = Command::new(tool::find("go")?);
+    build.current_dir(samples("go")).env("GOOS", "wasip1").env("GOARCH", "wasm");
+    let module = module(&package.replace('/', "-"))?;
+    build.args(["test", "-c", "-ldflags=-s -w", "-o"]).arg(&module);
+    finished(build.arg(package), package)?;
+    Ok(module)
+}
+
+/// Where Go's own library is.
+///
+/// # Errors
+/// When there is no Go, with what to install.
+pub fn go_root() -> Result<PathBuf> {
+    let told = Command::new(tool::find("go")?).args(["env", "GOROOT"]).output();
+    let told = told.context("cannot run go")?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()))
+}
+
+/// Builds the sample `guests/zig/NAME.zig` and returns its module.
+///
+/// # Errors
+/// When there is no compiler for it, with what to install; what the compiler says.
+pub fn zig(name: &str) -> Result<PathBuf> {
+    let mut build = Command::new(tool::find("python-zig")?);
+    let module = module(name)?;
+    build.arg("build-exe").arg(samples("zig").join(format!("{name}.zig")));
+    build.args(["-target", "wasm32-wasi", "-O", "ReleaseSmall"]);
+    finished(build.arg(emitted(&module)), name)?;
+    Ok(module)
+}
+
+/// Builds those tests of Zig's own library in whose names one of these is, and returns their module.
+///
+/// # Errors
+/// When there is no compiler for it, with what to install; what the compiler says.
+pub fn zig_tests(name: &str, names: &[String]) -> Result<PathBuf> {
+    let zig = tool::find("python-zig")?;
+    let lib = zig_lib(&zig)?;
+    let mut build = Command::new(zig);
+    let module = module(&format!("zig-{name}"))?;
+    build.arg("test").arg(lib.join("std/std.zig")).arg("--zig-lib-dir").arg(&lib);
+    build.args(["-target", "wasm32-wasi", "--test-no-exec"]).arg(emitted(&module));
+    for name in names {
+        build.args(["--test-filter", name]);
+    }
+    finished(&mut build, name)?;
+    Ok(module)
+}
+
+/// Where Zig's own library is: what the compiler says of itself, in a language that changes.
+fn zig_lib(zig: &Path) -> Result<PathBuf> {
+    let told = Command::new(zig).arg("env").output().context("cannot run zig")?;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let line = told.lines().find(|line| line.contains("lib_dir")).unwrap_or_default();
+    let dir = line.rsplit('"').nth(1).context("zig does not say where its library is")?;
+    Ok(PathBuf::from(dir))
+}
+
+fn emitted(module: &Path) -> OsString {
+    let mut argument = OsString::from("-femit-bin=");
+    argument.push(module);
+    argument
+}
+
 /// Builds the sample `guests/assemblyscript/NAME.ts` and returns its module.
 ///
 /// # Errors
@@ -123,13 +192,14 @@ pub struct Template {
 }
 
 /// The templates whose toolchains have nothing to do with Rust's or C's.
-pub const TEMPLATES: [Template; 4] = [
+pub const TEMPLATES: [Template; 5] = [
     Template {
         name: "js",
         programs: &["node", "npm"],
         packages: &["@bytecodealliance/componentize-js", "@bytecodealliance/jco"],
     },
     Template { name: "python", programs: &["python3", "componentize-py"], packages: &[] },
+    Template { name: "zig", programs: &["python-zig"], packages: &[] },
     Template { name: "go", programs: &["go"], packages: &[] },
     Template {
         name: "assemblyscript",

@@ -19,6 +19,7 @@ mod room;
 mod setup;
 mod test;
 mod tidy;
+mod wasi_suites;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ usage: cargo xtask COMMAND [OPTION]...
   pg-verify [--slice] [--json]       replay logs of PostgreSQL's own tests and of ours; compare with
         [--only RUN]... [--keep]     the images in them, their writer's files and a stock server's
         [--source DIR]
+  wasi-suites [--only SUITE]...      run the tests of Go's and Zig's own libraries as functions
+        [--list]
   ci    [--skip STEP]... [--only STEP]... [-p CRATE]... [--fuzz-seconds N]
                                      everything a change must pass, with a table of times
 ";
@@ -83,6 +86,7 @@ fn dispatch(mut args: Args) -> Result<bool> {
         "fuzz" => fuzz::main(&repo, args)?,
         "bench" => bench(&repo, args)?,
         "console" => console::main(&repo, args)?,
+        "wasi-suites" => wasi_suites::main(&repo, args)?,
         "dist" => dist::main(&repo, args)?,
         "help" | "--help" | "-h" => print!("{USAGE}"),
         other => {

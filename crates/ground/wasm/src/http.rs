@@ -1,8 +1,8 @@
 //! Functions that answer HTTP requests.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
@@ -60,10 +60,10 @@ impl HttpFunction {
     ) -> Result<http::Response<Body>, Failure> {
         let place = Arc::new(self.places.take().await?);
         let chain = request.extensions().get::<Chain>().copied().unwrap_or_default();
-        let told = Arc::new(Ticket { fate: OnceLock::new(), chain, place: Arc::clone(&place) });
+        let told = Arc::new(Ticket { instance: OnceLock::new(), chain, place });
         let answered = self.handler.handle(Arc::clone(&told), request).await;
         match answered {
-            Ok(response) => Ok(response.map(|body| Kept::new(body, place).boxed_unsync())),
+            Ok(response) => Ok(response.map(|body| Kept::new(body, told).boxed_unsync())),
             Err(error) => Err(self.failure(&error, &told).await),
         }
     }
@@ -77,7 +77,7 @@ impl HttpFunction {
         if let Some(error) = error.downcast_ref::<InstantiationError<Told>>() {
             return fate::failure(&error.error, limits, &Fate::default());
         }
-        let Some(fate) = told.fate.get() else {
+        let Some((fate, _)) = told.instance.get() else {
             return fate::failure(error, limits, &Fate::default());
         };
         let ended = tokio::select! {
@@ -89,13 +89,21 @@ impl HttpFunction {
     }
 }
 
-/// What goes to the instance with a request. It keeps the place for as long as the instance works on it, also when
-/// whoever has sent it is gone.
+/// What goes to the instance with a request, and is there until the answer is read or dropped. It keeps the place for
+/// as long as the instance works on it, also when whoever has sent it is gone.
 struct Ticket {
-    /// What the instance tells about itself.
-    fate: OnceLock<Arc<Fate>>,
+    /// What the instance tells about itself, once it has the request, and what it waits for when that is of 0.3.
+    instance: OnceLock<(Arc<Fate>, Option<Arc<Answers>>)>,
     chain: Chain,
     place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some((_, Some(answers))) = self.instance.get() {
+            answers.end();
+        }
+    }
 }
 
 type Told = Arc<Ticket>;
@@ -114,7 +122,7 @@ impl HandlerState for State {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Expiry, Worker>> {
-        let fate = Arc::<Fate>::default();
+        let (fate, answers) = (Arc::<Fate>::default(), Arc::<Answers>::default());
         let mut store = Guest::store(&self.runtime, &self.limits, &self.world, &fate, |_| {});
         // Code may run for it that waits.
         let clock = &self.runtime.env().clock;
@@ -123,13 +131,47 @@ impl HandlerState for State {
             made = self.pre.instantiate_async(&mut store) => made?,
             () = clock.sleep(self.limits.wall()) => return Err(wasmtime::Error::new(Late)),
         };
+        let streams = matches!(*self.pre, ProxyPre::P3(_));
+        let limits = self.limits.clone();
         Ok(Instance {
             store,
             proxy,
             view: Guest::http,
-            expiration: Expiry::new(&self.limits, &fate),
-            state: Worker { limits: self.limits.clone(), fate, place: Mutex::default() },
+            expiration: Expiry::new(&self.limits, &fate, &answers),
+            state: Worker { limits, fate, answers, streams, place: Mutex::default() },
         })
+    }
+}
+
+/// The answers of one instance that are not read to their end.
+///
+/// In `wasi:http` 0.3 an answer has a body and trailers that somebody else may make, also when the function has nothing
+/// left to do: they pass the instance, which has to last for so long. In 0.2 nothing does that it has not passed on.
+#[derive(Default)]
+struct Answers(Mutex<Pending>);
+
+#[derive(Default)]
+struct Pending {
+    count: usize,
+    /// Whether the instance has answered as often as it may.
+    is_last: bool,
+    /// Of the instance.
+    waker: Option<Waker>,
+}
+
+impl Answers {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        let mut pending = self.pending();
+        pending.count -= 1;
+        let waker = pending.waker.take();
+        drop(pending);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -139,12 +181,25 @@ struct Expiry {
     wall: Duration,
     sleep: Pin<Box<tokio::time::Sleep>>,
     fate: Arc<Fate>,
+    answers: Arc<Answers>,
 }
 
 impl Expiry {
-    fn new(limits: &Limits, fate: &Arc<Fate>) -> Self {
+    fn new(limits: &Limits, fate: &Arc<Fate>, answers: &Arc<Answers>) -> Self {
         let sleep = Box::pin(tokio::time::sleep(limits.wall()));
-        Self { idle: limits.idle(), wall: limits.wall(), sleep, fate: Arc::clone(fate) }
+        let (fate, answers) = (Arc::clone(fate), Arc::clone(answers));
+        Self { idle: limits.idle(), wall: limits.wall(), sleep, fate, answers }
+    }
+
+    /// How long an instance is left alone that has nothing to do.
+    fn rest(&self, context: &Context<'_>) -> Duration {
+        let mut pending = self.answers.pending();
+        pending.waker = Some(context.waker().clone());
+        match (pending.count, pending.is_last) {
+            (1.., _) => self.wall,
+            (0, true) => Duration::ZERO,
+            (0, false) => self.idle,
+        }
     }
 }
 
@@ -156,7 +211,7 @@ impl WorkerExpiration for Expiry {
         since: Instant,
     ) -> Poll<()> {
         let most = match status {
-            WorkerStatus::Idle => self.idle,
+            WorkerStatus::Idle => self.rest(context),
             WorkerStatus::Requests | WorkerStatus::PostReturn => self.wall,
         };
         let until: tokio::time::Instant = (since + most).into();
@@ -181,6 +236,9 @@ impl WorkerExpiration for Expiry {
 struct Worker {
     limits: Limits,
     fate: Arc<Fate>,
+    answers: Arc<Answers>,
+    /// Whether it speaks `wasi:http` 0.3.
+    streams: bool,
     /// The place of an instance that answers one request: until it is dropped.
     place: Mutex<Option<Arc<OwnedSemaphorePermit>>>,
 }
@@ -191,9 +249,12 @@ impl WorkerState for Worker {
 
     fn should_accept_request(&self, at_once: usize, before: usize) -> ShouldAccept {
         let reuse = &self.limits.reuse;
-        if before >= reuse.requests as usize {
+        let is_last = before >= reuse.requests as usize;
+        let mut pending = self.answers.pending();
+        pending.is_last = is_last;
+        if is_last && pending.count == 0 {
             ShouldAccept::Never
-        } else if at_once >= reuse.at_once as usize {
+        } else if is_last || at_once.max(pending.count) >= reuse.at_once as usize {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes
@@ -212,7 +273,9 @@ impl WorkerState for Worker {
         guest.outbound.refill(self.limits.requests);
         guest.outbound.asked_by(told.chain, self.limits.reuse.at_once <= 1);
         // It is new: nothing was told before.
-        drop(told.fate.set(Arc::clone(&self.fate)));
+        let answers = self.streams.then(|| Arc::clone(&self.answers));
+        self.answers.pending().count += usize::from(self.streams);
+        drop(told.instance.set((Arc::clone(&self.fate), answers)));
         let (place, wall) = (Arc::clone(&told.place), self.limits.wall());
         if self.limits.reuse.requests == 1 {
             let mut kept = self.place.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,13 +18,14 @@ pub(crate) enum Fn {
         go              answers requests as a CGI script does; takes go 1.21\n  \
         assemblyscript  the same; takes node and npm\n  \
         c               the same; takes clang, lld and wasi-libc\n  \
+        zig             the same; takes Zig 0.17\n  \
         wat             the text of WebAssembly; takes nothing\n\n\
         `cairn doctor` says which of them are here.")]
     New {
         /// The function, and its folder
         name: String,
         /// What it is written in
-        #[arg(long, value_parser = ["rust", "js", "python", "go", "assemblyscript", "c", "wat"])]
+        #[arg(long, value_parser = ["rust", "js", "python", "go", "assemblyscript", "c", "zig", "wat"])]
         template: String,
     },
     /// Build the functions of a manifest, each with its `build` command

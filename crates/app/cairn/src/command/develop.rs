@@ -37,6 +37,11 @@ fn template(name: &str) -> &'static [(&'static str, &'static str)] {
             ("cairn.toml", include_str!("../../templates/c/cairn.toml")),
             (".gitignore", include_str!("../../templates/c/gitignore")),
         ],
+        "zig" => &[
+            ("main.zig", include_str!("../../templates/zig/main.zig")),
+            ("cairn.toml", include_str!("../../templates/zig/cairn.toml")),
+            (".gitignore", include_str!("../../templates/zig/gitignore")),
+        ],
         "js" => &[
             ("package.json", include_str!("../../templates/js/package.json")),
             ("main.js", include_str!("../../templates/js/main.js")),

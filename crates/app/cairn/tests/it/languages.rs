@@ -1,7 +1,10 @@
 //! Functions in the languages that there are templates and samples for, built by the toolchains that people use.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use cairn_testkit::guests;
 
@@ -57,6 +60,11 @@ fn templates_for_wat_c_and_rust_are_built_and_answer() {
     built_and_asked(&lab, &node, "rust", &rust);
     through.fails("fn new ../up --template wat", 2);
     through.fails("fn new 1up --template wat", 2);
+}
+
+#[test]
+fn the_template_for_zig_is_built_and_answers() {
+    template("zig");
 }
 
 #[test]
@@ -158,6 +166,44 @@ fn a_program_in_cpp_runs_as_it_is() {
     assert_eq!(told.split_whitespace().collect::<Vec<_>>(), counted);
 }
 
+/// One in Zig tells what the system's own tools tell.
+#[test]
+fn a_program_in_zig_runs_as_it_is() {
+    let (lab, _node, through) = node();
+    std::fs::rename(guests::zig("tops").unwrap(), lab.path("tops.wasm")).unwrap();
+    through.ok("fn deploy tops.wasm --name tops");
+    lab.write("text", include_str!("languages.rs"));
+    let sorted = "sort text | uniq -c | sort -s -k1,1nr | head -n 5";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", sorted]).current_dir(lab.path("")).env("LC_ALL", "C");
+    let counted = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+    assert_eq!(counted.lines().count(), 5);
+    assert_eq!(through.ok("fn invoke tops --input text -- 5"), counted);
+}
+
+/// A function for `wasi:http` 0.3, in both tiers: what it is sent comes back while more is sent.
+#[test]
+fn a_function_with_streams_answers_while_it_is_asked() {
+    let (lab, node, through) = node();
+    std::fs::copy(guests::rust("parrot").unwrap(), lab.path("parrot.wasm")).unwrap();
+    let address = node.web.strip_prefix("http://").unwrap();
+    for tier in ["in_process", "process"] {
+        through.ok(&format!("fn deploy parrot.wasm --name {tier} --isolation {tier}"));
+        through.ok(&format!("route add /{tier} {tier} --public"));
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let head = "Transfer-Encoding: chunked\r\nConnection: close";
+        write!(socket, "POST /{tier} HTTP/1.1\r\nHost: {address}\r\n{head}\r\n\r\n").unwrap();
+        let mut answer = BufReader::new(socket.try_clone().unwrap()).lines().map(Result::unwrap);
+        for (said, heard) in [("one", "ONE"), ("two", "TWO"), ("three", "THREE")] {
+            write!(socket, "{:x}\r\n{said}\r\n", said.len()).unwrap();
+            assert!(answer.any(|line| line == heard), "{tier}: {heard}");
+        }
+        socket.write_all(b"0\r\n\r\n").unwrap();
+        assert_eq!(answer.collect::<Vec<_>>(), ["0", ""], "{tier}");
+    }
+}
+
 #[test]
 fn doctor_says_which_toolchains_are_here() {
     let lab = Lab::new();
@@ -171,7 +217,7 @@ fn doctor_says_which_toolchains_are_here() {
     assert_eq!(of(&found, "c functions")["verdict"], "good", "{found:?}");
     // Without them all else is as good as before.
     let none = through.with("PATH", lab.path("").to_str().unwrap()).json("doctor");
-    for language in ["rust", "c", "js", "python", "go"] {
+    for language in ["rust", "c", "zig", "js", "python", "go"] {
         let finding = of(&none, &format!("{language} functions"));
         assert_eq!(finding["verdict"], "note", "{finding}");
         assert!(finding["detail"].as_str().unwrap().starts_with("there is no "), "{finding}");

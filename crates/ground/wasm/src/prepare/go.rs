@@ -33,6 +33,8 @@ const REALLOC_NAME: &[u8] = b"cabi_realloc_adapter";
 struct Piece<'a> {
     address: u64,
     bytes: &'a [u8],
+    /// Where those are in the module.
+    offset: usize,
 }
 
 /// What is known of a module of Go's.
@@ -158,14 +160,29 @@ impl<'a> Layout<'a> {
     fn word_anywhere(&self, address: u64) -> u64 {
         let mut bytes = [0; WORD_BYTES];
         for (byte, at) in bytes.iter_mut().zip(address..) {
-            let next = self.data.partition_point(|piece| piece.address <= at);
-            let before = next.checked_sub(1).and_then(|index| self.data.get(index));
-            let inside = |piece: &Piece<'_>| {
-                piece.bytes.get(usize::try_from(at - piece.address).ok()?).copied()
-            };
-            *byte = before.and_then(inside).unwrap_or(0);
+            *byte = self.byte(at).map_or(0, |(byte, _)| byte);
         }
         u64::from_le_bytes(bytes)
+    }
+
+    /// A byte of memory, and where it is in the module.
+    fn byte(&self, address: u64) -> Option<(u8, usize)> {
+        let next = self.data.partition_point(|piece| piece.address <= address);
+        let piece = self.data.get(next.checked_sub(1)?)?;
+        let at = usize::try_from(address - piece.address).ok()?;
+        Some((*piece.bytes.get(at)?, piece.offset + at))
+    }
+
+    /// The module with another word at an address; none where a zero that it changes was left out.
+    fn with_word(&self, module: &[u8], address: u64, word: u64) -> Option<Vec<u8>> {
+        let mut module = module.to_vec();
+        let (old, new) = (self.word_anywhere(address).to_le_bytes(), word.to_le_bytes());
+        for (at, (old, new)) in (address..).zip(old.into_iter().zip(new)) {
+            if old != new {
+                module[self.byte(at)?.1] = new;
+            }
+        }
+        Some(module)
     }
 
     /// The module with another end of its data, and the function that gives what is before that.
@@ -173,6 +190,9 @@ impl<'a> Layout<'a> {
         let begin = end.next_multiple_of(PAGE_BYTES);
         let moved = begin + ROOM_BYTES;
         let realloc = self.imported_functions + self.functions;
+        // Go fills the number of pieces that engines take: where it can be, none is added.
+        let changed = self.with_word(module, address, moved);
+        let (module, is_changed) = changed.as_deref().map_or((module, false), |it| (it, true));
         let mut out = module[..8].to_vec();
         for (id, range) in &self.sections {
             let content = &module[range.clone()];
@@ -186,7 +206,7 @@ impl<'a> Layout<'a> {
                 ),
                 10 => Some(realloc_body(self.globals, moved)),
                 // Pieces are laid down in their order: this one over what was there.
-                11 => {
+                11 if !is_changed => {
                     Some([&[0, 0x41], &*signed(address), &[0x0b, 8], &moved.to_le_bytes()].concat())
                 }
                 _ => None,
@@ -210,7 +230,8 @@ fn pieces(data: wasmparser::DataSectionReader<'_>) -> Result<Vec<Piece<'_>>, Bin
         let DataKind::Active { offset_expr, .. } = segment.kind else { continue };
         if let Operator::I32Const { value } = offset_expr.get_operators_reader().read()? {
             let address = u64::from(value.cast_unsigned());
-            pieces.push(Piece { address, bytes: segment.data });
+            let offset = segment.range.end - segment.data.len();
+            pieces.push(Piece { address, bytes: segment.data, offset });
         }
     }
     pieces.sort_by_key(|piece| piece.address);
@@ -271,8 +292,16 @@ mod tests {
     const END: u64 = 0x2_0123;
     const PAGES: u64 = END / PAGE_BYTES + SPARE_PAGES;
 
+    /// Where the end of the data is in those that follow.
+    const WORD: u64 = 0x3000 + 8 * (BOUNDS as u64 + 2);
+
     /// A module as Go's linker lays them out, with `bounds` before the end of the data.
     fn program(bounds: &[u64], end: u64, pages: u64) -> Vec<u8> {
+        pieced(bounds, end, pages, "")
+    }
+
+    /// One with more to be laid down.
+    fn pieced(bounds: &[u64], end: u64, pages: u64, more: &str) -> Vec<u8> {
         let words = bounds.iter().chain([&end, &0x1100]).flat_map(|word| word.to_le_bytes());
         let data: String = words.map(|byte| format!("\\{byte:02x}")).collect();
         let text = format!(
@@ -282,7 +311,7 @@ mod tests {
               (memory (export "memory") {})
               (global (mut i32) (i32.const 0))
               (func (export "_start") (drop (call $yield)))
-              (data (i32.const 0x3000) "{data}"))"#,
+              (data (i32.const 0x3000) "{data}") {more})"#,
             pages,
         );
         wat::parse_str(text).unwrap()
@@ -302,11 +331,44 @@ mod tests {
         wasmparser::validate(&roomy).unwrap();
         let layout = Layout::read(&roomy).unwrap();
         assert!(layout.has_realloc);
-        let last =
-            layout.data.iter().find(|piece| piece.address == 0x3000 + 8 * (BOUNDS as u64 + 2));
-        assert_eq!(last.unwrap().bytes, 0x5_0000u64.to_le_bytes());
+        assert_eq!((layout.word_anywhere(WORD), layout.data.len()), (0x5_0000, 1));
         assert!(super::roomy(&roomy).unwrap().is_none());
         super::super::prepare(&module).unwrap();
+    }
+
+    /// As Go lays down what is large.
+    #[test]
+    fn a_program_with_as_many_pieces_as_engines_take_is_given_room() {
+        let pieces = (1..100_000).map(|at| format!("(data (i32.const {}) \"x\")", at + 0x4000));
+        let module = pieced(&bounds(), END, PAGES, &pieces.collect::<String>());
+        let roomy = roomy(&module).unwrap().unwrap();
+        wasmparser::validate(&roomy).unwrap();
+        let layout = Layout::read(&roomy).unwrap();
+        assert_eq!((layout.word_anywhere(WORD), layout.data.len()), (0x5_0000, 100_000));
+        super::super::prepare(&module).unwrap();
+    }
+
+    #[test]
+    fn zeros_that_were_left_out_are_laid_down_where_the_end_has_others() {
+        let end = 0xff_0123;
+        let moved = 0x102_0000_u64;
+        let words: Vec<u64> = [&bounds()[..9], &[end; 3]].concat();
+        let module = program(&words, end, end / PAGE_BYTES + SPARE_PAGES);
+        let layout = Layout::read(&module).unwrap();
+        let piece = &layout.data[0];
+        let cut = usize::try_from(WORD - piece.address).unwrap() + 3;
+        let parts = vec![
+            Piece { address: piece.address, bytes: &piece.bytes[..cut], offset: piece.offset },
+            Piece { address: WORD + 8, bytes: &piece.bytes[cut + 5..], offset: piece.offset },
+        ];
+        let layout = Layout { data: parts, ..layout };
+        assert_eq!(layout.end_of_data(), Some((WORD, end)));
+        assert_eq!(layout.with_word(&module, WORD, moved), None);
+        let roomy = layout.with_room(&module, (WORD, end));
+        wasmparser::validate(&roomy).unwrap();
+        let last = Layout::read(&roomy).unwrap();
+        let last = last.data.iter().find(|piece| piece.address == WORD).unwrap().bytes;
+        assert_eq!(last, moved.to_le_bytes());
     }
 
     #[test]

