@@ -141,6 +141,8 @@ impl Output {
 }
 
 impl Take for Output {
+    const ENDS: bool = true;
+
     fn take(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut kept = self.kept();
         let room = kept.as_ref().map_or(0, |kept| self.max.saturating_sub(kept.len() as u64));

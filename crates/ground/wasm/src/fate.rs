@@ -38,6 +38,16 @@ impl Fate {
         self.ended.send_replace(Some(how));
     }
 
+    /// Why it ended in the middle of what it did, when it did.
+    pub(crate) fn broke(&self) -> Option<String> {
+        let failed = self.ended.borrow().as_ref().and_then(|how| how.as_ref().err().cloned());
+        match failed {
+            Some(failure) => Some(failure.to_string()),
+            None if self.out_of_time.load(Ordering::Relaxed) => Some(Late.to_string()),
+            None => None,
+        }
+    }
+
     /// How it ended, once it has.
     pub(crate) async fn ended(&self) -> Result<(), Failure> {
         let mut ended = self.ended.subscribe();
@@ -46,9 +56,9 @@ impl Fate {
     }
 }
 
-/// It took too long to begin.
+/// It took too long.
 #[derive(Debug, thiserror::Error)]
-#[error("it took too long to begin")]
+#[error("it took too long")]
 pub(crate) struct Late;
 
 /// The longest text of a guest that is told to its callers, in bytes.

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::GuestTaskId;
@@ -15,7 +17,7 @@ use wasmtime_wasi_http::handler::{
     ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
-use crate::body::{Body, Kept};
+use crate::body::Body;
 use crate::code::{Code, Entry};
 use crate::error::Failure;
 use crate::fate::{self, Fate, Late};
@@ -63,7 +65,9 @@ impl HttpFunction {
         let told = Arc::new(Ticket { instance: OnceLock::new(), chain, place });
         let answered = self.handler.handle(Arc::clone(&told), request).await;
         match answered {
-            Ok(response) => Ok(response.map(|body| Kept::new(body, told).boxed_unsync())),
+            Ok(response) => {
+                Ok(response.map(|body| Answer { body, told, has_ended: false }.boxed_unsync()))
+            }
             Err(error) => Err(self.failure(&error, &told).await),
         }
     }
@@ -96,6 +100,43 @@ struct Ticket {
     instance: OnceLock<(Arc<Fate>, Option<Arc<Answers>>)>,
     chain: Chain,
     place: Arc<OwnedSemaphorePermit>,
+}
+
+/// The body of an answer. One that ends because its instance did is broken off: who reads it is not to take it for whole.
+struct Answer {
+    body: Body,
+    told: Told,
+    has_ended: bool,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if !matches!(polled, Poll::Ready(None)) {
+            return polled;
+        }
+        self.has_ended = true;
+        let broke = self.told.instance.get().and_then(|(fate, _)| fate.broke());
+        let error = |why| wasmtime_wasi_http::Error::InternalError(Some(why));
+        Poll::Ready(broke.map(|why| Err(error(why))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl Drop for Ticket {
@@ -290,7 +331,8 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
-        drop(store);
+        // First that, for answers that end with the store look at it.
         self.fate.end(result.map_err(|error| fate::failure(&error, &self.limits, &self.fate)));
+        drop(store);
     }
 }

@@ -13,6 +13,9 @@ pub(crate) const WRITE_BYTES_MAX: usize = 1 << 20;
 
 /// Takes what is written at once.
 pub(crate) trait Take: Clone + Send + Sync + 'static {
+    /// Whether a guest is ended that writes more than is taken: it may not look at errors, and write for ever.
+    const ENDS: bool = false;
+
     fn take(&self, bytes: &[u8]) -> std::io::Result<()>;
 }
 
@@ -39,8 +42,10 @@ impl<T: Take + Unpin> StdoutStream for Sink<T> {
 
 impl<T: Take> OutputStream for Sink<T> {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        // Who writes more than is taken is ended: a guest may not look at errors, and write for ever.
-        self.0.take(&bytes).map_err(|error| StreamError::Trap(error.into()))
+        self.0.take(&bytes).map_err(|error| match T::ENDS {
+            true => StreamError::Trap(error.into()),
+            false => StreamError::LastOperationFailed(error.into()),
+        })
     }
 
     fn flush(&mut self) -> StreamResult<()> {
