@@ -6,6 +6,8 @@ use bytes::Bytes;
 use cairn_base::ErrorKind;
 use cairn_functions::{Auth, Call, Error, Limits, RELEASES_KEPT, Settings, State};
 use cairn_kv::{Error as KvError, Namespace};
+use futures::SinkExt as _;
+use http_body_util::BodyExt as _;
 
 use crate::lab::{COMMAND, Lab, USELESS, function, hello};
 
@@ -143,4 +145,29 @@ async fn what_went_wrong_is_in_the_functions_own_log() {
     assert!(text.iter().any(|line| line.starts_with("cairn it trapped")), "{text:?}");
     let counted = lab.functions.counted();
     assert_eq!((counted[0].calls, counted[0].failures), (1, 1));
+}
+
+/// A function that is removed while it runs answers what it was asked, and nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_2_a_call_outlives_its_function() {
+    let lab = Lab::new().await;
+    lab.deployed("hello", &hello()).await;
+    let (mut send, rest) = futures::channel::mpsc::channel::<Result<_, std::io::Error>>(0);
+    let part = |text: &'static str| Ok(http_body::Frame::data(Bytes::from_static(text.as_bytes())));
+    let body = cairn_wasm::streamed(http_body_util::StreamBody::new(rest));
+    let asked = http::Request::post("http://hello/echo").body(body).unwrap();
+    let (functions, hello) = (lab.functions.clone(), function("hello"));
+    let (reached, of) = (functions.reach(&hello).await.unwrap(), functions.clone());
+    let running = tokio::task::spawn(async move { of.request_to(&reached, asked).await });
+    // The second part is taken when it has read the first.
+    send.send(part("begun, ")).await.unwrap();
+    send.send(part("told more, ")).await.unwrap();
+    lab.functions.remove(&hello, false).await.unwrap();
+    let gone = http::Request::get("http://hello/").body(cairn_wasm::whole(Bytes::new())).unwrap();
+    let told = lab.functions.request(&hello, gone).await.err().unwrap();
+    assert!(matches!(told, Error::NoFunction { .. }), "{told}");
+    send.send(part("and ended")).await.unwrap();
+    drop(send);
+    let answered = running.await.unwrap().unwrap().into_body().collect().await.unwrap();
+    assert_eq!(answered.to_bytes(), "begun, told more, and ended");
 }
