@@ -2,9 +2,10 @@
 //! linker tells no end of it (before LLVM 16, as in Debian 12).
 //!
 //! The adapter asks for two pages of its own when it is used first, which may be before: with the arguments of `main`.
-//! Such a heap would take those for its own. So the program is not told of them: as long as it has asked for no memory
-//! itself, its memory is as large as it declares. What it asks for later lies behind the adapter's, which heaps of C
-//! expect of `sbrk`.
+//! Such a heap would take those for its own. So the program is not told of them: when it asks first how large its
+//! memory is, before it has grown it itself, that is as large as it declares. What it asks for later lies behind the
+//! adapter's, which heaps of C expect of `sbrk`. Go's heap, which began at that size until Go 1.23 and went on from there,
+//! is left alone.
 
 use std::ops::Range;
 
@@ -17,12 +18,13 @@ use crate::error::Error;
 const SIZE_TYPE: &[u8] = &[0x60, 0, 1, 0x7f];
 const GROW_TYPE: &[u8] = &[0x60, 1, 0x7f, 1, 0x7f];
 /// A variable that is 0.
-const GROWN: &[u8] = &[0x7f, 1, 0x41, 0, 0x0b];
+const KNOWN: &[u8] = &[0x7f, 1, 0x41, 0, 0x0b];
 
 /// What is known of a module.
 #[derive(Default)]
 struct Layout {
     is_wasi: bool,
+    is_go: bool,
     has_realloc: bool,
     /// Whether it asks how large its memory is.
     looks: bool,
@@ -51,7 +53,7 @@ pub(super) fn apart(module: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let (Some(globals), Some(pages)) = (layout.globals, layout.memory_pages) else {
         return Ok(None);
     };
-    let concerned = layout.is_wasi && !layout.has_realloc && layout.looks;
+    let concerned = layout.is_wasi && !layout.is_go && !layout.has_realloc && layout.looks;
     Ok(concerned.then(|| layout.with_own_size(module, layout.imported_globals + globals, pages)))
 }
 
@@ -64,6 +66,7 @@ impl Layout {
                 layout.sections.push(section);
             }
             match payload {
+                Payload::CustomSection(custom) => layout.is_go |= custom.name() == "go:buildid",
                 Payload::TypeSection(types) => layout.types = types.count(),
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
@@ -99,7 +102,7 @@ impl Layout {
     }
 
     /// The module with functions in the place of both instructions.
-    fn with_own_size(&self, module: &[u8], grown: u32, pages: u64) -> Vec<u8> {
+    fn with_own_size(&self, module: &[u8], known: u32, pages: u64) -> Vec<u8> {
         let size = self.functions;
         let mut out = module[..8].to_vec();
         for (id, range) in &self.sections {
@@ -110,8 +113,8 @@ impl Layout {
                     let (of_size, of_grow) = (leb(self.types.into()), leb((self.types + 1).into()));
                     appended(&appended(content, &of_size), &of_grow)
                 }
-                6 => appended(content, GROWN),
-                10 => self.code(module, [size_body(grown, pages), grow_body(grown, size)]),
+                6 => appended(content, KNOWN),
+                10 => self.code(module, [size_body(known, pages), grow_body(known, size)]),
                 _ => content.to_vec(),
             };
             out.push(*id);
@@ -160,19 +163,19 @@ fn uses(body: &FunctionBody<'_>) -> Result<Vec<Use>, BinaryReaderError> {
     Ok(found)
 }
 
-/// As many pages as it declares, until it has grown.
-fn size_body(grown: u32, pages: u64) -> Vec<u8> {
-    let get = [&[0x23], &*leb(grown.into())].concat();
-    let declared = [&[0x41], &*signed(pages)].concat();
+/// As many pages as it declares the first time, unless it has grown.
+fn size_body(known: u32, pages: u64) -> Vec<u8> {
+    let get = [&[0x23], &*leb(known.into())].concat();
+    let declared = [&[0x41, 1, 0x24], &*leb(known.into()), &[0x41], &*signed(pages)].concat();
     let body: [&[u8]; 7] =
         [&[0], &get, &[0x04, 0x7f], &[0x3f, 0], &[0x05], &declared, &[0x0b, 0x0b]];
     body.concat()
 }
 
-/// What the instruction does, and that it has grown when it has; with 0 it asks for the size.
-fn grow_body(grown: u32, size: u32) -> Vec<u8> {
+/// What the instruction does; with 0 it asks for the size.
+fn grow_body(known: u32, size: u32) -> Vec<u8> {
     let call = [&[0x10], &*leb(size.into())].concat();
-    let set = [&[0x41, 1, 0x24], &*leb(grown.into())].concat();
+    let set = [&[0x41, 1, 0x24], &*leb(known.into())].concat();
     let body: [&[u8]; 6] = [
         // With 0, the size.
         &[0, 0x20, 0, 0x45, 0x04, 0x7f],
@@ -224,5 +227,8 @@ mod tests {
         {
             assert!(apart(&module(import, body, export)).unwrap().is_none(), "{import} {body}");
         }
+        let mut of_go = module(WASI, LOOKS, "f");
+        of_go.extend([&[0, 11, 10], &b"go:buildid"[..]].concat());
+        assert!(apart(&of_go).unwrap().is_none());
     }
 }
