@@ -12,6 +12,7 @@ use crate::error::Error;
 
 mod exchange;
 mod go;
+mod heap;
 
 /// The largest upload, in bytes.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
@@ -77,6 +78,8 @@ fn adapted(module: &[u8]) -> Result<Prepared, Error> {
     let seen = exchange::Seen::of(module)?;
     let roomy = go::roomy(module)?;
     let module = roomy.as_deref().unwrap_or(module);
+    let apart = heap::apart(module)?;
+    let module = apart.as_deref().unwrap_or(module);
     let adapter = if seen.is_command {
         WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {

@@ -251,7 +251,7 @@ fn realloc_body(global: u32, limit: u64) -> Vec<u8> {
 }
 
 /// A section's content with one item more.
-fn appended(content: &[u8], item: &[u8]) -> Vec<u8> {
+pub(super) fn appended(content: &[u8], item: &[u8]) -> Vec<u8> {
     let mut reader = wasmparser::BinaryReader::new(content, 0);
     let count = reader.read_var_u32().expect("the section was read before");
     let items = &content[reader.original_position()..];
@@ -259,7 +259,7 @@ fn appended(content: &[u8], item: &[u8]) -> Vec<u8> {
 }
 
 /// LEB128.
-fn leb(mut value: u64) -> Vec<u8> {
+pub(super) fn leb(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = value.to_le_bytes()[0] & 0x7f;
@@ -273,7 +273,7 @@ fn leb(mut value: u64) -> Vec<u8> {
 }
 
 /// LEB128 of an address as an i32, which has a sign.
-fn signed(address: u64) -> Vec<u8> {
+pub(super) fn signed(address: u64) -> Vec<u8> {
     // Five bytes hold all of them; those of 2 GiB and more are negative.
     let mut bits = address | if address < 1 << 31 { 0 } else { u64::MAX << 32 };
     let mut bytes = Vec::new();

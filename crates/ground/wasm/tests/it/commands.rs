@@ -44,6 +44,25 @@ async fn a_program_reads_writes_and_ends() {
     assert_eq!(failed, Failure::Output { limit_bytes: 1000 });
 }
 
+/// A heap of C takes all memory that it finds, also where that is not the program's.
+#[tokio::test]
+async fn a_heap_grows_beside_what_wasi_keeps_in_the_same_memory() {
+    let module = std::fs::read(cairn_testkit::guests::c("tac").unwrap()).unwrap();
+    let tac = code(prepare(&module).unwrap().component).await;
+    for count in [10, 5_000, 20_000, 400_000] {
+        let lines: Vec<String> = (0..count).map(|number| format!("{number}\n")).collect();
+        let call = Call {
+            arguments: vec!["tac".to_owned()],
+            inputs: vec![held(lines.concat().into())],
+            ..Call::default()
+        };
+        let limits = Limits { cpu_ms: 60_000, ..Limits::default() };
+        let done = run(&tac, call, &limits).await.unwrap();
+        let expected: String = lines.into_iter().rev().collect();
+        assert!(done.exit == 0 && done.output == expected, "{count}: {} bytes", done.output.len());
+    }
+}
+
 #[tokio::test]
 async fn what_answers_requests_is_no_program() {
     let failed = run(&code(hello()).await, Call::default(), &Limits::default()).await;
