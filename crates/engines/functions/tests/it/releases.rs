@@ -156,18 +156,24 @@ async fn functions_2_a_call_outlives_its_function() {
     let part = |text: &'static str| Ok(http_body::Frame::data(Bytes::from_static(text.as_bytes())));
     let body = cairn_wasm::streamed(http_body_util::StreamBody::new(rest));
     let asked = http::Request::post("http://hello/echo").body(body).unwrap();
-    let (functions, hello) = (lab.functions.clone(), function("hello"));
-    let (reached, of) = (functions.reach(&hello).await.unwrap(), functions.clone());
-    let running = tokio::task::spawn(async move { of.request_to(&reached, asked).await });
-    // The second part is taken when it has read the first.
-    send.send(part("begun, ")).await.unwrap();
-    send.send(part("told more, ")).await.unwrap();
-    lab.functions.remove(&hello, false).await.unwrap();
-    let gone = http::Request::get("http://hello/").body(cairn_wasm::whole(Bytes::new())).unwrap();
-    let told = lab.functions.request(&hello, gone).await.err().unwrap();
-    assert!(matches!(told, Error::NoFunction { .. }), "{told}");
-    send.send(part("and ended")).await.unwrap();
-    drop(send);
-    let answered = running.await.unwrap().unwrap().into_body().collect().await.unwrap();
-    assert_eq!(answered.to_bytes(), "begun, told more, and ended");
+    let hello = function("hello");
+    let reached = lab.functions.reach(&hello).await.unwrap();
+    let running = async {
+        let answered = lab.functions.request_to(&reached, asked).await.unwrap();
+        answered.into_body().collect().await.unwrap().to_bytes()
+    };
+    let meanwhile = async {
+        // The second part is taken when it has read the first.
+        send.send(part("begun, ")).await.unwrap();
+        send.send(part("told more, ")).await.unwrap();
+        lab.functions.remove(&hello, false).await.unwrap();
+        let late = http::Request::get("http://hello/");
+        let late = late.body(cairn_wasm::whole(Bytes::new())).unwrap();
+        let told = lab.functions.request(&hello, late).await.err().unwrap();
+        assert!(matches!(told, Error::NoFunction { .. }), "{told}");
+        send.send(part("and ended")).await.unwrap();
+        drop(send);
+    };
+    let (answered, ()) = futures::join!(running, meanwhile);
+    assert_eq!(answered, "begun, told more, and ended");
 }
