@@ -15,7 +15,7 @@
 //! - BLOCKS-4 once all is quiet, collections leave nothing that no ref reaches;
 //! - DATASETS-2 what a client forges is refused.
 //!
-//! [`partition`] simulates partitions in the same way, with checkers of its own.
+//! [`partition`] simulates partitions in the same way, with checkers of its own, and [`functions`] what functions do on nodes.
 //!
 //! Absent on purpose: real processes and real disks; what the network of a node does.
 
@@ -24,6 +24,7 @@
 mod actor;
 pub mod check;
 pub mod entropy;
+pub mod functions;
 mod model;
 mod node;
 pub mod partition;

@@ -1,10 +1,11 @@
-//! `cargo run -p cairn-sim -- [--seed N] [--seeds COUNT] [--steps N] [--verbose]`, and
-//! `cargo run -p cairn-sim -- partition [--nodes] [--seed N] [--seeds COUNT] [--verbose]`
+//! `cargo run -p cairn-sim -- [--seed N] [--seeds COUNT] [--steps N] [--verbose]`,
+//! `cargo run -p cairn-sim -- partition [--nodes] [--seed N] [--seeds COUNT] [--verbose]`, and
+//! `cargo run -p cairn-sim -- functions [--seed N] [--seeds COUNT] [--verbose]`
 
 use anyhow::Context as _;
 use cairn_sim::partition::history::{Broken, History};
 use cairn_sim::partition::nodes::apart;
-use cairn_sim::{Plan, STEPS, entropy, partition};
+use cairn_sim::{Plan, STEPS, entropy, functions, partition};
 use clap::{Args, Parser, Subcommand};
 
 /// Runs the datasets engine on a faulty bucket, or a partition, seed by seed.
@@ -21,6 +22,17 @@ struct Arguments {
 enum What {
     /// Clients at work on a partition, and a check of all they were told.
     Partition(Partition),
+    /// Schedules, calls, triggers and plans on nodes that end, and a check of all that came of them.
+    Functions(Functions),
+}
+
+#[derive(Args)]
+struct Functions {
+    #[command(flatten)]
+    seeds: Seeds,
+    /// Tell what became of a seed in JSON.
+    #[arg(long, conflicts_with_all = ["seeds", "verbose"])]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -67,6 +79,8 @@ fn main() -> anyhow::Result<()> {
         Some(What::Partition(Partition { seeds, nodes: false, .. })) => partitions(&seeds),
         Some(What::Partition(Partition { seeds, json: true, .. })) => tell(seeds.seed),
         Some(What::Partition(Partition { seeds, .. })) => nodes(&seeds),
+        Some(What::Functions(Functions { seeds, json: true })) => tell_functions(seeds.seed),
+        Some(What::Functions(Functions { seeds, .. })) => on_functions(&seeds),
     }
 }
 
@@ -115,6 +129,35 @@ fn nodes(seeds: &Seeds) -> anyhow::Result<()> {
     })?;
     println!("{} seeds, {failed} failed, {counts:?}, {happened:?}", seeds.seeds);
     anyhow::ensure!(failed == 0, "{failed} seeds failed");
+    Ok(())
+}
+
+fn on_functions(seeds: &Seeds) -> anyhow::Result<()> {
+    if seeds.verbose {
+        functions::prepare();
+        let recorded = entropy::seeded(seeds.seed, || functions::record(seeds.seed, true));
+        let (history, _) = recorded.map_err(|broken| anyhow::anyhow!("{broken}"))?;
+        history.effects.iter().for_each(|effect| println!("{effect:?}"));
+    }
+    let mut counts = functions::Counts::default();
+    let mut results =
+        apart::each(&std::env::current_exe()?, &["functions"], seeds.range()).into_iter();
+    let failed = seeds.run(|seed| {
+        let told: apart::Said<functions::Report> = results.next().context("a seed was not run")?;
+        let report = told.map_err(|broken| functions::Failure { seed, broken })?;
+        functions::Counts::add(&mut counts, &report.counts);
+        Ok(report.trace)
+    })?;
+    println!("{} seeds, {failed} failed, {counts:?}", seeds.seeds);
+    anyhow::ensure!(failed == 0, "{failed} seeds failed");
+    Ok(())
+}
+
+fn tell_functions(seed: u64) -> anyhow::Result<()> {
+    functions::prepare();
+    let ran = entropy::seeded(seed, || functions::run(seed));
+    let told: apart::Said<functions::Report> = ran.map_err(|failure| failure.broken);
+    println!("{}", serde_json::to_string(&told)?);
     Ok(())
 }
 

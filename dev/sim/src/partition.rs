@@ -151,7 +151,7 @@ pub fn record(seed: u64, lie: Option<Lie>) -> Result<History, Broken> {
     ran.map_err(|panic| panicked(&*panic))?.map_err(|error| broken(error.to_string()))
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Broken {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Broken {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
     let detail = format!("a panic: {}", text.unwrap_or_default());
@@ -175,6 +175,10 @@ async fn in_memory(seed: u64, lie: Option<Lie>) -> Result<History, cairn_partiti
 /// A number that is the same for the same history.
 #[must_use]
 pub fn trace(history: &History) -> u64 {
+    trace_of(history)
+}
+
+pub(crate) fn trace_of(history: &impl fmt::Debug) -> u64 {
     struct Hash(u64);
     impl fmt::Write for Hash {
         fn write_str(&mut self, text: &str) -> fmt::Result {

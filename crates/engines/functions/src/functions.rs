@@ -56,6 +56,8 @@ pub struct Functions {
 pub(crate) struct Shared {
     registry: Registry,
     kv: Kv,
+    /// The keys of other nodes, as they are in the bucket.
+    kv_in_bucket: Kv,
     datasets: Datasets,
     access: Access,
     tiers: Tiers,
@@ -142,13 +144,15 @@ impl Functions {
             });
             let live = Live::new(registry.clone(), env, undecided);
             let deciding = Semaphore::new(DECISIONS_MAX);
-            let (kv, datasets, access) = (kv.clone(), datasets.clone(), access.clone());
+            let (kv, kv_in_bucket) = (kv.clone(), in_bucket.clone());
+            let (datasets, access) = (datasets.clone(), access.clone());
             let (env, undecided, sender) = (env.clone(), Mutex::default(), Sender::new(egress));
             let (runs, durations, start) =
                 (RunCounts::default(), Durations::default(), start(&env));
             Shared {
                 registry,
                 kv,
+                kv_in_bucket,
                 datasets,
                 access,
                 tiers,

@@ -10,8 +10,8 @@
 
 pub mod apart;
 mod fate;
-mod machine;
-mod process;
+pub(crate) mod machine;
+pub(crate) mod process;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

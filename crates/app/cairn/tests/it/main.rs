@@ -38,6 +38,7 @@ mod places;
 mod plans;
 mod power;
 mod process;
+mod returning;
 mod running_node;
 mod seen;
 #[cfg(feature = "otel")]

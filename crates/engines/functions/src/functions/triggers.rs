@@ -153,9 +153,9 @@ impl Functions {
 
     /// The last commit of a namespace, here or in the bucket.
     pub(super) async fn now_at(&self, of: &Namespace) -> Result<Seq, KvError> {
-        let Shared { registry, kv, .. } = &*self.shared;
+        let Shared { kv, kv_in_bucket, .. } = &*self.shared;
         match kv.status(of).await {
-            Err(error) if is_elsewhere(&error) => registry.in_bucket().status(of).await,
+            Err(error) if is_elsewhere(&error) => kv_in_bucket.status(of).await,
             known => known,
         }
         .map(|info| info.durable_seq)
@@ -179,11 +179,11 @@ impl Functions {
         spec: &TriggerSpec,
         after: Seq,
     ) -> Result<Changes, KvError> {
-        let Shared { registry, kv, env, .. } = &*self.shared;
+        let Shared { kv, kv_in_bucket, env, .. } = &*self.shared;
         let here = async { kv.follow(of, spec.range(), Some(after)).await?.next(WAIT).await };
         match here.await {
             Err(error) if is_elsewhere(&error) => {
-                let others = registry.in_bucket().follow(of, spec.range(), Some(after)).await;
+                let others = kv_in_bucket.follow(of, spec.range(), Some(after)).await;
                 let changes = others?.next(Duration::ZERO).await?;
                 if changes.changes.is_empty() {
                     env.clock.sleep(OTHERS_EVERY).await;

@@ -91,10 +91,21 @@ impl Lab {
 }
 
 fn engine(kv: &Kv, datasets: &Datasets, access: &Access, env: &Env) -> Functions {
-    let runtime = Runtime::start(Options::default(), env).unwrap();
     let egress = cairn_functions::egress(false, env).unwrap();
+    Functions::new((kv, kv, datasets), access, tiers(env), egress, env)
+}
+
+/// An engine on other keys than the lab's.
+pub(crate) fn engine_of((kv, in_bucket): (&Kv, &Kv), lab: &Lab) -> Functions {
+    let (own, tiers) = ((kv, in_bucket, &lab.datasets), tiers(&lab.env));
+    let egress = cairn_functions::egress(false, &lab.env).unwrap();
+    Functions::new(own, &lab.access, tiers, egress, &lab.env)
+}
+
+fn tiers(env: &Env) -> Tiers {
+    let runtime = Runtime::start(Options::default(), env).unwrap();
     let workers = Workers::new(Program { path: "none".into(), arguments: Vec::new() }, env);
-    Functions::new((kv, kv, datasets), access, Tiers { runtime, workers }, egress, env)
+    Tiers { runtime, workers }
 }
 
 pub(crate) fn function(name: &str) -> Function {

@@ -158,15 +158,28 @@ impl Guest {
         }
     }
 
-    pub(super) async fn size(&mut self, id: i32) -> u64 {
-        if id == INPUT {
-            let input = self.call().and_then(|call| call.inputs.first().cloned());
-            return match input {
-                Some(input) => input.size().await.unwrap_or(0),
-                None => 0,
-            };
+    /// How many bytes a buffer has. Of an input that does not know they are counted: one that cannot be read is not one
+    /// without bytes.
+    pub(super) async fn size(&mut self, id: i32) -> Result<u64, String> {
+        if id != INPUT {
+            return Ok(self
+                .exchange
+                .buffers
+                .get(&id)
+                .map_or(0, |buffer| buffer.bytes.len() as u64));
         }
-        self.exchange.buffers.get(&id).map_or(0, |buffer| buffer.bytes.len() as u64)
+        let input = self.call().and_then(|call| call.inputs.first().cloned());
+        let Some(input) = input else { return Ok(0) };
+        if let Some(size) = input.size().await {
+            return Ok(size);
+        }
+        let mut size = 0;
+        loop {
+            match self.part(id, size, PART_BYTES_MAX).await? {
+                part if part.is_empty() => return Ok(size),
+                part => size += part.len() as u64,
+            }
+        }
     }
 
     /// Some bytes of a buffer; none at its end.
@@ -187,7 +200,7 @@ impl Guest {
 
     /// All bytes of a buffer, for others; as many as a call may hold.
     pub(super) async fn whole(&mut self, id: i32) -> Result<Bytes, String> {
-        let size = self.size(id).await;
+        let size = self.size(id).await?;
         self.staged.take(size).map_err(|error| error.to_string())?;
         let mut all = BytesMut::new();
         let read = loop {

@@ -225,7 +225,8 @@ impl exchange::Host for Guest {
 
 impl adapter::Host for Guest {
     async fn buffer_size(&mut self, id: i32) -> wasmtime::Result<u32> {
-        Ok(u32::try_from(self.size(id).await).unwrap_or(u32::MAX))
+        let size = self.size(id).await.map_err(wasmtime::Error::msg)?;
+        Ok(u32::try_from(size).unwrap_or(u32::MAX))
     }
 
     async fn buffer_part(&mut self, id: i32, at: u32, most: u32) -> wasmtime::Result<Bytes> {

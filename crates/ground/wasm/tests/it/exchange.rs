@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use cairn_wasm::{Call, Command, Failure, Limits, Store, StoreError, Stores, World, held, prepare};
+use cairn_wasm::{
+    Call, Command, Failure, File, FileError, Limits, Store, StoreError, Stores, World, held,
+    prepare,
+};
 
 use crate::lab::{code, world};
 
@@ -134,7 +138,27 @@ struct With {
     environment: Vec<(&'static str, &'static str)>,
     arguments: Vec<&'static str>,
     input: Vec<u8>,
+    /// In place of the input.
+    file: Option<Arc<dyn File>>,
     limits: Limits,
+}
+
+/// A file that does not know how long it is, and may not be there just now.
+struct Untold(Option<Bytes>);
+
+#[async_trait]
+impl File for Untold {
+    async fn size(&self) -> Option<u64> {
+        None
+    }
+
+    async fn read(&self, at: u64, most: usize) -> Result<Bytes, FileError> {
+        let gone = || FileError::Other("it cannot be read now".to_owned());
+        let bytes = self.0.as_ref().ok_or_else(gone)?;
+        let from = usize::try_from(at).unwrap().min(bytes.len());
+        // A little at a time.
+        Ok(bytes.slice(from..(from + most.min(5)).min(bytes.len())))
+    }
 }
 
 /// The exit code, the output and the log.
@@ -150,7 +174,7 @@ async fn run(text: &str, with: &With) -> Result<(i32, Bytes, Vec<String>), Failu
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let call = Call {
         arguments: ["f"].iter().chain(&with.arguments).map(|one| (*one).to_owned()).collect(),
-        inputs: vec![held(with.input.clone().into())],
+        inputs: vec![with.file.clone().unwrap_or_else(|| held(with.input.clone().into()))],
         environment: with.environment.iter().map(owned).collect(),
         ..Call::default()
     };
@@ -212,6 +236,18 @@ async fn inputs_are_read_where_they_are_asked_for() {
             assert_eq!(output[..at.min(8)], before[..at.min(8)], "{size} bytes at {to}");
         }
     }
+}
+
+/// An input of which nobody can say how long it is is not taken for one without bytes.
+#[tokio::test]
+async fn an_input_that_cannot_be_read_is_no_empty_one() {
+    let with = |file| With { file: Some(Arc::new(Untold(file))), ..With::default() };
+    let emits = "(result i32) (call $emit (i32.const 1)) (i32.const 0)";
+    let (output, _) = does(emits, &with(Some(Bytes::from_static(b"twelve bytes")))).await;
+    assert_eq!(output, "twelve bytes");
+    let text = module("core", &format!("(func (export \"main\") {emits})"));
+    let failed = run(&text, &with(None)).await.unwrap_err();
+    assert!(failed.to_string().contains("it cannot be read now"), "{failed}");
 }
 
 #[tokio::test]

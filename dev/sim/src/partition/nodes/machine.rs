@@ -22,15 +22,19 @@ const DRIFT_PPM_MAX: usize = 19_500;
 
 /// A node that runs.
 #[derive(Clone)]
-pub(super) struct Process {
-    pub(super) node: Node,
-    pub(super) life: Arc<Life>,
-    pub(super) faulty: Faulty,
+pub(crate) struct Process {
+    pub(crate) node: Node,
+    pub(crate) life: Arc<Life>,
+    pub(crate) faulty: Faulty,
+    /// Its seams.
+    pub(crate) env: Env,
+    /// Its way to the bucket.
+    pub(crate) bucket: Bucket,
 }
 
 /// What happens to what is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
+pub(crate) enum Loss {
     /// Nothing: only the process ends.
     Nothing,
     /// What was not synced may be lost.
@@ -39,8 +43,8 @@ pub(super) enum Loss {
     Disk,
 }
 
-pub(super) struct Machine {
-    pub(super) number: u32,
+pub(crate) struct Machine {
+    pub(crate) number: u32,
     world: Env,
     store: Arc<Memory>,
     options: NodeOptions,
@@ -58,7 +62,7 @@ struct State {
 }
 
 impl Machine {
-    pub(super) fn new(number: u32, world: &Env, store: &Arc<Memory>, rng: &SeededRng) -> Self {
+    pub(crate) fn new(number: u32, world: &Env, store: &Arc<Memory>, rng: &SeededRng) -> Self {
         let drift = i64::try_from(below(rng, 2 * DRIFT_PPM_MAX)).unwrap_or(0);
         let drift_ppm = drift - i64::try_from(DRIFT_PPM_MAX).unwrap_or(0);
         let hands = Hands { drift_ppm, wall_off_ns: Arc::new(AtomicI64::new(0)) };
@@ -79,21 +83,26 @@ impl Machine {
         }
     }
 
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        format!("node {}", self.number)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn process(&self) -> Option<Process> {
+    pub(crate) fn process(&self) -> Option<Process> {
         self.state().process.clone()
     }
 
     /// Numbers that are the same when its processes asked the same of the bucket.
-    pub(super) fn traces(&self) -> Vec<u64> {
+    pub(crate) fn traces(&self) -> Vec<u64> {
         self.state().traces.iter().map(Faulty::trace).collect()
     }
 
     /// What goes wrong on the way to the bucket from now on.
-    pub(super) fn weather(&self, faults: Faults) {
+    pub(crate) fn weather(&self, faults: Faults) {
         let mut state = self.state();
         state.faults = faults.clone();
         if let Some(process) = &state.process {
@@ -102,12 +111,12 @@ impl Machine {
     }
 
     /// Sets the wall clock to another time.
-    pub(super) fn jump(&self, ns: i64) {
+    pub(crate) fn jump(&self, ns: i64) {
         self.hands.wall_off_ns.store(ns, Ordering::Relaxed);
     }
 
     /// Starts a process; one that cannot start is started again.
-    pub(super) async fn start(&self) -> Result<(), String> {
+    pub(crate) async fn start(&self) -> Result<(), String> {
         loop {
             let life = Life::new();
             let env = process::env(&self.world, &life, self.hands.clone());
@@ -120,12 +129,13 @@ impl Machine {
             };
             let bucket = Bucket::from_store(Arc::new(faulty.clone()), "memory://", &env);
             let options = NodeOptions { boot, ..self.options.clone() };
-            let opened = Node::open(bucket, Arc::new(Plain), Arc::new(disk), options, &env).await;
+            let (disk, own) = (Arc::new(disk), bucket.clone());
+            let opened = Node::open(own, Arc::new(Plain), disk, options, &env).await;
             match opened {
                 Ok(node) => {
                     let mut state = self.state();
                     faulty.set(state.faults.clone());
-                    state.process = Some(Process { node, life, faulty });
+                    state.process = Some(Process { node, life, faulty, env, bucket });
                     return Ok(());
                 }
                 Err(error) => {
@@ -148,9 +158,9 @@ impl Machine {
     }
 
     /// Ends the process at once. What it had asked of the bucket may still happen, or not.
-    pub(super) fn kill(&self, loss: Loss, rng: &SeededRng) {
+    pub(crate) fn kill(&self, loss: Loss, rng: &SeededRng) {
         let mut state = self.state();
-        if let Some(Process { node, life, faulty }) = state.process.take() {
+        if let Some(Process { node, life, faulty, .. }) = state.process.take() {
             life.end();
             if one_in(rng, 2) {
                 faulty.crash(Crash::Hang);

@@ -22,34 +22,34 @@ const TRAVEL_MS_MAX: usize = 8;
 const MILLION: u64 = 1_000_000;
 
 /// Whether a process lives, and what ends with it.
-pub(super) struct Life {
+pub(crate) struct Life {
     dead: watch::Sender<bool>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl Life {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { dead: watch::Sender::new(false), tasks: Mutex::default() })
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         *self.dead.borrow()
     }
 
     /// Nothing that belongs to it goes on.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.dead.send_replace(true);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.drain(..).for_each(|task| task.abort());
     }
 
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // It cannot be dropped before it is over: whoever waits holds it.
         self.dead.subscribe().wait_for(|dead| *dead).await.map(drop).unwrap_or_default();
     }
 
     /// Waits for an answer, or for the end: then there is none.
-    pub(super) async fn answer<T>(
+    pub(crate) async fn answer<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
@@ -63,11 +63,11 @@ impl Life {
 
 /// A machine's clock: as fast as it is, and as wrong as it was made.
 #[derive(Clone)]
-pub(super) struct Hands {
+pub(crate) struct Hands {
     /// Millionths by which it is faster than the world's.
-    pub(super) drift_ppm: i64,
+    pub(crate) drift_ppm: i64,
     /// Nanoseconds by which its wall time differs.
-    pub(super) wall_off_ns: Arc<AtomicI64>,
+    pub(crate) wall_off_ns: Arc<AtomicI64>,
 }
 
 struct ProcessClock {
@@ -140,7 +140,7 @@ impl Spawn for ProcessSpawn {
 }
 
 /// The seams of one process.
-pub(super) fn env(world: &Env, life: &Arc<Life>, hands: Hands) -> Env {
+pub(crate) fn env(world: &Env, life: &Arc<Life>, hands: Hands) -> Env {
     let (clock, spawn) = (Arc::clone(&world.clock), Arc::clone(&world.spawn));
     Env {
         clock: Arc::new(ProcessClock { world: clock, hands, life: Arc::clone(life) }),
@@ -151,7 +151,7 @@ pub(super) fn env(world: &Env, life: &Arc<Life>, hands: Hands) -> Env {
 
 /// A partition of another process: requests and answers travel, and an answer that is still on its way
 /// when the process ends is lost.
-pub(super) struct Remote {
+pub(crate) struct Remote {
     inner: AnyPartition,
     life: Arc<Life>,
     world: Env,
@@ -159,7 +159,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(inner: AnyPartition, life: Arc<Life>, world: &Env) -> Self {
+    pub(crate) fn new(inner: AnyPartition, life: Arc<Life>, world: &Env) -> Self {
         let rng = SeededRng::new(world.rng.next_u64());
         Self { inner, life, world: world.clone(), rng }
     }

@@ -1,7 +1,8 @@
 //! A plan is done, step by step, and each step in runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +29,8 @@ use crate::tiers::Callable;
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How soon it is looked for room again.
 const ROOM_WAIT: Duration = Duration::from_millis(50);
+/// How soon inputs are read again that could not be.
+const UNREAD_WAIT: Duration = Duration::from_secs(1);
 /// How long it is waited before a run that failed is tried again.
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// Runs of a plan at a time, for each of the machine's processors.
@@ -164,7 +167,12 @@ impl Doing {
             known += u32::try_from(runs.len()).unwrap_or(u32::MAX);
             info.steps[at].runs = Some(known);
             let ids: Vec<String> = runs.iter().map(|run| run.id.clone()).collect();
-            self.some(runs, (at, info)).await?;
+            // Files with the same bytes are one run: the others find what it made (FUNCTIONS-8).
+            let mut firsts = BTreeSet::new();
+            let (first, same): (Vec<_>, Vec<_>) =
+                runs.into_iter().enumerate().partition(|(_, run)| firsts.insert(run.id.clone()));
+            self.some(first, (at, info)).await?;
+            self.some(same, (at, info)).await?;
             if self.step.together.is_none() || ids.len() == 1 {
                 return Ok(ids);
             }
@@ -172,15 +180,16 @@ impl Doing {
         }
     }
 
+    /// Does runs with their numbers.
     async fn some(
         self: &Arc<Self>,
-        runs: Vec<Run>,
+        runs: Vec<(usize, Run)>,
         (at, info): (usize, &mut PlanInfo),
     ) -> Result<(), Halt> {
         let clock = &self.functions.shared.env.clock;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (_here, gone) = watch::channel(());
-        let done = futures::stream::iter(runs.into_iter().enumerate())
+        let done = futures::stream::iter(runs)
             .map(|(number, run)| {
                 let done = self.beside(run, gone.clone());
                 async move { (number, done.await) }
@@ -264,8 +273,11 @@ impl Doing {
         let clock = &functions.shared.env.clock;
         let mut again = AGAIN_AFTER.iter();
         let output = loop {
-            match self.try_one(&run).await {
+            let unread = Arc::new(AtomicBool::new(false));
+            match self.try_one(&run, &unread).await {
                 Ok(output) => break output,
+                // What it was to read could not be read just now: that is not its failure.
+                Err(_) if unread.load(Ordering::Relaxed) => clock.sleep(UNREAD_WAIT).await,
                 // There was no room for it: that is no attempt.
                 Err(error) if error.kind() == ErrorKind::Retry => clock.sleep(ROOM_WAIT).await,
                 Err(error) => match again.next() {
@@ -279,7 +291,8 @@ impl Doing {
         Ok(false)
     }
 
-    async fn try_one(&self, run: &Run) -> Result<Bytes, Error> {
+    /// Does a run once. `unread` says that an input could not be read, and may be later.
+    async fn try_one(&self, run: &Run, unread: &Arc<AtomicBool>) -> Result<Bytes, Error> {
         let invalid = |why: String| Error::Invalid { why };
         let Callable::Program(program) = &self.ready.call else {
             return Err(invalid("it answers requests".to_owned()));
@@ -288,7 +301,7 @@ impl Doing {
         let arguments = [function.name.to_string()].into_iter();
         let open = |input: &Input| match input {
             Input::Part(part) => part.clone().open(),
-            Input::Made(run) => self.made(run.clone()),
+            Input::Made(run) => self.made(run.clone(), unread),
         };
         let call = Call {
             arguments: arguments.chain(self.step.arguments.iter().cloned()).collect(),
@@ -310,9 +323,10 @@ impl Doing {
         }
     }
 
-    fn made(&self, run: String) -> Arc<dyn File> {
+    fn made(&self, run: String, unread: &Arc<AtomicBool>) -> Arc<dyn File> {
         let (registry, of) = (self.functions.shared.registry.clone(), self.key.0.clone());
-        Arc::new(MadeFile { registry, of, run, place: Mutex::new(None) })
+        let unread = Arc::clone(unread);
+        Arc::new(MadeFile { registry, of, run, unread, place: Mutex::new(None) })
     }
 }
 
@@ -328,7 +342,18 @@ struct MadeFile {
     registry: Registry,
     of: Function,
     run: String,
+    /// It could not be read, and may be later.
+    unread: Arc<AtomicBool>,
     place: Mutex<Option<Place>>,
+}
+
+impl MadeFile {
+    fn failed(&self, kind: ErrorKind, error: &dyn std::fmt::Display) -> FileError {
+        if kind == ErrorKind::Retry {
+            self.unread.store(true, Ordering::Relaxed);
+        }
+        FileError::Other(error.to_string())
+    }
 }
 
 struct Place {
@@ -344,13 +369,12 @@ impl File for MadeFile {
     }
 
     async fn read(&self, at: u64, most: usize) -> Result<Bytes, FileError> {
-        let failed = |error: &dyn std::fmt::Display| FileError::Other(error.to_string());
         let mut kept = self.place.lock().await;
         let mut place = match kept.take().filter(|place| place.at <= at) {
             Some(place) => place,
             None => {
                 let pieces = self.registry.made_pieces(&self.of, &self.run).await;
-                let pieces = pieces.map_err(|error| failed(&error))?;
+                let pieces = pieces.map_err(|error| self.failed(error.kind(), &error))?;
                 Place { at: 0, ready: Bytes::new(), pieces }
             }
         };
@@ -362,7 +386,9 @@ impl File for MadeFile {
                 break;
             }
             match place.pieces.next().await {
-                Some(piece) => place.ready = piece.map_err(|error| failed(&error))?,
+                Some(piece) => {
+                    place.ready = piece.map_err(|error| self.failed(error.kind(), &error))?
+                }
                 None => return Ok(Bytes::new()),
             }
         }

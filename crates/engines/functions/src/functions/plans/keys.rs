@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cairn_kv::{At, KeyRange, Namespace, Pieces};
 use futures::StreamExt as _;
 
-use super::super::Functions;
+use super::super::{Functions, Shared};
 use super::Halt;
 use crate::agenda::Key;
 use crate::error::Error;
@@ -60,10 +60,10 @@ impl Functions {
 
     /// The keys as lines, here or in the bucket, all of one state.
     async fn lines_of(&self, of: &Namespace, range: KeyRange) -> Result<Pieces, Error> {
-        match self.shared.kv.export(of, range.clone(), At::Durable).await {
+        let Shared { kv, kv_in_bucket, .. } = &*self.shared;
+        match kv.export(of, range.clone(), At::Durable).await {
             Err(error) if is_elsewhere(&error) => {
-                let in_bucket = self.shared.registry.in_bucket();
-                Ok(in_bucket.export(of, range, At::Durable).await?)
+                Ok(kv_in_bucket.export(of, range, At::Durable).await?)
             }
             found => Ok(found?),
         }
