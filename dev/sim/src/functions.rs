@@ -57,6 +57,8 @@ pub use cluster::Kind;
 
 /// For how long things happen, at the least and at the most, in milliseconds.
 const TROUBLE_MS: [usize; 2] = [60_000, 200_000];
+/// How often it is looked whether all machines run again.
+const SAFE_LOOK_MS: u64 = 500;
 /// How long all is calm before the end is looked at: what was missed is done.
 const CALM_MS: u64 = 40_000;
 /// The same where another node may have to take over before that.
@@ -214,6 +216,9 @@ async fn lived(cluster: &Cluster, rng: &SeededRng) -> Result<History, String> {
         cluster.sleep_ms(trouble_ms).await;
         cluster.say("all", "is calm from now on");
         run.calm.set(true);
+        while run.safe.get() < cluster.machines.len() {
+            cluster.sleep_ms(SAFE_LOOK_MS).await;
+        }
         let alone = cluster.kind == Kind::Alone;
         cluster.sleep_ms(if alone { CALM_MS } else { CALM_OF_TWO_MS }).await;
         Ok(())

@@ -23,6 +23,8 @@ const LOOK_MS: u64 = 500;
 pub(super) struct Run {
     /// Nothing bad happens any more.
     pub(super) calm: Cell<bool>,
+    /// Machines that run and stay so.
+    pub(super) safe: Cell<usize>,
     /// All was looked at.
     pub(super) done: Cell<bool>,
     /// When functions were made to fail.
@@ -48,6 +50,7 @@ pub(super) async fn suffer(
         fate.event().await?;
     }
     machine.weather(Faults::default());
+    run.safe.set(run.safe.get() + 1);
     while !run.done.get() {
         fate.look_after().await?;
         cluster.sleep_ms(LOOK_MS).await;

@@ -200,7 +200,8 @@ fn functions_6_what_schedules_must_not_do_is_seen() {
     let check = schedules::check;
     refused(check, |h| h.unrest.clear(), "had ended");
     refused(check, |h| without(h, 1500), "was begun before");
-    refused(check, |h| h.effects.swap(5, 7), "at the same time");
+    refused(check, |h| h.effects.swap(5, 7), "had ended");
+    refused(check, |h| h.effects[5].tick = Some((1000, 1)), "at the same time");
     refused(check, |h| h.effects[4].tick = Some((2000, 4)), "begun too often");
     refused(check, |h| h.effects[7].tick = Some((2000, 2)), "came after");
     refused(check, |h| without(h, 3400), "its history says");
