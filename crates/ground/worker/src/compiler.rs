@@ -44,20 +44,25 @@ impl Compiler {
 
     fn ended(&self, status: ExitStatus, words: &str) -> Error {
         use std::os::unix::process::ExitStatusExt as _;
-        let seconds = self.cpu_seconds;
-        let detail = match status.signal().and_then(Signal::from_named_raw) {
-            _ if status.code() == Some(REFUSED.into()) => words.to_owned(),
-            Some(Signal::XCPU | Signal::KILL) => {
-                format!(
+        let (seconds, memory) = (self.cpu_seconds, MEMORY_BYTES_MAX >> 30);
+        let how = said(status);
+        match (status.code(), status.signal().and_then(Signal::from_named_raw)) {
+            (Some(code), _) if code == i32::from(REFUSED) => {
+                Error::Compile { detail: words.to_owned() }
+            }
+            (_, Some(Signal::XCPU)) => Error::Compile {
+                detail: format!(
                     "that takes more than {seconds} s of computing: make it smaller, or split it"
-                )
+                ),
+            },
+            // Somebody else ended it, or it did not come so far: that says nothing of the component.
+            (Some(_), _) | (_, Some(Signal::KILL)) => {
+                Error::Lost { detail: format!("the compiler ended with {how}: {words}") }
             }
-            _ => {
-                let (how, memory) = (said(status), MEMORY_BYTES_MAX >> 30);
-                format!("the compiler, which has {memory} GiB, ended with {how}: {words}")
-            }
-        };
-        Error::Compile { detail }
+            _ => Error::Compile {
+                detail: format!("the compiler, which has {memory} GiB, ended with {how}: {words}"),
+            },
+        }
     }
 }
 
