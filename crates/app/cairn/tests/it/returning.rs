@@ -15,7 +15,7 @@ const ANEW: &str = "--data-dir anew --web 127.0.0.1:0";
 /// Whatever was acknowledged is shipped by then.
 const SHIPPED: Duration = Duration::from_millis(1500);
 
-/// Lets all pass, or those who are nobody but at one path.
+/// Lets all pass, and says so in a header.
 const FILTER: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
 //! Keys as lines in parts. Where a part ends is said by the lines themselves, so that a key that comes or goes changes the
-//! part that it is in and at most the next, and the others are as they were.
+//! part that it is in and few after it, and the others are as they were.
 
 use bytes::{Bytes, BytesMut};
 use cairn_base::ProjectName;

@@ -88,7 +88,7 @@ async fn a_reader_that_stands_still_holds_nothing_but_its_call() {
     let response = hello.handle(request).await.unwrap();
     let mut body = response.into_body();
     assert!(body.frame().await.unwrap().is_ok());
-    // Others are answered meanwhile, and it is over after its time, read or not.
+    // Others are answered meanwhile, and it is over after its time, which is the engine's own, read or not.
     assert_eq!(get(&hello, "/x").await.unwrap().0, 200);
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await; // tidy: foreign process
     let (mut bytes, mut broken) = (0, false);
