@@ -73,8 +73,9 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Pattern { pattern: shown(text), why: why.to_owned() };
+        let long = || wrong(&format!("it has more than {PATTERN_BYTES_MAX} bytes"));
         if text.len() > PATTERN_BYTES_MAX {
-            return Err(wrong(&format!("it has more than {PATTERN_BYTES_MAX} bytes")));
+            return Err(long());
         }
         let (method, rest) = match text.trim().split_once(char::is_whitespace) {
             Some((method, rest)) => (parse_method(method).map_err(wrong)?, rest.trim_start()),
@@ -84,7 +85,9 @@ impl FromStr for Pattern {
         let (host, path) = rest.split_at(slash);
         let host = parse_host(host).map_err(wrong)?;
         let path = parse_path(&path[1..]).map_err(wrong)?;
-        Ok(Self { method, host, path })
+        let pattern = Self { method, host, path };
+        // It is kept as it is written, which can be longer than what was given: with its `*` for any method.
+        if pattern.to_string().len() > PATTERN_BYTES_MAX { Err(long()) } else { Ok(pattern) }
     }
 }
 
@@ -132,7 +135,10 @@ fn parse_path(text: &str) -> Result<Vec<Segment>, &'static str> {
             return Err("nothing follows {*name}");
         }
         let segment = match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-            None if part.contains(['{', '}', '?', '#', ' ']) => {
+            None if part.contains(['{', '}', '?', '#'])
+                || part.contains(char::is_whitespace)
+                || part.contains(char::is_control) =>
+            {
                 return Err("a segment is a text without {, }, ?, # and spaces, or one {name}");
             }
             None if matches!(part, "." | "..") => return Err("no client asks for . or .."),
@@ -253,11 +259,23 @@ mod tests {
             ("/{*a}/b", "follows"),
             ("/a/../b", ".."),
             ("/a?b=c", "segment"),
+            ("GET /a\tb", "segment"),
+            ("GET /a\u{3000}b", "segment"),
+            ("/a\0b", "segment"),
         ] {
             let error = given.parse::<Pattern>().unwrap_err().to_string();
             assert!(error.contains(why), "{given}: {error}");
         }
         assert!(format!("/{}", "a/".repeat(40)).parse::<Pattern>().is_err());
-        assert!(format!("/{}", "a".repeat(2000)).parse::<Pattern>().is_err());
+    }
+
+    #[test]
+    fn the_longest_pattern_can_be_read_as_it_is_written() {
+        let of = |length: usize| format!("/{}", "a".repeat(length - 1)).parse::<Pattern>();
+        let longest = of(PATTERN_BYTES_MAX - "* ".len()).unwrap();
+        assert_eq!(longest.to_string().parse::<Pattern>().unwrap(), longest);
+        for length in [PATTERN_BYTES_MAX - 1, PATTERN_BYTES_MAX, PATTERN_BYTES_MAX + 1] {
+            assert!(of(length).unwrap_err().to_string().contains("bytes"), "{length}");
+        }
     }
 }
