@@ -2,18 +2,20 @@
 //! who asks; then what only a platform has: the first request after a start, a neighbour that computes
 //! without end, many functions, many instances.
 
+mod guest;
 mod many;
-mod peer;
+pub(crate) mod peer;
 mod table;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use self::guest::{Guest, TEMPLATES};
 use self::peer::Peer;
 use crate::cli::Functions;
 use crate::node::Node;
@@ -46,7 +48,7 @@ pub(crate) fn main(args: &Functions, command_line: &str) -> Result<()> {
     let bench = Workbench::new(&args.common)?;
     let machine = machine::describe(&bench.work)?;
     let peer = peer::version()?;
-    let guest = Guest::built(&bench.work)?;
+    let guest = Guest::built(&bench)?;
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
     for run in 0..args.common.runs {
         eprintln!("run {}", run + 1);
@@ -65,22 +67,6 @@ pub(crate) fn main(args: &Functions, command_line: &str) -> Result<()> {
         data: serde_json::json!({"cairn": ours.json(), "wasmtime serve": theirs.json()}),
     }
     .publish(&args.common)
-}
-
-/// The sample that answers requests.
-struct Guest {
-    module: PathBuf,
-    component: PathBuf,
-}
-
-impl Guest {
-    fn built(work: &Path) -> Result<Self> {
-        let module = cairn_testkit::guests::rust("hello").map_err(anyhow::Error::msg)?;
-        let component = work.join("hello.component.wasm");
-        let prepared = cairn_wasm::prepare(&std::fs::read(&module)?)?;
-        std::fs::write(&component, prepared.component)?;
-        Ok(Self { module, component })
-    }
 }
 
 /// A program on one core.
@@ -139,10 +125,37 @@ fn one_run(
             samples.add(names[2], ask(&url, *header, 1, args.seconds)?.p50_ms);
         }
     }
+    apart(bench, args, &node, (&token, &authorization), guest, ours)?;
     neighbour(bench, args, &node, (&token, &authorization), guest, ours)?;
+    for ((name, _), file) in TEMPLATES.iter().zip(&guest.templates) {
+        tell(bench, &node, &token, &format!("fn deploy {} --name {name}", file.display()))?;
+        tell(bench, &node, &token, &format!("route add /{name}/{{*rest}} {name}"))?;
+    }
     drop(node);
-    let node = up(bench, &data)?;
-    ours.add("first", first(&node, &authorization)?);
+    for (name, quantity) in [("fresh", "first")].iter().chain(&TEMPLATES) {
+        let node = up(bench, &data)?;
+        ours.add(quantity, first(&node, name, &authorization)?);
+    }
+    Ok(())
+}
+
+/// The same function in a process of its own.
+fn apart(
+    bench: &Workbench,
+    args: &Functions,
+    node: &Node,
+    (token, authorization): (&str, &str),
+    guest: &Guest,
+    ours: &mut Samples,
+) -> Result<()> {
+    let hello = guest.module.display();
+    tell(bench, node, token, &format!("fn deploy {hello} --name apart --isolation process"))?;
+    tell(bench, node, token, "route add /apart/{*rest} apart")?;
+    let web = node.web.as_deref().context("the node has no door of functions")?;
+    let url = format!("{web}/apart/x");
+    let many = ask(&url, Some(authorization), CONNECTIONS, args.seconds)?;
+    ours.add("apart", many.requests_per_second);
+    ours.add("apart p50", ask(&url, Some(authorization), 1, args.seconds)?.p50_ms);
     Ok(())
 }
 
@@ -177,11 +190,11 @@ fn neighbour(
 }
 
 /// The first answer of a function after a start, in milliseconds.
-fn first(node: &Node, authorization: &str) -> Result<f64> {
+fn first(node: &Node, name: &str, authorization: &str) -> Result<f64> {
     // It listens already; what is measured is the function's own start.
     std::thread::sleep(Duration::from_secs(1));
     let begun = Instant::now();
-    let mut stream = requested(node, "localhost/fresh/x", authorization)?;
+    let mut stream = requested(node, &format!("localhost/{name}/x"), authorization)?;
     let mut answer = [0; 64];
     let read = stream.read(&mut answer)?;
     let took = begun.elapsed().as_secs_f64() * 1000.0;

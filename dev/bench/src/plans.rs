@@ -1,5 +1,5 @@
 //! Word count: a plan on the parts of a dataset beside one thread of the same program, compiled for this
-//! machine, on the file itself.
+//! machine and as it is, on the file itself.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cli::Plans;
+use crate::functions::peer;
 use crate::node::Node;
 use crate::report::{MB, Report, table};
 use crate::sample::Samples;
@@ -44,7 +45,7 @@ pub(crate) fn main(args: &Plans, command_line: &str) -> Result<()> {
     std::fs::write(&plan, spec(text.metadata()?.len()))?;
     for run in 0..args.common.runs {
         eprintln!("run {}", run + 1);
-        one_run(args, run, (&plan, &native, &text), &tell, &mut samples)?;
+        one_run(args, run, (&plan, &guest, &native, &text), &tell, &mut samples)?;
     }
     samples.add("rss", node.rss());
     Report {
@@ -70,28 +71,25 @@ fn spec(bytes: u64) -> String {
 fn one_run(
     args: &Plans,
     run: u32,
-    (plan, native, text): (&Path, &Path, &Path),
+    (plan, guest, native, text): (&Path, &Path, &Path, &Path),
     tell: &impl Fn(&str) -> Result<String>,
     samples: &mut Samples,
 ) -> Result<()> {
     let plan = plan.display();
-    let (mut ours, mut theirs) = (String::new(), String::new());
-    let mut sides = [true, false];
-    // Each goes first every other time.
-    sides.rotate_left(run as usize % 2);
-    for cairn in sides {
+    let mut sides = ["plan", "native", "engine"];
+    // Each goes first every third time.
+    sides.rotate_left(run as usize % 3);
+    let mut said = Vec::new();
+    for side in sides {
         let begun = Instant::now();
-        let (name, told) = match cairn {
-            true => ("plan", &mut ours),
-            false => ("native", &mut theirs),
-        };
-        *told = match cairn {
-            true => tell(&format!("plan run {plan} --fresh --output"))?,
-            false => counted(native, text)?,
-        };
-        samples.add(name, begun.elapsed().as_secs_f64());
+        said.push(match side {
+            "plan" => tell(&format!("plan run {plan} --fresh --output"))?,
+            "native" => counted(&mut Command::new(native), text)?,
+            _ => counted(peer::program().args(["run", "-W", "timeout=600s"]).arg(guest), text)?,
+        });
+        samples.add(side, begun.elapsed().as_secs_f64());
     }
-    ensure!(ours == theirs, "the counts differ");
+    ensure!(said.iter().all(|one| *one == said[0]), "the counts differ");
     let last = |name: &str| samples.0.get(name).and_then(|all| all.last().copied());
     let (plan_s, native_s) = (last("plan").unwrap_or(0.0), last("native").unwrap_or(0.0));
     samples.add("ratio", native_s / plan_s);
@@ -144,11 +142,11 @@ fn native(work: &Path) -> Result<PathBuf> {
     Ok(target.join("release/wordcount"))
 }
 
-fn counted(native: &Path, text: &Path) -> Result<String> {
-    let mut counted = Command::new(native);
-    counted.arg("count").stdin(File::open(text)?).stderr(Stdio::inherit());
-    let told = counted.output()?;
-    ensure!(told.status.success(), "the native program failed");
+/// What a program counts that reads the whole text.
+fn counted(program: &mut Command, text: &Path) -> Result<String> {
+    program.arg("count").stdin(File::open(text)?).stderr(Stdio::inherit());
+    let told = program.output()?;
+    ensure!(told.status.success(), "{program:?} failed");
     Ok(String::from_utf8(told.stdout)?)
 }
 
@@ -179,10 +177,11 @@ fn body(samples: &Samples, args: &Plans) -> String {
         "{}\nWords of {} MB of text are counted, of which {WORDS} are different. The plan (`guests/rust/wordcount`) \
          reads {PARTS} parts of a dataset in a local bucket and adds their counts in one run more; the command's \
          start, the request and the result's way back are in its time. The same program, compiled for this machine, reads \
-         the file with one thread. The push took {} s; the node had {} MB after all runs. Medians \
+         the file with one thread; as it is, by `wasmtime run`, it takes {} s for it. The push took {} s; the node had {} MB after all runs. Medians \
          (lowest–highest).\n",
         table(&rows),
         args.megabytes,
+        say("engine", 1.0, 2),
         say("push", 1.0, 1),
         say("rss", MB, 0),
     )

@@ -103,7 +103,12 @@ async fn serve_web(
     transport: Transport,
     stopped: watch::Receiver<bool>,
 ) {
-    let served = http.serve_with(door.router(), listener, transport, until(stopped)).await;
+    let answers = door.clone();
+    let answer = move |request| {
+        let door = answers.clone();
+        async move { door.answer(request).await }
+    };
+    let served = http.serve_with(answer, listener, transport, until(stopped)).await;
     door.close().await;
     if let Err(error) = served {
         tracing::error!(%error, "the door of functions stopped");

@@ -12,44 +12,42 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
+use axum::response::Response;
 use bytes::Bytes;
 use cairn_access::Peer;
 use cairn_env::{Clock, earned};
 use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::service::Service as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::options::Waits;
 use crate::socket::Socket;
 
-/// What connections are answered with.
+/// How connections are served.
 pub(crate) type Server = auto::Builder<TokioExecutor>;
 
-/// Answers the requests of one connection from `peer`, until it ends, its client is not worth waiting for, or
+/// Lets `answer` answer the requests of one connection from `peer`, until it ends, its client is not worth waiting for, or
 /// `shutdown` changes and the requests under way are answered.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(crate) async fn serve<S, F>(
     server: &Server,
     socket: Socket<S>,
     peer: Peer,
-    router: Router,
+    answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     watch: Watch,
     mut shutdown: watch::Receiver<bool>,
-) {
-    let (router, begun) = (TowerToHyperService::new(router), watch.clone());
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let begun = watch.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        let (active, answer) = (begun.begin(), router.call(request));
-        async move {
-            let response = answer.await?;
-            Ok::<_, Infallible>(response.map(|body| Watched::new(body, active)))
-        }
+        let (active, answer) = (begun.begin(), answer(request));
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Watched::new(body, active))) }
     });
     let mut connection =
         std::pin::pin!(server.serve_connection_with_upgrades(TokioIo::new(socket), service));

@@ -1,17 +1,20 @@
 //! Connections: accepted, timed, counted, and ended in order.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::response::Response;
 use cairn_access::Peer;
 use cairn_env::{Clock, Spawn};
 use cairn_mesh::listen::{self, Transport};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tower::ServiceExt as _;
 
 use crate::connection::{self, Server, Watch};
 use crate::door::Door;
@@ -35,20 +38,28 @@ impl Door {
         transport: Transport,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
-        self.serve_with(self.router(), listener, transport, shutdown).await
+        let router = self.router();
+        let answer = move |request| {
+            let answer = router.clone().oneshot(request);
+            async move { answer.await.unwrap_or_else(|never| match never {}) }
+        };
+        self.serve_with(answer, listener, transport, shutdown).await
     }
 
-    /// The same for another router, with the bounds of this door.
+    /// The same where `answer` answers, with the bounds of this door; the [`Peer`] is among a request's extensions.
     ///
     /// # Errors
     /// As [`Door::serve`].
-    pub async fn serve_with(
+    pub async fn serve_with<F>(
         &self,
-        router: axum::Router,
+        answer: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         listener: TcpListener,
         transport: Transport,
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
         let env = self.inner().env().clone();
         let waits = self.inner().options().waits;
         let server = Arc::new(server(&waits));
@@ -64,7 +75,7 @@ impl Door {
             let Some((stream, address, place)) = accepted else { continue };
             let connection = Connection {
                 server: Arc::clone(&server),
-                router: router.clone(),
+                answer: answer.clone(),
                 clock: Arc::clone(&env.clock),
                 spawn: Arc::clone(&env.spawn),
                 waits,
@@ -98,16 +109,20 @@ const HTTP2: [u8; 3] = *b"PRI";
 const FIRST_BYTES_WAIT: Duration = Duration::from_secs(1);
 
 /// What a connection is answered with.
-struct Connection {
+struct Connection<A> {
     server: Arc<Server>,
-    router: axum::Router,
+    answer: A,
     clock: Arc<dyn Clock>,
     spawn: Arc<dyn Spawn>,
     waits: Waits,
     ending: watch::Receiver<bool>,
 }
 
-impl Connection {
+impl<A, F> Connection<A>
+where
+    A: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     async fn run(self, stream: TcpStream, address: SocketAddr, transport: Transport) {
         match transport {
             Transport::Plain if self.speaks_http2(&stream).await => {
@@ -155,7 +170,7 @@ impl Connection {
     {
         let socket = Socket::new(stream, Arc::clone(&self.clock), &self.waits);
         let watch = Watch::new(&self.clock, &self.waits);
-        connection::serve(&self.server, socket, peer, self.router, watch, self.ending).await;
+        connection::serve(&self.server, socket, peer, self.answer, watch, self.ending).await;
     }
 }
 

@@ -57,16 +57,16 @@ impl<S> Socket<S> {
         written: Poll<io::Result<T>>,
         bytes: fn(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        let now = self.clock.monotonic();
         if let Poll::Ready(done) = &written {
-            let waited = self.waiting.take().map_or(Duration::ZERO, |(_, since)| now - since);
-            self.patience.got(done.as_ref().map_or(0, bytes), waited);
+            let waited = self.waiting.take().map(|(_, since)| self.clock.monotonic() - since);
+            self.patience.got(done.as_ref().map_or(0, bytes), waited.unwrap_or_default());
             return written;
         }
         let (clock, left) = (Arc::clone(&self.clock), self.patience.left());
-        let (timer, _) = self
-            .waiting
-            .get_or_insert_with(|| (Box::pin(async move { clock.sleep(left).await }), now));
+        let (timer, _) = self.waiting.get_or_insert_with(|| {
+            let now = clock.monotonic();
+            (Box::pin(async move { clock.sleep(left).await }), now)
+        });
         match timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

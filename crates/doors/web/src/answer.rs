@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
@@ -25,6 +25,15 @@ pub(crate) async fn answer(door: &Arc<Shared>, request: Request) -> Response {
             error.answer(&id)
         }
     }
+}
+
+/// What is said of an answer to a request for that alone (RFC 9110, 9.3.2).
+pub(crate) fn without_body(mut response: Response) -> Response {
+    let length = response.body().size_hint().exact();
+    if let Some(length) = length.filter(|length| *length > 0) {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+    }
+    response.map(|_| Body::empty())
 }
 
 async fn answered(door: &Arc<Shared>, request: Request, id: &str) -> Result<Response, Error> {

@@ -28,12 +28,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::Method;
+use axum::response::Response;
 use cairn_access::{Access, RequestIds};
 use cairn_datasets::Datasets;
 use cairn_env::Env;
 use cairn_functions::Functions;
+use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
 pub use sockets::{MESSAGE_BYTES_MAX, SOCKETS_MAX};
@@ -100,13 +103,11 @@ impl Door {
         Self { shared: Arc::new(shared) }
     }
 
-    /// What answers requests. Listeners put the [`cairn_access::Peer`] into their extensions.
-    pub fn router(&self) -> Router {
-        let shared = Arc::clone(&self.shared);
-        Router::new().fallback(move |request: Request| {
-            let shared = Arc::clone(&shared);
-            async move { answer::answer(&shared, request).await }
-        })
+    /// Answers a request. Listeners put the [`cairn_access::Peer`] into its extensions.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response {
+        let is_head = request.method() == Method::HEAD;
+        let response = answer::answer(&self.shared, request.map(Body::new)).await;
+        if is_head { answer::without_body(response) } else { response }
     }
 
     /// What was counted.

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub use changes::TOKEN_LIFE_MAX;
 pub const STATE_KEY: &str = "access/state";
 /// The greatest age of the state that a request is decided on (ACCESS-5).
 pub const REFRESH_MAX: Duration = Duration::from_secs(1);
+/// A state of this age is read again while it still serves, so that those who ask all the time never wait for it.
+const REFRESH_AHEAD: Duration = Duration::from_millis(750);
 /// How often a change is tried when others change the state at the same time.
 pub const CHANGE_ATTEMPTS_MAX: u32 = 16;
 
@@ -58,6 +60,8 @@ struct Shared {
     changes: AtomicU64,
     /// One reader at a time, so that many requests cause one read.
     reading: tokio::sync::Mutex<()>,
+    /// Somebody sees to it that it is read ahead.
+    ahead: AtomicBool,
     /// One change at a time, so that a node does not contend with itself.
     changing: tokio::sync::Mutex<()>,
     guessing: Guessing,
@@ -152,6 +156,7 @@ impl Access {
             held: Mutex::default(),
             changes: AtomicU64::new(0),
             reading: tokio::sync::Mutex::default(),
+            ahead: AtomicBool::new(false),
             changing: tokio::sync::Mutex::default(),
             guessing,
             bearers: None,
@@ -234,12 +239,25 @@ impl Access {
     /// The state, read again when it must be.
     async fn state(&self) -> Result<Arc<State>, Error> {
         let asked_at = self.shared.env.clock.monotonic();
-        if let Some(state) = self.fresh(asked_at) {
+        if let Some((state, age)) = self.fresh(asked_at) {
+            if age > REFRESH_AHEAD && !self.shared.ahead.swap(true, Ordering::AcqRel) {
+                self.read_ahead(asked_at);
+            }
             return Ok(state);
         }
+        self.state_after(asked_at, REFRESH_MAX).await
+    }
+
+    /// The state, read again when it is older than `age_max` and than the question.
+    async fn state_after(
+        &self,
+        asked_at: Duration,
+        age_max: Duration,
+    ) -> Result<Arc<State>, Error> {
         let _turn = self.shared.reading.lock().await;
         // Another one may have read it while we waited.
-        if let Some(state) = self.fresh(asked_at) {
+        let fresh = self.fresh(asked_at);
+        if let Some((state, _)) = fresh.filter(|(_, age)| *age <= age_max) {
             return Ok(state);
         }
         let held = self.read().await?;
@@ -248,15 +266,27 @@ impl Access {
         Ok(state)
     }
 
-    /// The state that is held, if it may serve one who asked at `asked_at`: it is young enough, or
+    /// Reads the state again while nobody waits for it.
+    fn read_ahead(&self, asked_at: Duration) {
+        let access = self.clone();
+        self.shared.env.spawn.task(Box::pin(async move {
+            if let Err(error) = access.state_after(asked_at, REFRESH_AHEAD).await {
+                tracing::debug!(%error, "the access state was not read ahead");
+            }
+            access.shared.ahead.store(false, Ordering::Release);
+        }));
+    }
+
+    /// The state that is held, and its age, if it may serve one who asked at `asked_at`: it is young enough, or
     /// reading it began after the question, and either way after our own last change.
-    fn fresh(&self, asked_at: Duration) -> Option<Arc<State>> {
+    fn fresh(&self, asked_at: Duration) -> Option<(Arc<State>, Duration)> {
         let now = self.shared.env.clock.monotonic();
         let changes = self.shared.changes.load(Ordering::Acquire);
         let held = self.held();
         let held = held.as_ref().filter(|held| held.changes == changes)?;
-        let young = now.saturating_sub(held.read_at) <= REFRESH_MAX || held.read_at >= asked_at;
-        young.then(|| Arc::clone(&held.state))
+        let age = now.saturating_sub(held.read_at);
+        let young = age <= REFRESH_MAX || held.read_at >= asked_at;
+        young.then(|| (Arc::clone(&held.state), age))
     }
 
     /// Reads the state from the bucket, or finds it unchanged.

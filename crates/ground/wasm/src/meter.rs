@@ -23,6 +23,8 @@ pub const TICK: Duration = Duration::from_millis(2);
 /// Rounds of others' turns that a guest stands back for which computes for longer than a tick. An answer takes
 /// some turns, and would wait for the guest at each.
 const ROUNDS: u32 = 4;
+/// Ticks that are gone on with though nothing runs: whoever calls again and again wakes no thread each time.
+const IDLE_TICKS: u32 = 50;
 /// How soon the thread notices that its engine is gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,12 +55,17 @@ impl Ticker {
     }
 
     fn run(&self, engine: &EngineWeak) {
+        let mut idle = 0;
         loop {
             std::thread::sleep(TICK);
             let Some(engine) = engine.upgrade() else { return };
             engine.increment_epoch();
             drop(engine);
-            self.rest();
+            idle = if self.live.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
+            if idle > IDLE_TICKS {
+                self.rest();
+                idle = 0;
+            }
         }
     }
 

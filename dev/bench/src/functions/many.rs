@@ -7,7 +7,8 @@ use cairn_env::Env;
 use cairn_functions::{Function, Settings};
 use cairn_http::client::Node as Client;
 
-use super::{Guest, requested, tell, up};
+use super::guest::Guest;
+use super::{requested, tell, up};
 use crate::cli::Functions;
 use crate::disk;
 use crate::sample::Samples;

@@ -15,7 +15,7 @@ pub(super) struct Peer {
     pub(super) url: String,
 }
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     Command::new("wasmtime")
 }
 
@@ -47,7 +47,7 @@ impl Drop for Peer {
     }
 }
 
-pub(super) fn version() -> Result<String> {
+pub(crate) fn version() -> Result<String> {
     let said = process::output(program().arg("--version"));
     Ok(said.context("install wasmtime with `cargo xtask setup --group bench`")?.trim().to_owned())
 }

@@ -76,6 +76,24 @@ fn routes_lead_to_files_of_a_dataset() {
     assert_eq!(ask(&node, "/site/app.js", &[]).1, "let it = 2\n");
 }
 
+/// RFC 9110, 9.3.2: whatever a function answers.
+#[test]
+fn answers_to_head_have_no_body() {
+    let (lab, node, through) = node();
+    std::fs::copy(guests::rust("hello").unwrap(), lab.path("hello.wasm")).unwrap();
+    through.ok("fn deploy hello.wasm --name hello");
+    through.ok("route add /{*path} hello --public");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let (head, body) = curl(&node, "/x", &[version, "-X", "GET"]);
+        assert!(head.contains(" 200") && body == "hello /x\n", "{head}\n{body}");
+        // On one connection, where a body that nobody asked for would be in the way of the next answer.
+        let url = format!("{}/y", node.web);
+        let told = curl(&node, "/x", &[version, "-I", &url]);
+        assert_eq!(told.0.matches(" 200").count() + told.1.matches(" 200").count(), 2, "{told:?}");
+        assert!(!told.1.contains("hello"), "{told:?}");
+    }
+}
+
 #[test]
 fn files_are_for_those_who_may_read_them() {
     let (lab, node, through) = node();

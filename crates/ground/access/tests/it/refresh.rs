@@ -107,6 +107,26 @@ fn many_requests_cause_one_read() {
     });
 }
 
+/// Who asks all the time never waits: the state is read again while the one before still serves.
+#[test]
+fn steady_requests_wait_for_no_read() {
+    simulate(9, async |env| {
+        let (store, bucket) = Rough::new(&env, Duration::from_millis(50));
+        let (access, token) = first(&bucket, &env).await;
+        access.audit().commit().await.unwrap();
+        assert!(show(&access, &token).await.is_ok());
+        let before = store.read_count.load(Ordering::Relaxed);
+        for _ in 0..400 {
+            env.clock.sleep(TICK * 10).await;
+            let asked = env.clock.monotonic();
+            assert!(show(&access, &token).await.is_ok());
+            assert_eq!(env.clock.monotonic(), asked);
+        }
+        let reads = store.read_count.load(Ordering::Relaxed) - before;
+        assert!((3..=5).contains(&reads), "{reads} reads in 4 s");
+    });
+}
+
 /// A bucket slower than `REFRESH_MAX` slows requests down, and does not starve them: all who asked
 /// before a read began are served by it.
 #[test]
