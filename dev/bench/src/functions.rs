@@ -126,11 +126,12 @@ fn one_run(
         }
     }
     apart(bench, args, &node, (&token, &authorization), guest, ours)?;
-    neighbour(bench, args, &node, (&token, &authorization), guest, ours)?;
     for ((name, _), file) in TEMPLATES.iter().zip(&guest.templates) {
-        tell(bench, &node, &token, &format!("fn deploy {} --name {name}", file.display()))?;
+        let deploy = format!("fn deploy {} --name {name} --env GREETING=hello", file.display());
+        tell(bench, &node, &token, &deploy)?;
         tell(bench, &node, &token, &format!("route add /{name}/{{*rest}} {name}"))?;
     }
+    neighbour(bench, args, &node, (&token, &authorization), guest, ours)?;
     drop(node);
     for (name, quantity) in [("fresh", "first")].iter().chain(&TEMPLATES) {
         let node = up(bench, &data)?;
