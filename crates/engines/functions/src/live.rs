@@ -226,12 +226,12 @@ impl Live {
 
     /// A function, as soon as its project is read.
     pub(crate) async fn slot(self: &Arc<Self>, of: &Function) -> Result<Arc<Slot>, Error> {
+        if let Some(slot) = self.known(of) {
+            return Ok(slot);
+        }
         // A name that nothing can have is not followed.
         rows::namespace(&of.project).partition()?;
         let project = self.project(&of.project);
-        if let Some(slot) = project.slots().get(&of.name) {
-            return Ok(Arc::clone(slot));
-        }
         self.until(&project, Seq(0)).await?;
         let found = project.slots().get(&of.name).cloned();
         found.ok_or_else(|| Error::NoFunction { function: of.clone() })

@@ -5,7 +5,7 @@
 //! is never kept, and of credentials only tokens are, and that none was shown.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cairn_env::Rng;
@@ -71,25 +71,28 @@ impl Passes {
         action: Action,
         resource: &Resource,
     ) -> [u8; 32] {
-        let mut hasher = Hashed(blake3::Hasher::new_keyed(&self.key));
-        let credential = shown.authorization.unwrap_or_default();
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
         // A length first, so that nothing is told by where one part ends and the next begins.
-        hasher.0.update(&(credential.len() as u64).to_le_bytes());
-        hasher.0.update(&[u8::from(shown.authorization.is_some())]);
-        hasher.0.update(credential.as_bytes());
-        let (door, address) = (origin.door, origin.peer.address);
-        write!(hasher, "{door} {address:?} {} {resource}", action.as_str())
-            .expect("a hasher takes all");
-        *hasher.0.finalize().as_bytes()
-    }
-}
-
-struct Hashed(blake3::Hasher);
-
-impl std::fmt::Write for Hashed {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
+        let mut add = |part: Option<&[u8]>| {
+            let length = part.map_or(u64::MAX, |part| part.len() as u64);
+            hasher.update(&length.to_le_bytes()).update(part.unwrap_or_default());
+        };
+        add(shown.authorization.map(str::as_bytes));
+        add(Some(origin.door.as_bytes()));
+        let address = origin.peer.address.map(|address| match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        });
+        add(address.as_ref().map(<[u8; 16]>::as_slice));
+        add(Some(action.as_str().as_bytes()));
+        match resource {
+            Resource::Dataset(project, name) => {
+                add(Some(project.as_str().as_bytes()));
+                add(Some(name.as_str().as_bytes()));
+            }
+            other => add(Some(other.to_string().as_bytes())),
+        }
+        *hasher.finalize().as_bytes()
     }
 }
 
