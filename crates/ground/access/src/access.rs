@@ -239,8 +239,9 @@ impl Access {
     /// The state, read again when it must be.
     async fn state(&self) -> Result<Arc<State>, Error> {
         let asked_at = self.shared.env.clock.monotonic();
-        if let Some((state, age)) = self.fresh(asked_at) {
-            if age > REFRESH_AHEAD && !self.shared.ahead.swap(true, Ordering::AcqRel) {
+        if let Some((state, age)) = self.fresh(asked_at, REFRESH_MAX) {
+            let soon = age > REFRESH_AHEAD && age <= REFRESH_MAX;
+            if soon && !self.shared.ahead.swap(true, Ordering::AcqRel) {
                 self.read_ahead(asked_at);
             }
             return Ok(state);
@@ -256,8 +257,7 @@ impl Access {
     ) -> Result<Arc<State>, Error> {
         let _turn = self.shared.reading.lock().await;
         // Another one may have read it while we waited.
-        let fresh = self.fresh(asked_at);
-        if let Some((state, _)) = fresh.filter(|(_, age)| *age <= age_max) {
+        if let Some((state, _)) = self.fresh(asked_at, age_max) {
             return Ok(state);
         }
         let held = self.read().await?;
@@ -277,15 +277,15 @@ impl Access {
         }));
     }
 
-    /// The state that is held, and its age, if it may serve one who asked at `asked_at`: it is young enough, or
-    /// reading it began after the question, and either way after our own last change.
-    fn fresh(&self, asked_at: Duration) -> Option<(Arc<State>, Duration)> {
+    /// The state that is held, and its age, if it may serve one who asked at `asked_at`: it is not older than
+    /// `age_max`, or reading it began after the question, and either way after our own last change.
+    fn fresh(&self, asked_at: Duration, age_max: Duration) -> Option<(Arc<State>, Duration)> {
         let now = self.shared.env.clock.monotonic();
         let changes = self.shared.changes.load(Ordering::Acquire);
         let held = self.held();
         let held = held.as_ref().filter(|held| held.changes == changes)?;
         let age = now.saturating_sub(held.read_at);
-        let young = age <= REFRESH_MAX || held.read_at >= asked_at;
+        let young = age <= age_max || held.read_at >= asked_at;
         young.then(|| (Arc::clone(&held.state), age))
     }
 
