@@ -77,7 +77,8 @@ pub(super) fn body(
     }
     text.push_str(&format!(
         "\nMedians (lowest–highest). The guest is `guests/rust/hello` (`wasi:http` 0.2), the server is on one \
-         processor, `wrk` on another for {} s over {CONNECTIONS} connections and over one. cairn finds a route, verifies \
+         processor, `wrk` on another, over {CONNECTIONS} connections and over one: each server is asked for a second, then \
+         the other, {} times a run, of which the median counts. cairn finds a route, verifies \
          a token, asks whether it may, counts and audits; the peer does none of it. Both pool instances, interrupt \
          guests and have a time limit; reused instances answer {REUSE} requests.\n\n- {peer}\n- {}\n",
         args.seconds,
