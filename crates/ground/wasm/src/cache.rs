@@ -5,10 +5,13 @@
 //! another one, is removed and compiled again. Files are written under another name, and renamed.
 //!
 //! `DIR/ID.cwasm` is what the engine wrote; `DIR/ID.seal` 32 bytes. ID is a hash of the component and of all that the
-//! engine says its compiled code depends on, under the same key, in hexadecimal.
+//! engine says its compiled code depends on, under the same key, in hexadecimal. When a file was used last is its time of
+//! change; those that were not used for the longest time go when there is no room for all.
 
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -21,20 +24,28 @@ pub type Digest = [u8; 32];
 pub(crate) struct Cache {
     dir: PathBuf,
     key: [u8; 32],
+    bytes_max: u64,
+    /// Bytes of all code that is kept, once they were counted.
+    bytes: Mutex<Option<u64>>,
 }
 
 impl Cache {
-    pub(crate) fn open(dir: PathBuf, key: [u8; 32]) -> Result<Self, Error> {
+    pub(crate) fn open(dir: PathBuf, key: [u8; 32], bytes_max: u64) -> Result<Self, Error> {
         use std::os::unix::fs::DirBuilderExt as _;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         made.map_err(|source| failed("make", &dir, source))?;
-        Ok(Self { dir, key })
+        Ok(Self { dir, key, bytes_max, bytes: Mutex::default() })
     }
 
     /// The compiled code of a component, when it is there and sealed.
     pub(crate) fn find(&self, engine: &Engine, of: &Digest) -> Option<Component> {
         drop(self.read(engine, of)?);
-        self.map(engine, &self.paths(engine, of).0)
+        let code = self.paths(engine, of).0;
+        let used = std::fs::File::open(&code).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = used {
+            tracing::debug!(file = %code.display(), %error, "it is not kept that it was used");
+        }
+        self.map(engine, &code)
     }
 
     /// The bytes of it.
@@ -72,7 +83,55 @@ impl Cache {
         let (code, seal) = self.paths(engine, of);
         write(&code, compiled)?;
         write(&seal, self.seal(of, compiled).as_bytes())?;
-        Ok(self.map(engine, &code))
+        let mapped = self.map(engine, &code);
+        if let Err(source) = self.make_room(&code, compiled.len() as u64) {
+            tracing::warn!(%source, "compiled code that is not used stays");
+        }
+        Ok(mapped)
+    }
+
+    /// Removes what was not used for the longest time, until there is room for a quarter more: what is mapped stays so.
+    fn make_room(&self, kept: &Path, added: u64) -> std::io::Result<()> {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = *bytes
+            && known + added <= self.bytes_max
+        {
+            *bytes = Some(known + added);
+            return Ok(());
+        }
+        let mut files = self.files()?;
+        files.sort();
+        let mut sum = files.iter().map(|(_, size, _)| size).sum();
+        if sum > self.bytes_max {
+            for (_, size, path) in files.iter().filter(|(.., path)| path != kept) {
+                if sum <= self.bytes_max / 4 * 3 {
+                    break;
+                }
+                drop((std::fs::remove_file(path), std::fs::remove_file(path.with_extension("seal"))));
+                sum -= size;
+            }
+        }
+        *bytes = Some(sum);
+        Ok(())
+    }
+
+    /// All but seals, also what was not written to its end: when it was used, its size and its path.
+    fn files(&self) -> std::io::Result<Vec<(SystemTime, u64, PathBuf)>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let path = entry.path();
+            if path.extension().is_some_and(|ending| ending == "seal") {
+                continue;
+            }
+            match entry.metadata() {
+                Ok(found) => files.push((found.modified()?, found.len(), path)),
+                // Another node has just removed or renamed it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
     }
 
     fn seal(&self, of: &Digest, compiled: &[u8]) -> blake3::Hash {

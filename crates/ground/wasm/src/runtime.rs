@@ -26,6 +26,8 @@ const INSTANCE_BYTES_MAX: usize = 10 << 20;
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// Bytes that guard a memory that is not of the pool.
 const GUARD_BYTES: u64 = 64 << 10;
+/// Bytes of compiled code that are kept.
+const CACHE_BYTES_MAX: u64 = 8 << 30;
 /// Compilations at a time; each uses as many threads as there are.
 const COMPILATIONS_MAX: usize = 1;
 
@@ -45,6 +47,8 @@ pub trait Compiler: Send + Sync + 'static {
 pub struct Options {
     /// Where compiled code is kept; without it everything is compiled again after a start.
     pub cache: Option<PathBuf>,
+    /// Bytes of it at most; what was not used for the longest time goes first, and is compiled again when it is called.
+    pub cache_bytes_max: u64,
     /// What seals compiled code: a secret that is not in that directory.
     pub key: [u8; 32],
     /// What compiles; this process itself when there is none.
@@ -57,8 +61,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (instances_max, memory_bytes_max) = (1000, 4 << 30);
-        Self { cache: None, key: [0; 32], compiler: None, instances_max, memory_bytes_max }
+        Self {
+            cache: None,
+            cache_bytes_max: CACHE_BYTES_MAX,
+            key: [0; 32],
+            compiler: None,
+            instances_max: 1000,
+            memory_bytes_max: 4 << 30,
+        }
     }
 }
 
@@ -89,7 +99,7 @@ impl Runtime {
         let failed = |error: wasmtime::Error| Error::Engine { detail: format!("{error:#}") };
         let (engine, pooled) = engine(&options).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
-        let cache = options.cache.map(|dir| Cache::open(dir, options.key)).transpose()?;
+        let cache = options.cache.map(|dir| Cache::open(dir, options.key, options.cache_bytes_max)).transpose()?;
         let ticker = Ticker::start(&engine, env)?;
         let compiling = Arc::new(tokio::sync::Semaphore::new(COMPILATIONS_MAX));
         let env = env.clone();

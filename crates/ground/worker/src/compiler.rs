@@ -20,7 +20,7 @@ const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// The exit code of one that was given what cannot be compiled.
 const REFUSED: u8 = 4;
 /// What others need goes before it.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// Compiles in processes of this program.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log"
 	"net/http"
@@ -16,5 +17,5 @@ func main() {
 }
 
 func answer(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintf(w, "%s from {{name}}, you asked for %s\n", os.Getenv("GREETING"), r.URL.RequestURI())
+	fmt.Fprintf(w, "%s from {{name}}, you asked for %s\n", cmp.Or(os.Getenv("GREETING"), "hello"), r.URL.RequestURI())
 }

@@ -5,5 +5,5 @@ addEventListener("fetch", (event) => event.respondWith(answer(event.request)));
 
 async function answer(request) {
   const { pathname, search } = new URL(request.url);
-  return new Response(`${get("GREETING")} from {{name}}, you asked for ${pathname}${search}\n`);
+  return new Response(`${get("GREETING") ?? "hello"} from {{name}}, you asked for ${pathname}${search}\n`);
 }

@@ -13,7 +13,8 @@ import wit_world.exports
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     path = environ.get("PATH_INFO")
-    return [f"{os.environ['GREETING']} from {{name}}, you asked for {path}\n".encode()]
+    greeting = os.environ.get("GREETING", "hello")
+    return [f"{greeting} from {{name}}, you asked for {path}\n".encode()]
 
 
 class Run(wit_world.exports.Run):

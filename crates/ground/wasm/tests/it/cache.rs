@@ -1,7 +1,8 @@
 //! Compiled code is kept, and believed only with this node's seal.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use cairn_env::Env;
 use cairn_wasm::{HttpFunction, Limits, Options, Runtime};
 
@@ -11,7 +12,7 @@ fn options(dir: &Path, key: u8) -> Options {
     Options { cache: Some(dir.to_owned()), key: [key; 32], ..Options::default() }
 }
 
-fn files(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files: Vec<_> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -60,4 +61,52 @@ async fn wasm_1_only_what_this_node_compiled_is_run() {
     std::fs::write(&seal, other_seal).unwrap();
     answers(dir.path(), 1).await;
     assert_ne!(inode(&code), before, "what another key sealed is not believed");
+}
+
+/// A program that does nothing, unlike those with another number.
+fn program(number: u32) -> Bytes {
+    let text = format!(
+        "(module (memory (export \"memory\") 1) (data (i32.const 0) \"{number}\") (func (export \"_start\")))"
+    );
+    cairn_wasm::prepare(text.as_bytes()).unwrap().component
+}
+
+#[tokio::test]
+async fn what_was_not_used_for_the_longest_time_goes_when_there_is_no_room() {
+    let dir = &tempfile::tempdir().unwrap();
+    let compiled = |numbers: std::ops::Range<u32>, cache_bytes_max| async move {
+        let options = Options { cache_bytes_max, ..options(dir.path(), 1) };
+        let runtime = Runtime::start(options, &Env::real()).unwrap();
+        let mut codes = Vec::new();
+        for number in numbers {
+            codes.push(crate::lab::compiled(&runtime, program(number)).await.unwrap());
+        }
+        (files(dir.path()), codes)
+    };
+    let code = |files: &[(PathBuf, Vec<u8>)]| -> Vec<PathBuf> {
+        let paths = files.iter().map(|(path, _)| path.clone());
+        paths.filter(|path| path.extension().unwrap() == "cwasm").collect()
+    };
+    let (first, _) = compiled(0..1, u64::MAX).await;
+    let [one] = code(&first).try_into().unwrap();
+    let size = std::fs::metadata(&one).unwrap().len();
+    // One that a process left that was ended while it wrote.
+    let left = dir.path().join("left.1.new");
+    std::fs::write(&left, b"half").unwrap();
+
+    let (four, _) = compiled(1..4, u64::MAX).await;
+    assert_eq!(code(&four).len(), 4);
+    compiled(0..1, u64::MAX).await;
+    let (after, codes) = compiled(4..5, size * 9 / 2).await;
+    let after = code(&after);
+    assert_eq!(after.len(), 3, "five have no room, and there is room for more again");
+    assert!(after.contains(&one), "it was used since");
+    assert!(!left.exists());
+
+    let (gone, more) = compiled(5..6, size / 2).await;
+    assert_eq!(gone.len(), 2, "what was compiled last stays, with its seal");
+    assert_eq!(codes[0].kind(), cairn_wasm::Kind::Command);
+    drop(more);
+    let (again, _) = compiled(0..1, u64::MAX).await;
+    assert!(code(&again).contains(&one), "it is compiled again when it is called");
 }
