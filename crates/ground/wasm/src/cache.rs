@@ -41,8 +41,7 @@ impl Cache {
     pub(crate) fn find(&self, engine: &Engine, of: &Digest) -> Option<Component> {
         drop(self.read(engine, of)?);
         let code = self.paths(engine, of).0;
-        let used = std::fs::File::open(&code).and_then(|file| file.set_modified(SystemTime::now()));
-        if let Err(error) = used {
+        if let Err(error) = used_now(&code) {
             tracing::debug!(file = %code.display(), %error, "it is not kept that it was used");
         }
         self.map(engine, &code)
@@ -107,7 +106,10 @@ impl Cache {
                 if sum <= self.bytes_max / 4 * 3 {
                     break;
                 }
-                drop((std::fs::remove_file(path), std::fs::remove_file(path.with_extension("seal"))));
+                drop((
+                    std::fs::remove_file(path),
+                    std::fs::remove_file(path.with_extension("seal")),
+                ));
                 sum -= size;
             }
         }
@@ -149,6 +151,14 @@ impl Cache {
         let id = hex::encode(&id.0.finalize().as_bytes()[..16]);
         (self.dir.join(format!("{id}.cwasm")), self.dir.join(format!("{id}.seal")))
     }
+}
+
+/// Sets a file's time of change to now, as the kernel has it.
+fn used_now(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())?)
 }
 
 /// Writes a file that is there whole or not at all; it need not last.

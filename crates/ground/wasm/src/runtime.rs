@@ -99,7 +99,10 @@ impl Runtime {
         let failed = |error: wasmtime::Error| Error::Engine { detail: format!("{error:#}") };
         let (engine, pooled) = engine(&options).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
-        let cache = options.cache.map(|dir| Cache::open(dir, options.key, options.cache_bytes_max)).transpose()?;
+        let cache = options
+            .cache
+            .map(|dir| Cache::open(dir, options.key, options.cache_bytes_max))
+            .transpose()?;
         let ticker = Ticker::start(&engine, env)?;
         let compiling = Arc::new(tokio::sync::Semaphore::new(COMPILATIONS_MAX));
         let env = env.clone();

@@ -80,7 +80,8 @@ pub(super) fn body(
          processor, `wrk` on another, over {CONNECTIONS} connections and over one: each server is asked for a second, then \
          the other, {} times a run, of which the median counts. cairn finds a route, verifies \
          a token, asks whether it may, counts and audits; the peer does none of it. Both pool instances, interrupt \
-         guests and have a time limit; reused instances answer {REUSE} requests.\n\n- {peer}\n- {}\n",
+         guests and have a time limit; reused instances answer {REUSE} requests. Before a first \
+         request, memory that the host had taken back from this machine is asked for again.\n\n- {peer}\n- {}\n",
         args.seconds,
         wrk::version()?,
     ));
