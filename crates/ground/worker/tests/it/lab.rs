@@ -36,8 +36,12 @@ fn component(module: &std::path::Path) -> Bytes {
 }
 
 pub(crate) fn workers() -> Workers {
+    workers_in(&Env::real())
+}
+
+pub(crate) fn workers_in(env: &Env) -> Workers {
     let path = env!("CARGO_BIN_EXE_cairn-worker").into();
-    Workers::new(Program { path, arguments: vec!["worker".into()] }, &Env::real())
+    Workers::new(Program { path, arguments: vec!["worker".into()] }, env)
 }
 
 pub(crate) async fn code(component: Bytes) -> Code {

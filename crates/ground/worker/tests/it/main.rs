@@ -7,4 +7,5 @@ mod compiler;
 mod confined;
 mod crashes;
 mod lab;
+mod rest;
 mod same;
