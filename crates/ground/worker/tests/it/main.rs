@@ -1,6 +1,6 @@
 //! Functions in workers, as real processes.
 
-#![allow(clippy::unwrap_used, reason = "this whole crate is tests")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "this whole crate is tests")]
 #![cfg(target_os = "linux")]
 
 mod compiler;
