@@ -42,7 +42,7 @@ impl Post {
     /// [`Error::Invalid`] when this system cannot make TLS connections.
     pub fn new(env: &Env, private: bool, functions: Option<Functions>) -> Result<Self, Error> {
         let reach = Reach { private, option: "--hooks-to-private" };
-        let waits = Waits { connect: HOOK_CONNECT_MAX, all: Some(HOOK_WAIT_MAX) };
+        let waits = Waits { connect: HOOK_CONNECT_MAX, all: Some(HOOK_WAIT_MAX), idle: None };
         let egress = Egress::new(reach, waits, env)
             .map_err(|error| Error::Invalid { detail: format!("no client for hooks: {error}") })?;
         Ok(Self { egress, functions, clock: Arc::clone(&env.clock) })

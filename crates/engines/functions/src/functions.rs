@@ -146,7 +146,8 @@ impl Functions {
             let deciding = Semaphore::new(DECISIONS_MAX);
             let (kv, kv_in_bucket) = (kv.clone(), in_bucket.clone());
             let (datasets, access) = (datasets.clone(), access.clone());
-            let (env, undecided, sender) = (env.clone(), Mutex::default(), Sender::new(egress));
+            let (env, undecided, sender) =
+                (env.clone(), Mutex::default(), Sender::new(egress, env));
             let (runs, durations, start) =
                 (RunCounts::default(), Durations::default(), start(&env));
             Shared {

@@ -1,5 +1,7 @@
 //! Where a function sends requests: to what its release names, and nowhere else (FUNCTIONS-5).
 
+mod recent;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +10,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cairn_base::ProjectName;
 use cairn_egress::{Egress, NoTls, Reach, Refused, Waits};
-use cairn_env::Env;
+use cairn_env::{Clock, Env};
 use cairn_wasm::{Body, Kept, Outside, OutsideError, streamed};
+use http::header::{CONNECTION, HOST, HeaderValue};
 use http_body::Body as _;
 use http_body_util::BodyDataStream;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
+use self::recent::Recent;
 use crate::inside::Inside;
 
 /// Origins that one release names.
@@ -24,6 +28,8 @@ const REQUESTS_MAX: usize = 256;
 
 /// How long a connection is waited for.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// How long a connection is kept for another request: shorter than servers do, who close it while one is on its way.
+const IDLE_WAIT: Duration = Duration::from_secs(4);
 
 /// What sends the requests of functions; `private` lets them go to addresses of this machine and its networks.
 ///
@@ -31,7 +37,8 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// [`NoTls`].
 pub fn egress(private: bool, env: &Env) -> Result<Egress, NoTls> {
     let reach = Reach { private, option: "--functions-to-private" };
-    Egress::new(reach, Waits { connect: CONNECT_WAIT, all: None }, env)
+    let waits = Waits { connect: CONNECT_WAIT, all: None, idle: Some(IDLE_WAIT) };
+    Egress::new(reach, waits, env)
 }
 
 /// `SCHEME://HOST[:PORT]`, where the host may be `*.` and a name, for all below that, or `*` for all.
@@ -94,6 +101,7 @@ impl Origin {
 #[derive(Clone)]
 pub(crate) struct Sender {
     egress: Egress,
+    clock: Arc<dyn Clock>,
     projects: Arc<Mutex<BTreeMap<ProjectName, Share>>>,
 }
 
@@ -101,12 +109,14 @@ pub(crate) struct Sender {
 #[derive(Clone)]
 struct Share {
     egress: Egress,
+    clock: Arc<dyn Clock>,
+    recent: Arc<Recent>,
     places: Arc<Semaphore>,
 }
 
 impl Sender {
-    pub(crate) fn new(egress: Egress) -> Self {
-        Self { egress, projects: Arc::default() }
+    pub(crate) fn new(egress: Egress, env: &Env) -> Self {
+        Self { egress, clock: Arc::clone(&env.clock), projects: Arc::default() }
     }
 
     /// For a function of a project that may ask these.
@@ -122,19 +132,26 @@ impl Sender {
         let share = match projects.get(project) {
             Some(share) => share.clone(),
             // One that asks nobody needs no share.
-            None if origins.is_empty() => Share::of(self.egress.clone()),
+            None if origins.is_empty() => self.share(self.egress.clone()),
             None => {
-                let share = Share::of(self.egress.apart().map_err(|error| error.to_string())?);
+                let share = self.share(self.egress.apart().map_err(|error| error.to_string())?);
                 projects.entry(project.clone()).or_insert(share).clone()
             }
         };
         Ok(FunctionOutside { share, origins, inside })
     }
+
+    fn share(&self, egress: Egress) -> Share {
+        let (clock, places) = (Arc::clone(&self.clock), Arc::new(Semaphore::new(REQUESTS_MAX)));
+        Share { egress, clock, recent: Arc::default(), places }
+    }
 }
 
 impl Share {
-    fn of(egress: Egress) -> Self {
-        Self { egress, places: Arc::new(Semaphore::new(REQUESTS_MAX)) }
+    /// Whether the connection is kept for another request to where this one goes.
+    fn keeps(&self, url: &Url) -> bool {
+        let origin = url.origin().ascii_serialization();
+        self.recent.keeps(origin, self.clock.monotonic(), IDLE_WAIT)
     }
 }
 
@@ -179,7 +196,10 @@ impl Outside for FunctionOutside {
             ))
         })?;
         let (mut parts, body) = request.into_parts();
-        parts.headers.remove(http::header::HOST);
+        parts.headers.remove(HOST);
+        if !self.share.keeps(&url) {
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let client = self.share.egress.client();
         let mut sent = client.request(parts.method, url).headers(parts.headers);
         if !body.is_end_stream() {

@@ -23,6 +23,10 @@ pub use address::is_public;
 const LOOKUPS_MAX: usize = 6;
 const OWN_LOOKUPS_MAX: usize = 2;
 
+/// Connections to one origin that wait for another request. There are as many origins as names: who asks for one too
+/// many has its connection closed (`Connection: close`).
+const IDLE_MAX: usize = 8;
+
 /// A client that reaches what it may.
 #[derive(Clone)]
 pub struct Egress {
@@ -47,6 +51,8 @@ pub struct Waits {
     pub connect: Duration,
     /// For the end of an answer; none where it may take as long as it does.
     pub all: Option<Duration>,
+    /// For another request on the same connection; none where each has its own.
+    pub idle: Option<Duration>,
 }
 
 /// This system cannot make TLS connections.
@@ -96,11 +102,11 @@ impl Egress {
     }
 
     fn with(names: Names, waits: Waits) -> Result<Self, NoTls> {
-        // Connections that nobody uses would have no bound: there are as many as names.
         let mut client = reqwest::Client::builder()
             .connect_timeout(waits.connect)
             .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(if waits.idle.is_some() { IDLE_MAX } else { 0 })
+            .pool_idle_timeout(waits.idle)
             .no_proxy()
             .dns_resolver(Arc::new(names.clone()));
         if let Some(all) = waits.all {
@@ -205,7 +211,7 @@ mod tests {
     use super::*;
 
     fn egress(private: bool) -> Egress {
-        let waits = Waits { connect: Duration::from_secs(5), all: None };
+        let waits = Waits { connect: Duration::from_secs(5), all: None, idle: None };
         Egress::new(Reach { private, option: "--to-private" }, waits, &Env::real()).unwrap()
     }
 

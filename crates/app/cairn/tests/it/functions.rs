@@ -8,7 +8,7 @@ use crate::documented;
 use crate::lab::Lab;
 use crate::running_node::Node;
 
-const UP: &str = "--data-dir data --web 127.0.0.1:0";
+pub(crate) const UP: &str = "--data-dir data --web 127.0.0.1:0";
 /// A program that does nothing.
 const COMMAND: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
@@ -338,55 +338,6 @@ fn functions_outlive_kill_9() {
     };
     assert!((0..1000).any(|_| all_ready()), "a release is not compiled");
     assert_eq!(through.json("fn ls")[0]["current"], 4);
-}
-
-/// FUNCTIONS-5, EGRESS-1: requests go where the release says, and into the node's own networks only when the
-/// operator said so.
-#[test]
-fn functions_5_requests_go_where_the_release_says() {
-    let (lab, node, through) = node();
-    let proxy = cairn_testkit::guests::rust("proxy").unwrap();
-    std::fs::copy(proxy, lab.path("proxy.wasm")).unwrap();
-    let made = through.json("fn deploy hello.wasm --name hello --outbound https://*.example.org");
-    documented::check("fn deploy", &made[0]);
-    through.ok("route add /h/{*path} hello --public");
-    let deploy = |through: &Lab, upstream: &str, outbound: &str| {
-        let words =
-            format!("fn deploy proxy.wasm --name proxy --env UPSTREAM={upstream} {outbound}");
-        through.json(&words).remove(0)
-    };
-    let origin = format!("--outbound {}", node.web);
-    let made = deploy(&through, &node.web, &origin);
-    assert_eq!(made["settings"]["outbound"][0], node.web);
-    through.ok("route add example.org/{*path} proxy --public");
-    let host = ["Host: example.org".to_owned()];
-    let (status, told) = ask(&node, "/h/a", &host);
-    assert!(status == 502 && told.contains("HttpRequestDenied"), "{status} {told}");
-    let log = through.ok("fn logs proxy");
-    assert!(log.contains("--functions-to-private"), "{log}");
-    through.fails("fn deploy proxy.wasm --name proxy --outbound ftp://example.org", 2);
-
-    let node = node.killed_with(&lab, &format!("{UP} --functions-to-private"));
-    let through = lab.through(&node);
-    // It has another port now.
-    deploy(&through, &node.web, "--outbound https://example.org");
-    let (status, told) = ask(&node, "/h/a", &host);
-    assert!(status == 502 && told.contains("HttpRequestDenied"), "{status} {told}");
-    let log = through.ok("fn logs proxy");
-    assert!(log.contains(&format!("{} is not among what it may ask", node.web)), "{log}");
-    let upstream = node.web.replace("http://", "http://user@");
-    deploy(&through, &upstream, &format!("--outbound {}", node.web));
-    assert_eq!(ask(&node, "/h/a", &host).0, 502);
-    deploy(&through, &node.web, &format!("--outbound {}", node.web));
-    assert_eq!(ask(&node, "/h/a?b=c", &host), (200, "hello /h/a?b=c\n".to_owned()));
-    assert_eq!(ask(&node, "/nowhere", &host).0, 404);
-    through.ok("route add /echo hello --public");
-    let body = "x".repeat(3_000_000);
-    lab.write("body", &body);
-    let mut curl = Command::new("curl");
-    curl.args(["-s", "-H", &host[0], "--data-binary", &format!("@{}", lab.path("body").display())]);
-    let told = curl.arg(format!("{}/echo", node.web)).output().unwrap();
-    assert_eq!(told.stdout.len(), body.len());
 }
 
 /// `cron add` with a schedule, which has spaces.

@@ -32,6 +32,8 @@ mod node;
 mod nodes;
 mod oidc;
 mod outage;
+mod outbound;
+mod outbound;
 mod people;
 mod pg;
 mod places;
