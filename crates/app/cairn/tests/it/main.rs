@@ -33,7 +33,6 @@ mod nodes;
 mod oidc;
 mod outage;
 mod outbound;
-mod outbound;
 mod people;
 mod pg;
 mod places;
