@@ -234,9 +234,9 @@ async fn lived(cluster: &Cluster, rng: &SeededRng) -> Result<History, String> {
         try_join(beside, trouble),
     );
     let lived = async {
-        let (calls, plans, _) = working.await?;
+        let (calls, (plans, lost), _) = working.await?;
         let calls = calls.into_iter().flatten().collect();
-        let history = History { calls, plans, schedules, ..History::default() };
+        let history = History { calls, plans, lost, schedules, ..History::default() };
         let history = looked(cluster, history, run).await;
         run.done.set(true);
         history

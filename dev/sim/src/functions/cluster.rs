@@ -253,9 +253,9 @@ impl Cluster {
         guard(&self.unrest).push(since..=self.now_ms());
     }
 
-    /// A node could not reach the bucket since then.
-    pub(super) fn was_cut_off(&self, since: Ms) {
-        guard(&self.cut_off).push(since..=self.now_ms());
+    /// A node could not reach the bucket in this time, or did not know yet what became of it.
+    pub(super) fn was_cut_off(&self, time: RangeInclusive<Ms>) {
+        guard(&self.cut_off).push(time);
     }
 
     pub(super) fn unrest(&self) -> [Vec<RangeInclusive<Ms>>; 2] {

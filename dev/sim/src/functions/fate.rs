@@ -17,6 +17,8 @@ use crate::world::calm;
 const CLOSE_MAX: Duration = Duration::from_secs(20);
 /// How often somebody looks after a process.
 const LOOK_MS: u64 = 500;
+/// How long a node that was cut off may need until it knows what became of it.
+const KNOWN_MS: usize = 15_000;
 
 /// How far a run is.
 #[derive(Default)]
@@ -128,9 +130,10 @@ impl Fate<'_> {
         self.machine.weather(Faults { before_ppm: PPM, ..calm() });
         self.rest(1000, 14_000).await?;
         self.machine.weather(calm());
-        // Until it knows what became of it meanwhile.
-        self.rest(15_000, 15_001).await?;
-        self.cluster.was_cut_off(since);
+        // Until it knows what became of it meanwhile; when all is calm nobody waits for that here.
+        let known = self.cluster.now_ms() + KNOWN_MS as u64;
+        self.rest(KNOWN_MS, KNOWN_MS + 1).await?;
+        self.cluster.was_cut_off(since..=known);
         self.cluster.say(&self.machine.name(), "is not cut off any more");
         Ok(())
     }
@@ -148,7 +151,7 @@ impl Fate<'_> {
                 () = over => {}
             }
             // What it runs may go on until it is killed, and elsewhere too.
-            self.cluster.was_cut_off(since);
+            self.cluster.was_cut_off(since..=self.cluster.now_ms());
         }
         self.again(Loss::Nothing, below(&self.rng, 2000) as u64).await
     }

@@ -147,6 +147,17 @@ pub struct Planned {
     pub made: Option<Bytes>,
 }
 
+/// A plan whose acknowledgement was lost, which may be done all the same.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// As of [`Planned`].
+    pub series: String,
+    /// As of [`Planned`].
+    pub fresh: bool,
+    /// As of [`Planned`].
+    pub asked_ms: Ms,
+}
+
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -166,6 +177,8 @@ pub struct History {
     pub triggers: Vec<Triggered>,
     /// Plans.
     pub plans: Vec<Planned>,
+    /// Plans that nobody acknowledged.
+    pub lost: Vec<Lost>,
     /// When the end was looked at.
     pub looked_ms: Ms,
 }

@@ -25,8 +25,12 @@ pub fn check(history: &History) -> Result<(), Broken> {
     }
     let runs = history.effects.iter().filter(|effect| is_run(effect));
     let fresh = |effect: &Effect| {
-        let asked = history.plans.iter().filter(|plan| plan.fresh && ours(plan, effect));
-        asked.filter(|plan| plan.asked_ms <= effect.at_ms).count()
+        let asked = history.plans.iter().map(|plan| (&plan.series, plan.fresh, plan.asked_ms));
+        let lost = history.lost.iter().map(|plan| (&plan.series, plan.fresh, plan.asked_ms));
+        let fresh = asked.chain(lost).filter(|(series, fresh, asked_ms)| {
+            *fresh && *asked_ms <= effect.at_ms && ours(series, effect)
+        });
+        fresh.count()
     };
     let identity = |effect| (fresh(effect), &effect.arguments, &effect.input);
     let excused = |effect: &Effect, began_ms| {
@@ -39,16 +43,20 @@ fn is_run(effect: &Effect) -> bool {
     matches!(effect.what(), "w" | "w!" | "t")
 }
 
-fn ours(plan: &Planned, effect: &Effect) -> bool {
-    is_run(effect) && effect.arguments.last() == Some(&plan.series)
+fn ours(series: &String, effect: &Effect) -> bool {
+    is_run(effect) && effect.arguments.last() == Some(series)
 }
 
 fn one(history: &History, plan: &Planned, done_before: bool) -> Result<(), String> {
     let Planned { info, asked_ms, .. } = plan;
     let ended_ms = info.ended_ms.unwrap_or(u64::MAX);
-    let effects: Vec<&Effect> = history.effects.iter().filter(|one| ours(plan, one)).collect();
-    let next = history.plans.iter().filter(|other| other.series == plan.series);
-    let next = next.map(|other| other.asked_ms).filter(|asked| asked > asked_ms).min();
+    let effects: Vec<&Effect> =
+        history.effects.iter().filter(|one| ours(&plan.series, one)).collect();
+    let asked = history.plans.iter().map(|other| (&other.series, other.asked_ms));
+    let lost = history.lost.iter().map(|other| (&other.series, other.asked_ms));
+    let next =
+        asked.chain(lost).filter(|(series, at_ms)| **series == plan.series && at_ms > asked_ms);
+    let next = next.map(|(_, at_ms)| at_ms).min();
     let meanwhile = |one: &&&Effect| {
         one.at_ms >= *asked_ms && next.is_none_or(|next| one.at_ms < next) && !one.end
     };

@@ -17,7 +17,7 @@ use super::cluster::{
 };
 use super::fate::Run;
 use super::guests;
-use super::history::{Called, Planned, Scheduled, Told};
+use super::history::{Called, Lost, Planned, Scheduled, Told};
 use crate::trees::{Built, Numbers, Pool, below, build, one_in};
 
 /// The dataset that plans read, and its tags.
@@ -283,9 +283,10 @@ pub(super) async fn plan(
     totals: &[u64],
     seed: u64,
     run: &Run,
-) -> Result<Vec<Planned>, String> {
+) -> Result<(Vec<Planned>, Vec<Lost>), String> {
     let rng = SeededRng::new(seed);
-    let planner = Planner { cluster, rng, totals, series: RefCell::new(0) };
+    let (series, lost) = (RefCell::default(), RefCell::default());
+    let planner = Planner { cluster, rng, totals, series, lost };
     let mut plans = Vec::new();
     while !run.calm.get() {
         cluster.sleep_ms(planner.rng.next_u64() % 20_000).await;
@@ -298,7 +299,7 @@ pub(super) async fn plan(
             plans.extend(planner.one(&made.series, tag, false, fresh).await?);
         }
     }
-    Ok(plans)
+    Ok((plans, planner.lost.into_inner()))
 }
 
 struct Planner<'a> {
@@ -306,6 +307,7 @@ struct Planner<'a> {
     rng: SeededRng,
     totals: &'a [u64],
     series: RefCell<u32>,
+    lost: RefCell<Vec<Lost>>,
 }
 
 impl Planner<'_> {
@@ -343,7 +345,10 @@ impl Planner<'_> {
         let asked_ms = cluster.now_ms();
         let taken = cluster
             .ask_one(|engine| async move { engine.functions.add_plan(key, spec, fresh, BY).await });
-        let Some(Ok(_)) = taken.await else { return Ok(None) };
+        let Some(Ok(_)) = taken.await else {
+            self.lost.borrow_mut().push(Lost { series: series.to_owned(), fresh, asked_ms });
+            return Ok(None);
+        };
         cluster.say("plan", format!("{series} begins, fresh: {fresh}, fails: {fails}"));
         let info = self.ended(key).await?;
         let made = match info.state {
