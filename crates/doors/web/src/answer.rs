@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use cairn_access::{Action, Origin, Pass, Peer, Shown};
 use cairn_functions::{Auth, Function, Kept, NoMatch, Target};
@@ -43,11 +43,11 @@ async fn answered(door: &Arc<Shared>, request: Request, id: &str) -> Result<Resp
         return Err(Error::Invalid("the address is too long"));
     }
     let host = host(&parts.uri, &parts.headers)?;
-    let found = door.functions.find(parts.method.as_str(), &host, parts.uri.path()).await;
-    let found = found.map_err(|none| match none {
-        NoMatch::Path => Error::NoRoute,
-        NoMatch::Method(allowed) => Error::Method(allowed),
-    })?;
+    let found = match door.functions.find(parts.method.as_str(), &host, parts.uri.path()).await {
+        Ok(found) => found,
+        Err(NoMatch::Method(allowed)) => return Err(Error::Method(allowed)),
+        Err(NoMatch::Path) => return unrouted(door, &parts, &host).await,
+    };
     let pass = authorized(door, &found.target, &parts, id).await?;
     if let Some(files) = &found.target.files {
         let response = files::serve(door, &found, files, &parts).await?;
@@ -61,6 +61,31 @@ async fn answered(door: &Arc<Shared>, request: Request, id: &str) -> Result<Resp
     headers::clean(response.headers_mut());
     // The place is kept until the answer is sent.
     Ok(response.map(|body| Body::new(Kept::new(body, place))))
+}
+
+/// What is said where no route is for a path: to somebody who left out the slash that it ends with, where it is.
+async fn unrouted(door: &Shared, parts: &Parts, host: &str) -> Result<Response, Error> {
+    let path = parts.uri.path();
+    if door.functions.is_reading() {
+        return Err(Error::Reading);
+    }
+    if percent_encoding::percent_decode_str(path).decode_utf8().is_err() {
+        return Err(Error::Invalid("the path is no UTF-8"));
+    }
+    let folder = format!("{path}/");
+    let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    // Two slashes at the beginning would name a host.
+    if !is_read || path.ends_with('/') || path.starts_with("//") {
+        return Err(Error::NoRoute);
+    }
+    let found = door.functions.find(parts.method.as_str(), host, &folder).await;
+    found.map_err(|_| Error::NoRoute)?;
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let location = HeaderValue::try_from(format!("{folder}{query}"));
+    response.headers_mut().insert(header::LOCATION, location.map_err(|_| Error::NoRoute)?);
+    Ok(response)
 }
 
 /// What a function answers to a request, or the filter that stops it on its way.

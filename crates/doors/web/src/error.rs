@@ -15,6 +15,8 @@ pub(crate) enum Error {
     Invalid(&'static str),
     /// Too many requests are worked on.
     Busy,
+    /// It is not known yet which routes there are.
+    Reading,
     /// The caller may not.
     Access(cairn_access::Error),
     /// A filter that says what cannot be done.
@@ -50,7 +52,7 @@ impl Error {
             },
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Reading => StatusCode::SERVICE_UNAVAILABLE,
             Self::SocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Filter(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Socket(_) => StatusCode::BAD_GATEWAY,
@@ -77,7 +79,7 @@ impl Error {
             Self::Method(_) | Self::Invalid(_) | Self::Range(_) | Self::SocketVersion => {
                 ErrorKind::Invalid.as_str()
             }
-            Self::Busy => ErrorKind::Retry.as_str(),
+            Self::Busy | Self::Reading => ErrorKind::Retry.as_str(),
             Self::Filter(_) | Self::Socket(_) => ErrorKind::Internal.as_str(),
             Self::Access(error) => error.kind().as_str(),
             Self::Function(error) => error.kind().as_str(),
@@ -92,6 +94,7 @@ impl Error {
             }
             Self::Invalid(why) => (*why).to_owned(),
             Self::Busy => "too many requests are worked on: try again in a moment".to_owned(),
+            Self::Reading => "this node has not read its routes yet: try again".to_owned(),
             Self::Filter(why) => format!("a filter of this function {why}"),
             Self::Access(error) => error.to_string(),
             Self::Function(error) => error.to_string(),

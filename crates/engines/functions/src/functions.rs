@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     sender: Sender,
     runs: RunCounts,
     durations: Durations,
-    /// Tells one start of this node from the others.
+    /// Tells one start of this node from the others: lines of logs are counted from each.
     start: String,
     env: Env,
     /// Releases that are waited for to be compiled.
@@ -368,7 +368,7 @@ impl Functions {
                 done.await.and_then(|done| done.map_or_else(Ok, answer))
             }
         };
-        self.ended((slot, began), answered)
+        self.ended((slot, began), answered.and_then(finally))
     }
 
     /// What a program wrote for a request, or the answer to one that is none for a program.
@@ -424,19 +424,23 @@ impl Functions {
         Ok(self.ready(&slot).await?.kind())
     }
 
-    /// What a function wrote on this node after a line, at most [`crate::LINES_MAX`] lines; when there is nothing yet, waits at
-    /// most `wait` for it.
+    /// What a function wrote on this node after a line, at most [`crate::LINES_MAX`] lines, and what tells one start of
+    /// counting them from the others; when there is nothing yet, waits at most `wait` for it. Where `after` is of another
+    /// start, all lines are given.
     ///
     /// # Errors
     /// [`Error::NoFunction`]; [`Error::Kept`].
     pub async fn logs(
         &self,
         function: &Function,
-        after: u64,
+        (of, after): (Option<&str>, u64),
         wait: Duration,
-    ) -> Result<Vec<Line>, Error> {
+    ) -> Result<(Vec<Line>, String), Error> {
         let slot = self.shared.live.slot(function).await?;
-        Ok(slot.journal.after(after, wait).await)
+        let start = format!("{}-{:x}", self.shared.start, slot.made_ms);
+        // What another start has counted says nothing of this one's lines.
+        let after = if of.is_some_and(|of| of != start) { 0 } else { after };
+        Ok((slot.journal.after(after, wait).await, start))
     }
 
     /// The workers that run functions of this node.
@@ -444,6 +448,16 @@ impl Functions {
     pub fn workers(&self) -> &Workers {
         &self.shared.tiers.workers
     }
+}
+
+/// An answer that is one: what is said before it is between those who carry it.
+fn finally(answer: http::Response<Body>) -> Result<http::Response<Body>, Failure> {
+    let status = answer.status();
+    if status.is_informational() {
+        let detail = format!("it answered {}: a status is from 200 on", status.as_u16());
+        return Err(Failure::NoAnswer { detail });
+    }
+    Ok(answer)
 }
 
 impl Shared {

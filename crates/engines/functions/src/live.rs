@@ -204,6 +204,11 @@ impl Live {
         *self.looked.borrow()
     }
 
+    /// Whether what is there of some project is not read yet.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.projects().values().any(|project| project.seen.borrow().is_none())
+    }
+
     /// Waits a while until it was looked for projects.
     pub(crate) async fn until_looked(&self) {
         let mut looked = self.looked.subscribe();

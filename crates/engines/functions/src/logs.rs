@@ -16,7 +16,7 @@ const BYTES_MAX: usize = 256 << 10;
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// Its number, counted from 1 since the node started.
+    /// Its number, counted from 1 since the node started, or the function was made.
     pub number: u64,
     /// When it was written, in milliseconds since 1970.
     pub time_ms: u64,
@@ -63,6 +63,11 @@ impl Journal {
         }
         drop(kept);
         self.written.send_replace(number);
+    }
+
+    /// Nothing is written any more: who waits for it goes.
+    pub(crate) fn end(&self) {
+        self.written.send_replace(u64::MAX);
     }
 
     /// The lines after a number that are kept; when there are none, waits at most `wait` for one.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::latency::Latency;
 use crate::outside::{ORIGINS_MAX, Origin};
-use crate::routes::Pattern;
+use crate::routes::{Pattern, Segment};
 
 /// Variables of one release, and bytes of all of them.
 const VARIABLES_MAX: usize = 128;
@@ -271,6 +271,10 @@ impl RouteFiles {
         let invalid = |why| Err(Error::Invalid { why });
         if !pattern.is_for("GET") {
             return invalid(format!("files answer GET and HEAD, and {pattern} is for neither"));
+        }
+        if pattern.path.iter().any(|segment| matches!(segment, Segment::Param(_))) {
+            let why = format!("{pattern} says by {{*path}} alone which file is asked for");
+            return Err(Error::Invalid { why });
         }
         let paths = [Some(&self.path), self.fallback.as_ref()];
         let wrong = |path: &&String| {

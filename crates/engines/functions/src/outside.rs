@@ -163,15 +163,24 @@ pub(crate) struct FunctionOutside {
 }
 
 impl FunctionOutside {
+    fn is_named(&self, url: &Url) -> bool {
+        self.origins.iter().any(|origin| origin.has(url))
+    }
+
     /// Where a request goes, when it may.
     fn allowed(&self, request: &http::Request<Body>) -> Result<Url, OutsideError> {
-        let url = self.share.egress.look_at(&request.uri().to_string()).map_err(denied)?;
+        let text = request.uri().to_string();
+        // What is not among its origins is told as that, wherever it is.
+        let url = match Url::parse(&text) {
+            Ok(url) if !self.is_named(&url) => url,
+            _ => self.share.egress.look_at(&text).map_err(denied)?,
+        };
         let named = !url.username().is_empty() || url.password().is_some();
         if named || request.method() == http::Method::CONNECT {
             let why = "an address has no user, and nothing is tunnelled";
             return Err(OutsideError::Address(why.to_owned()));
         }
-        if !self.origins.iter().any(|origin| origin.has(&url)) {
+        if !self.is_named(&url) {
             let origin = url.origin().ascii_serialization();
             let why = format!("{origin} is not among what it may ask (--outbound {origin})");
             return Err(OutsideError::Denied(why));

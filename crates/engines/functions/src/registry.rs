@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cairn_base::{DatasetName, ProjectName};
 use cairn_env::Env;
 use cairn_kv::{
-    Error as KvError, KeyRange, Kv, Only, Put, Seq, Settings as KvSettings, Transaction,
+    Durable, Error as KvError, KeyRange, Kv, Only, Put, Seq, Settings as KvSettings, Transaction,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -89,15 +89,36 @@ impl Registry {
         }
     }
 
-    /// Does `step` in a transaction, again when others changed what it read.
+    /// Does `step` in a transaction, again when others changed what it read. It is in the bucket when this returns: what
+    /// somebody asked for survives the loss of the node with its disk.
     async fn transact<'a, T, F>(&self, function: &Function, step: F) -> Result<Made<T>, Error>
+    where
+        F: Fn(Transaction) -> BoxFuture<'a, Tried<T>>,
+    {
+        self.transact_at(Some(Durable::Bucket), function, step).await
+    }
+
+    /// The same for what a node notes of its own work, which is done again where that is lost: it is in the node's log.
+    async fn note<'a, T, F>(&self, function: &Function, step: F) -> Result<Made<T>, Error>
+    where
+        F: Fn(Transaction) -> BoxFuture<'a, Tried<T>>,
+    {
+        self.transact_at(None, function, step).await
+    }
+
+    async fn transact_at<'a, T, F>(
+        &self,
+        durable: Option<Durable>,
+        function: &Function,
+        step: F,
+    ) -> Result<Made<T>, Error>
     where
         F: Fn(Transaction) -> BoxFuture<'a, Tried<T>>,
     {
         let of = rows::namespace(&function.project);
         for _ in 0..ATTEMPTS_MAX {
             let (transaction, what) = step(self.kv.begin(&of).await?).await?;
-            match transaction.commit().await {
+            match transaction.commit_at(durable).await {
                 Ok(done) => return Ok(Made { what, seq: done.seq }),
                 Err(cairn_kv::PartitionError::Conflict { .. }) => {}
                 Err(error) => return Err(KvError::from(error).into()),
@@ -176,7 +197,7 @@ impl Registry {
         state: &State,
     ) -> Result<Made<Option<Release>>, Error> {
         let name = &function.name;
-        let decided = self.transact(function, move |mut transaction: Transaction| {
+        let decided = self.note(function, move |mut transaction: Transaction| {
             async move {
                 let key = rows::release(name, number);
                 delete(&mut transaction, rows::compiling(name, number))?;
@@ -282,13 +303,14 @@ impl Registry {
         removed.await
     }
 
-    /// Adds a route to a function that is there, or to files.
+    /// Adds a route to a function that is there, or to files; with `replace` one for the same requests to the same is changed.
     pub(crate) async fn add_route(
         &self,
         function: &Function,
         (pattern, files): (&Pattern, Option<&RouteFiles>),
         auth: Auth,
         by: &str,
+        replace: bool,
     ) -> Result<Made<RouteInfo>, Error> {
         let made = self.transact(function, move |mut transaction: Transaction| {
             async move {
@@ -297,12 +319,19 @@ impl Registry {
                     return Err(Error::NoFunction { function: function.clone() });
                 }
                 let key = rows::route(pattern);
-                if let Some(before) = row::<RouteRow>(&mut transaction, &key).await? {
+                let before = row::<RouteRow>(&mut transaction, &key).await?;
+                let same = |before: &RouteRow| {
+                    before.function == function.name.as_str()
+                        && before.files.is_some() == files.is_some()
+                };
+                if let Some(before) = before.as_ref().filter(|before| !replace || !same(before)) {
                     let name = rows::name(&key, &before.function)?;
-                    let function = Function { project: function.project.clone(), name };
-                    return Err(Error::RouteExists { pattern: before.pattern, function });
+                    let (project, pattern) = (function.project.clone(), before.pattern.clone());
+                    let function = Function { project, name };
+                    return Err(Error::RouteExists { pattern, function });
                 }
-                if below(&mut transaction, rows::ROUTES).await?.len() >= ROUTES_MAX {
+                let all = below(&mut transaction, rows::ROUTES).await?.len();
+                if before.is_none() && all >= ROUTES_MAX {
                     let why = format!("a project has at most {ROUTES_MAX} routes: remove some");
                     return Err(Error::Invalid { why });
                 }
@@ -311,7 +340,7 @@ impl Registry {
                     function: function.name.to_string(),
                     files: files.cloned(),
                     auth,
-                    made_ms: self.now_ms(),
+                    made_ms: before.map_or_else(|| self.now_ms(), |before| before.made_ms),
                     by: by.to_owned(),
                 };
                 put(&mut transaction, key, rows::encode(&route))?;

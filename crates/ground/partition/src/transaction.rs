@@ -8,7 +8,9 @@ use bytes::Bytes;
 use crate::commit::check_key;
 use crate::error::at_most;
 use crate::limits::{COMMIT_BYTES_MAX, COMMIT_OPS_MAX, READS_MAX};
-use crate::{AnyPartition, At, Commit, Committed, Entry, Error, KeyRange, Op, Reads, Scan, Seq};
+use crate::{
+    AnyPartition, At, Commit, Committed, Durable, Entry, Error, KeyRange, Op, Reads, Scan, Seq,
+};
 
 /// A transaction under way. Dropping it leaves everything as it was.
 pub struct Transaction {
@@ -180,13 +182,21 @@ impl Transaction {
     /// [`Error::Conflict`]: nothing was changed, and the transaction may be tried again from its
     /// beginning. Others as [`crate::Partition::commit`].
     pub async fn commit(self) -> Result<Committed, Error> {
+        self.commit_at(None).await
+    }
+
+    /// As [`Transaction::commit`], durable at least at this level.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`].
+    pub async fn commit_at(self, durable: Option<Durable>) -> Result<Committed, Error> {
         if self.ops.is_empty() {
             // Its reads are of one state.
             return Ok(Committed { seq: self.reads.at });
         }
         // What read nothing depends on no state.
         let reads = self.may_conflict().then_some(self.reads);
-        let commit = Commit { ops: self.ops, reads, ..Commit::default() };
+        let commit = Commit { ops: self.ops, reads, durable, ..Commit::default() };
         self.partition.commit(commit).await
     }
 

@@ -76,8 +76,8 @@ impl Command {
     /// # Errors
     /// [`Failure`]; an exit code is none.
     pub async fn run(&self, call: Call) -> Result<Done, Failure> {
-        let _place = self.places.take().await?;
-        let limits = &self.limits;
+        let (limits, clock) = (&self.limits, &self.runtime.env().clock);
+        let _place = self.places.take(&**clock, limits).await?;
         let output = Output::new(limits.output_bytes);
         let fate = Arc::<Fate>::default();
         let mut store = Guest::store(&self.runtime, limits, &self.world, &fate, |wasi| {
@@ -94,7 +94,6 @@ impl Command {
         store.data_mut().called = Some(Arc::clone(&called));
         store.data_mut().outbound.asked_by(call.chain, true);
         let ran = self.program.run(&mut store, &called);
-        let clock = &self.runtime.env().clock;
         let ended = tokio::select! {
             biased;
             ended = ran => ended,

@@ -60,7 +60,8 @@ impl HttpFunction {
         &self,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Failure> {
-        let place = Arc::new(self.places.take().await?);
+        let State { runtime, limits, .. } = self.handler.state();
+        let place = Arc::new(self.places.take(&*runtime.env().clock, limits).await?);
         let chain = request.extensions().get::<Chain>().copied().unwrap_or_default();
         let told = Arc::new(Ticket { instance: OnceLock::new(), chain, place });
         let answered = self.handler.handle(Arc::clone(&told), request).await;

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use cairn_env::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Failure;
@@ -20,13 +21,21 @@ impl Places {
         Self { running, waiting, max: (limits.concurrency, limits.queue) }
     }
 
-    /// A place among those that run; it is waited for.
-    pub(crate) async fn take(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    /// A place among those that run; it is waited for, as long as the call itself may take.
+    pub(crate) async fn take(
+        &self,
+        clock: &dyn Clock,
+        limits: &Limits,
+    ) -> Result<OwnedSemaphorePermit, Failure> {
         let busy = || Failure::Busy { running: self.max.0, waiting: self.max.1 };
         if let Ok(place) = Arc::clone(&self.running).try_acquire_owned() {
             return Ok(place);
         }
         let _waits = self.waiting.try_acquire().map_err(|_| busy())?;
-        Arc::clone(&self.running).acquire_owned().await.map_err(|_| busy())
+        tokio::select! {
+            biased;
+            place = Arc::clone(&self.running).acquire_owned() => place.map_err(|_| busy()),
+            () = clock.sleep(limits.wall()) => Err(busy()),
+        }
     }
 }

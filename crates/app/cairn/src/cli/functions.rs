@@ -213,7 +213,7 @@ pub(crate) enum Route {
         #[arg(long, value_name = "PROJECT", default_value = "main")]
         project: String,
     },
-    /// Remove a route
+    /// Remove a route; what no public route leads to any more is not open to everybody
     Rm {
         /// Its pattern
         pattern: String,

@@ -1,12 +1,14 @@
 //! Makes functions what a manifest says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use cairn_base::ErrorKind;
-use cairn_functions::{Auth, Function, Plan, Release, RouteFiles, Settings, State, TriggerSpec};
+use cairn_functions::{
+    Auth, Function, Pattern, Plan, Release, RouteFiles, RouteInfo, Settings, State, TriggerSpec,
+};
 use cairn_http::api::{AddSchedule, AddTrigger, GrantBody, NamedGrant};
 use cairn_http::client::Node;
 use serde::Serialize;
@@ -24,17 +26,50 @@ struct Step {
 }
 
 enum Does {
-    Deploy { settings: Settings, code: Bytes, filtered: bool, why: &'static str },
+    Deploy {
+        settings: Settings,
+        code: Bytes,
+        filtered: bool,
+        why: &'static str,
+    },
     Grant(GrantBody),
     Ungrant(NamedGrant),
-    Filter { name: String, priority: u16, to_known: bool },
+    Filter {
+        name: String,
+        priority: u16,
+        to_known: bool,
+    },
     Unfilter(String),
-    Route(String, Option<RouteFiles>, Auth),
-    Unroute(String),
-    Schedule(String, AddSchedule),
+    Route(Is, String, Option<RouteFiles>, Auth),
+    /// One that leads elsewhere from now on goes before it does.
+    Unroute {
+        pattern: String,
+        moves: bool,
+    },
+    Schedule(Is, String, AddSchedule),
     Unschedule(String),
-    Trigger(String, AddTrigger),
+    Trigger(Is, String, AddTrigger),
     Untrigger(String),
+}
+
+/// Whether there is one that is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    New,
+    Changed,
+}
+
+impl Is {
+    fn known(known: bool) -> Self {
+        if known { Self::Changed } else { Self::New }
+    }
+
+    fn change(self) -> &'static str {
+        match self {
+            Self::New => "add",
+            Self::Changed => "change",
+        }
+    }
 }
 
 /// A change as it is shown.
@@ -83,6 +118,12 @@ async fn steps(context: &Context, file: &Path) -> anyhow::Result<(Node, Vec<Step
     for wanted in &wanted.files {
         all.extend(found.files(wanted).await?);
     }
+    let added: BTreeSet<String> = all.iter().filter_map(|step| step.does.leads()).collect();
+    for step in &mut all {
+        if let Does::Unroute { pattern, moves } = &mut step.does {
+            *moves = added.contains(&shape(pattern));
+        }
+    }
     all.sort_by_key(|step| step.does.turn());
     Ok((found.node, all))
 }
@@ -91,7 +132,11 @@ fn show(context: &Context, step: &Shown) -> anyhow::Result<()> {
     if context.global.json {
         return output::json(step);
     }
-    let sign = if step.change == "add" { '+' } else { '-' };
+    let sign = match step.change {
+        "add" => '+',
+        "change" => '~',
+        _ => '-',
+    };
     output::line(&format!("{sign} {}  {}  {}", step.function, step.what, shown(&step.name)))
 }
 
@@ -188,14 +233,14 @@ impl Found {
         known.retain(|route| {
             route.function == wanted.function.name.as_str() && route.files.is_none()
         });
-        for route in &known {
-            if wanted.routes.get(&route.pattern) != Some(&route.auth) {
-                steps.push(Does::Unroute(route.pattern.clone()));
-            }
-        }
+        let shapes: BTreeSet<_> = wanted.routes.keys().map(|pattern| shape(pattern)).collect();
+        let gone = known.iter().filter(|route| !shapes.contains(&shape(&route.pattern)));
+        steps.extend(gone.map(|route| Does::unroute(&route.pattern)));
         for (pattern, auth) in &wanted.routes {
-            if !known.iter().any(|route| (&route.pattern, &route.auth) == (pattern, auth)) {
-                steps.push(Does::Route(pattern.clone(), None, *auth));
+            let before = known.iter().find(|route| shape(&route.pattern) == shape(pattern));
+            let same = |route: &&RouteInfo| (&route.pattern, &route.auth) == (pattern, auth);
+            if before.filter(same).is_none() {
+                steps.push(Does::Route(Is::known(before.is_some()), pattern.clone(), None, *auth));
             }
         }
         Ok(steps)
@@ -216,18 +261,18 @@ impl Found {
         steps.extend(self.open(opened(dataset, "reader"), routes.values().any(is_public)));
         let known = self.node.routes(&dataset.project).await?.into_iter().filter_map(|route| {
             let files = route.files.filter(|_| route.function == dataset.name.as_str())?;
-            Some((route.pattern, (files, route.auth)))
+            Some((shape(&route.pattern), (route.pattern, (files, route.auth))))
         });
         let known: BTreeMap<_, _> = known.collect();
-        for (pattern, route) in &known {
-            if routes.get(pattern) != Some(route) {
-                steps.push(Does::Unroute(pattern.clone()));
-            }
-        }
+        let shapes: BTreeSet<_> = routes.keys().map(|pattern| shape(pattern)).collect();
+        let gone = known.iter().filter(|(known, _)| !shapes.contains(*known));
+        steps.extend(gone.map(|(_, (pattern, _))| Does::unroute(pattern)));
         for (pattern, route) in routes {
-            if known.get(pattern) != Some(route) {
+            let before = known.get(&shape(pattern));
+            if before.is_none_or(|(known, is)| (known, is) != (pattern, route)) {
                 let (files, auth) = route.clone();
-                steps.push(Does::Route(pattern.clone(), Some(files), auth));
+                let is = Is::known(before.is_some());
+                steps.push(Does::Route(is, pattern.clone(), Some(files), auth));
             }
         }
         Ok(steps.into_iter().map(|does| Step { function: dataset.clone(), does }).collect())
@@ -239,14 +284,13 @@ impl Found {
         let known = known.filter(|trigger| trigger.function == wanted.function.name.as_str());
         let known: BTreeMap<_, _> = known.map(|trigger| (trigger.name, trigger.spec)).collect();
         let spec = |name: &str| wanted.triggers.get(name).cloned().map(TriggerSpec::from);
-        for (name, is) in &known {
-            if spec(name).as_ref() != Some(is) {
-                steps.push(Does::Untrigger(name.clone()));
-            }
-        }
+        let gone = known.keys().filter(|name| !wanted.triggers.contains_key(*name));
+        steps.extend(gone.map(|name| Does::Untrigger(name.clone())));
         for (name, asked) in &wanted.triggers {
-            if known.get(name) != spec(name).as_ref() {
-                steps.push(Does::Trigger(name.clone(), asked.clone()));
+            let before = known.get(name);
+            if before != spec(name).as_ref() {
+                let is = Is::known(before.is_some());
+                steps.push(Does::Trigger(is, name.clone(), asked.clone()));
             }
         }
         Ok(steps)
@@ -257,17 +301,13 @@ impl Found {
         let mut known = self.node.schedules(&wanted.function.project).await?;
         known.retain(|schedule| schedule.function == wanted.function.name.as_str());
         let plan = |name: &str| wanted.schedules.get(name).cloned().map(Plan::from);
-        for schedule in &known {
-            if plan(&schedule.name).as_ref() != Some(&schedule.plan) {
-                steps.push(Does::Unschedule(schedule.name.clone()));
-            }
-        }
+        let gone = known.iter().filter(|known| !wanted.schedules.contains_key(&known.name));
+        steps.extend(gone.map(|known| Does::Unschedule(known.name.clone())));
         for (name, asked) in &wanted.schedules {
-            let same = |schedule: &cairn_functions::ScheduleInfo| {
-                schedule.name == *name && plan(name).as_ref() == Some(&schedule.plan)
-            };
-            if !known.iter().any(same) {
-                steps.push(Does::Schedule(name.clone(), asked.clone()));
+            let before = known.iter().find(|known| known.name == *name);
+            if before.map(|known| &known.plan) != plan(name).as_ref() {
+                let is = Is::known(before.is_some());
+                steps.push(Does::Schedule(is, name.clone(), asked.clone()));
             }
         }
         Ok(steps)
@@ -284,9 +324,23 @@ impl Does {
             Self::Deploy { filtered: true, .. } => 2,
             Self::Filter { to_known: false, .. } => 3,
             Self::Grant(_) => 4,
-            Self::Unroute(_) | Self::Unschedule(_) | Self::Untrigger(_) => 5,
+            Self::Unroute { moves: true, .. } => 5,
             Self::Route(..) | Self::Schedule(..) | Self::Trigger(..) => 6,
-            Self::Unfilter(_) | Self::Ungrant(_) => 7,
+            // What goes does so when all that comes is there: what cannot be added takes nothing away.
+            Self::Unroute { moves: false, .. } | Self::Unschedule(_) | Self::Untrigger(_) => 7,
+            Self::Unfilter(_) | Self::Ungrant(_) => 8,
+        }
+    }
+
+    fn unroute(pattern: &str) -> Self {
+        Self::Unroute { pattern: pattern.to_owned(), moves: false }
+    }
+
+    /// The requests that a new route is for.
+    fn leads(&self) -> Option<String> {
+        match self {
+            Self::Route(Is::New, pattern, ..) => Some(shape(pattern)),
+            _ => None,
         }
     }
 }
@@ -312,13 +366,18 @@ impl Step {
                 drop(node.add_filter(function, &name, priority).await?);
             }
             Does::Unfilter(name) => node.remove_filter(function, &name).await?,
-            Does::Route(pattern, files, auth) => {
+            Does::Route(Is::New, pattern, files, auth) => {
                 drop(node.add_route(function, (&pattern, files), auth).await?);
             }
-            Does::Unroute(pattern) => node.remove_route(function, &pattern).await?,
-            Does::Schedule(_, schedule) => drop(node.add_schedule(function, &schedule).await?),
+            Does::Route(Is::Changed, pattern, files, auth) => {
+                drop(node.set_route(function, (&pattern, files), auth).await?);
+            }
+            Does::Unroute { pattern, .. } => node.remove_route(function, &pattern).await?,
+            Does::Schedule(Is::New, _, asked) => drop(node.add_schedule(function, &asked).await?),
+            Does::Schedule(_, _, asked) => drop(node.set_schedule(function, &asked).await?),
             Does::Unschedule(name) => node.remove_schedule(function, &name).await?,
-            Does::Trigger(_, trigger) => drop(node.add_trigger(function, &trigger).await?),
+            Does::Trigger(Is::New, _, asked) => drop(node.add_trigger(function, &asked).await?),
+            Does::Trigger(_, _, asked) => drop(node.set_trigger(function, &asked).await?),
             Does::Untrigger(name) => node.remove_trigger(function, &name).await?,
         }
         Ok(())
@@ -335,23 +394,28 @@ impl Step {
             Does::Ungrant(known) => ("remove", "grant", granted(&known.grant)),
             Does::Filter { name, priority, .. } => ("add", "filter", format!("{name}, {priority}")),
             Does::Unfilter(name) => ("remove", "filter", name.clone()),
-            Does::Route(pattern, files, auth) => {
+            Does::Route(is, pattern, files, auth) => {
                 let to = files.as_ref().map(|files| format!(", files of {}", files.tag));
                 let public = if *auth == Auth::None { ", public" } else { "" };
-                ("add", "route", format!("{pattern}{}{public}", to.unwrap_or_default()))
+                (is.change(), "route", format!("{pattern}{}{public}", to.unwrap_or_default()))
             }
-            Does::Unroute(pattern) => ("remove", "route", pattern.clone()),
-            Does::Schedule(name, asked) => {
-                ("add", "schedule", format!("{name}, {}", asked.schedule))
+            Does::Unroute { pattern, .. } => ("remove", "route", pattern.clone()),
+            Does::Schedule(is, name, asked) => {
+                (is.change(), "schedule", format!("{name}, {}", asked.schedule))
             }
             Does::Unschedule(name) => ("remove", "schedule", name.clone()),
-            Does::Trigger(name, asked) => {
-                ("add", "trigger", format!("{name}, {}", asked.namespace))
+            Does::Trigger(is, name, asked) => {
+                (is.change(), "trigger", format!("{name}, {}", asked.namespace))
             }
             Does::Untrigger(name) => ("remove", "trigger", name.clone()),
         };
         Shown { function: self.function.to_string(), change, what, name }
     }
+}
+
+/// What is the same of two routes for the same requests.
+fn shape(pattern: &str) -> String {
+    pattern.parse::<Pattern>().map_or_else(|_| pattern.to_owned(), |pattern| pattern.shape())
 }
 
 fn is_public((_, auth): &(RouteFiles, Auth)) -> bool {

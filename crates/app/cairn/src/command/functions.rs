@@ -61,8 +61,10 @@ async fn of_node(context: &Context, args: &cli::Fn) -> anyhow::Result<ExitCode> 
             show_release(context, &release, Some(release.number))?;
         }
         cli::Fn::Rm { name, with_routes } => {
-            node.remove_function(&named(name)?, *with_routes).await?;
+            let function = named(name)?;
+            node.remove_function(&function, *with_routes).await?;
             done(context, "removed", name)?;
+            close(&node, &opened(&function, "invoker")).await?;
         }
         cli::Fn::Invoke(args) => return invoke(context, &node, args).await,
         cli::Fn::Result { name, call, no_wait } => {
@@ -97,9 +99,51 @@ pub(crate) async fn route(context: &Context, args: &cli::Route) -> anyhow::Resul
             routes.iter().try_for_each(|route| show_route(context, route))
         }
         cli::Route::Rm { pattern, name } => {
-            node.remove_route(&named(name)?, pattern).await?;
-            done(context, "removed", pattern)
+            let of = named(name)?;
+            let was_public = has_public(&node, &of).await?;
+            node.remove_route(&of, pattern).await?;
+            done(context, "removed", pattern)?;
+            let still_public = has_public(&node, &of).await?;
+            for (role, (was, still)) in
+                ["invoker", "reader"].into_iter().zip(was_public.into_iter().zip(still_public))
+            {
+                if was && !still {
+                    close(&node, &opened(&of, role)).await?;
+                }
+            }
+            Ok(())
         }
+    }
+}
+
+/// Whether public routes lead to a function, and to the files of the dataset of its name.
+async fn has_public(node: &Node, of: &Function) -> anyhow::Result<[bool; 2]> {
+    let mut routes = node.routes(&of.project).await?;
+    routes.retain(|route| route.function == of.name.as_str() && route.auth == Auth::None);
+    let [files, function] =
+        [true, false].map(|is| routes.iter().any(|route| route.files.is_some() == is));
+    Ok([function, files])
+}
+
+/// What no public route leads to any more is not open to everybody any more.
+async fn close(node: &Node, grant: &GrantBody) -> anyhow::Result<()> {
+    let closed = async {
+        let all = node.grants().await?.grants;
+        match all.iter().find(|known| known.grant == *grant) {
+            Some(known) => node.remove_grant(&known.id).await,
+            None => Ok(()),
+        }
+    };
+    match closed.await {
+        // Who may not see what is granted is told whom to ask.
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            let GrantBody { pattern, role, .. } = grant;
+            eprintln!(
+                "{pattern} may still be open to everybody: an admin closes it (`cairn grant ls`, anonymous {role})"
+            );
+            Ok(())
+        }
+        closed => Ok(closed?),
     }
 }
 

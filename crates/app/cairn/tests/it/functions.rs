@@ -446,7 +446,7 @@ fn programs_answer_requests_as_cgi_scripts_do() {
 }
 
 /// What `apply` and `diff` print, without the releases' reasons.
-fn steps(through: &Lab, words: &str) -> Vec<String> {
+pub(crate) fn steps(through: &Lab, words: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let line = |step: &Value| {
         let (change, what) = (text(&step["change"]), text(&step["what"]));
@@ -502,9 +502,8 @@ fn a_manifest_is_made_so_and_what_it_says_no_more_is_removed() {
     );
     let changes = [
         "add release its settings are others",
+        "change schedule default, 0 5 * * *",
         "remove route * /s/{*path}",
-        "remove schedule default",
-        "add schedule default, 0 5 * * *",
         "remove grant anonymous is invoker of @main/s",
         "remove grant function/@main/s is writer of @main/s",
         "remove filter other",
@@ -519,10 +518,10 @@ fn a_manifest_is_made_so_and_what_it_says_no_more_is_removed() {
         "[functions.other]\nfile = \"hello.wasm\"\nroutes = [{ pattern = \"GET /private\" }]\n[functions.s]\nfile = \"shortener.wasm\"\nlimits = { cpu_ms = 600 }",
     );
     let moved = [
-        "remove route * /other",
         "remove route GET /private",
-        "remove schedule default",
         "add route GET /private",
+        "remove route * /other",
+        "remove schedule default",
     ];
     assert_eq!(steps(&through, "apply"), moved);
     // Nothing is changed by what is wrong.
@@ -554,9 +553,9 @@ fn a_manifest_declares_triggers_and_files_that_are_served() {
         "add release its first",
         "add grant function/@main/indexer is reader of @main/carts",
         "add grant anonymous is reader of @main/pages",
-        "remove route * /old/{*path}",
         "add trigger default, carts",
         "add route * /site/{*path}, files of latest, public",
+        "remove route * /old/{*path}",
     ];
     assert_eq!(steps(&through, "diff"), all);
     assert_eq!(steps(&through, "apply"), all);
@@ -572,10 +571,9 @@ fn a_manifest_declares_triggers_and_files_that_are_served() {
         "#,
     );
     let changes = [
-        "remove trigger default",
-        "remove route * /site/{*path}",
         "add trigger all, carts",
-        "add route * /site/{*path}, files of latest",
+        "change route * /site/{*path}, files of latest",
+        "remove trigger default",
         "remove grant anonymous is reader of @main/pages",
     ];
     assert_eq!(steps(&through, "apply"), changes);

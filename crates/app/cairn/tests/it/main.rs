@@ -11,6 +11,7 @@ mod audit;
 mod backups;
 mod browser;
 mod cached;
+mod changes;
 mod contract;
 mod documented;
 mod editing;

@@ -176,3 +176,22 @@ fn functions_3_a_node_on_another_disk_serves_what_the_bucket_has() {
     kept.assert_in(&node, &through, "anew");
     assert_eq!(node.stop().code, Some(0));
 }
+
+/// Without any time for the log to be shipped: what was asked for of functions is in the bucket when it is acknowledged.
+#[test]
+fn what_was_acknowledged_outlives_the_disk_of_its_node() {
+    let lab = Lab::new();
+    let node = Node::start_with(&lab, "127.0.0.1:0", UP);
+    let through = lab.through(&node);
+    lab.write("keeper.wat", KEEPS);
+    lab.write("input", "some words");
+    through.ok("fn deploy keeper.wat --name keeper");
+    through.ok("grant add function/@main/keeper writer keeper");
+    let call = through.json("fn invoke keeper --input input --later").remove(0);
+    through.ok("route add /last keeper --public");
+    let node = node.restarted(&lab, ANEW, || ());
+    let through = lab.through(&node);
+    until("the node serves", || (ask(&node, "/last", &[]).0 == 200).then_some(()));
+    let id = call["id"].as_str().unwrap();
+    assert_eq!(through.ok(&format!("fn result keeper {id}")).trim_end(), "some words");
+}

@@ -8,6 +8,8 @@ use cairn_functions::{
     Settings, TriggerInfo,
 };
 use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::http::{Again, Asked, Node, strange};
 use super::kv::add;
@@ -17,6 +19,9 @@ use crate::api::{
 };
 use crate::limits::FUNCTION_INPUT_BYTES_MAX;
 use crate::rest::{ANSWER, EXIT, IDEMPOTENCY_KEY, SET, SETTINGS};
+
+/// What changes one that is there.
+const REPLACE: &[(&str, &str)] = &[("replace", "true")];
 
 /// What a function that answers requests is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,9 +275,38 @@ impl Node {
         (pattern, files): (&str, Option<RouteFiles>),
         auth: Auth,
     ) -> Result<RouteInfo, Error> {
-        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "routes"];
         let body = AddRoute { pattern: pattern.to_owned(), auth: Some(auth), files };
-        self.call(Method::POST, &path, &body, Again::Unsent).await
+        self.make(of, "routes", &body, &[]).await
+    }
+
+    /// The same, where one for the same requests to the same is changed.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn set_route(
+        &self,
+        of: &Function,
+        (pattern, files): (&str, Option<RouteFiles>),
+        auth: Auth,
+    ) -> Result<RouteInfo, Error> {
+        let body = AddRoute { pattern: pattern.to_owned(), auth: Some(auth), files };
+        self.make(of, "routes", &body, REPLACE).await
+    }
+
+    /// Makes something of a function.
+    async fn make<B: Serialize, T: DeserializeOwned>(
+        &self,
+        of: &Function,
+        what: &str,
+        body: &B,
+        query: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), what];
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Error::Invalid { detail: format!("a request is no JSON: {error}") })?;
+        let body = Some(("application/json", Bytes::from(body)));
+        let response = self.send(Method::POST, &path, query, body, Again::Unsent).await?;
+        self.json(response).await
     }
 
     /// Removes a route of a function.
@@ -339,8 +373,19 @@ impl Node {
         of: &Function,
         trigger: &AddTrigger,
     ) -> Result<TriggerInfo, Error> {
-        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "triggers"];
-        self.call(Method::POST, &path, trigger, Again::Unsent).await
+        self.make(of, "triggers", trigger, &[]).await
+    }
+
+    /// The same, where one of its name is changed.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn set_trigger(
+        &self,
+        of: &Function,
+        trigger: &AddTrigger,
+    ) -> Result<TriggerInfo, Error> {
+        self.make(of, "triggers", trigger, REPLACE).await
     }
 
     /// Removes a trigger of a function.
@@ -372,8 +417,19 @@ impl Node {
         of: &Function,
         schedule: &AddSchedule,
     ) -> Result<ScheduleInfo, Error> {
-        let path = ["api", "v1", "functions", of.project.as_str(), of.name.as_str(), "schedules"];
-        self.call(Method::POST, &path, schedule, Again::Unsent).await
+        self.make(of, "schedules", schedule, &[]).await
+    }
+
+    /// The same, where one of its name is changed.
+    ///
+    /// # Errors
+    /// [`Error::Remote`].
+    pub async fn set_schedule(
+        &self,
+        of: &Function,
+        schedule: &AddSchedule,
+    ) -> Result<ScheduleInfo, Error> {
+        self.make(of, "schedules", schedule, REPLACE).await
     }
 
     /// Removes a schedule of a function.

@@ -261,13 +261,9 @@ pub(super) fn arguments(call: &Call) -> Result<Vec<String>, Error> {
 
 async fn logs_of(call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
-    let start = functions.start().to_owned();
-    // What another start has counted says nothing of this one's lines.
-    let after = match call.query("start")? {
-        Some(other) if other != start => 0,
-        _ => super::kv::number(&call, "after")?.unwrap_or(0),
-    };
-    let lines = functions.logs(&function, after, wait(&call)?).await?;
+    let (start, after) = (call.query("start")?, super::kv::number(&call, "after")?.unwrap_or(0));
+    let after = (start.as_deref(), after);
+    let (lines, start) = functions.logs(&function, after, wait(&call)?).await?;
     // It may have been waited for long (ACCESS-5).
     call.visit()?.again().await?.authorize(Action::ReadFunction, &function.resource())?;
     json(StatusCode::OK, &LogPage { start, lines })

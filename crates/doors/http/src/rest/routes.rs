@@ -12,6 +12,11 @@ use crate::error::Error;
 use crate::openapi::{BodyDoc, Doc, Holds, Query, shape};
 use crate::route::{self, Route};
 
+const REPLACE: &[Query] = &[Query::new(
+    "replace",
+    "Change the one for the same requests to the same, at once, where there is one.",
+    Holds::Flag,
+)];
 const PATTERN: &[Query] = &[Query::new("pattern", "Its pattern.", Holds::Text)];
 
 pub(super) fn routes() -> Vec<Route> {
@@ -26,6 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
         route!(POST routes, add).permission(route::DEPLOY_FUNCTION).doc(Doc {
             summary: "Leads requests to a function, or to files of the dataset with this name: those that \
                       fit a pattern, such as `GET example.org/hello/{who}`, and no more particular one.",
+            query: REPLACE,
             takes: BodyDoc::Json(shape::<AddRoute>),
             answers: BodyDoc::Json(shape::<schema::FunctionRoute>),
             status: 201,
@@ -52,10 +58,15 @@ async fn list(call: Call) -> Result<Response, Error> {
 
 async fn add(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
+    let replace = call.flag("replace")?;
     let AddRoute { pattern, auth, files } = call.json().await?;
     let (pattern, by): (Pattern, _) = (pattern.parse()?, call.by()?);
     let route = (&pattern, files.as_ref());
-    let made = functions.add_route(&function, route, auth.unwrap_or_default(), &by).await?;
+    let auth = auth.unwrap_or_default();
+    let made = match replace {
+        true => functions.set_route(&function, route, auth, &by).await?,
+        false => functions.add_route(&function, route, auth, &by).await?,
+    };
     let what = format!("led {} to it", made.pattern);
     Ok(changed(json(StatusCode::CREATED, &made)?, what))
 }

@@ -15,6 +15,11 @@ use crate::route::{self, Route};
 
 const SCHEDULE: &[Query] =
     &[Query::new("schedule", "Its name; `default` when not given.", Holds::Text)];
+const REPLACE: &[Query] = &[Query::new(
+    "replace",
+    "Change the one of this name where there is one: what is remembered of its runs stays.",
+    Holds::Flag,
+)];
 const DEFAULT: &str = "default";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -29,6 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
         }),
         route!(POST schedules, add).permission(route::DEPLOY_FUNCTION).doc(Doc {
             summary: "Calls a function at times, one run after the other; what a node's end cuts off is begun again.",
+            query: REPLACE,
             takes: BodyDoc::Json(shape::<AddSchedule>),
             answers: BodyDoc::Json(shape::<schema::Schedule>),
             status: 201,
@@ -75,7 +81,11 @@ async fn add(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
     let asked: AddSchedule = call.json().await?;
     let key = (function, parsed(asked.name.as_deref())?);
-    let made = functions.add_schedule(&key, &Plan::from(asked), &call.by()?).await?;
+    let (plan, by) = (Plan::from(asked), call.by()?);
+    let made = match call.flag("replace")? {
+        true => functions.set_schedule(&key, &plan, &by).await?,
+        false => functions.add_schedule(&key, &plan, &by).await?,
+    };
     let what = format!("made its schedule {}: {}", made.name, made.plan.schedule);
     Ok(changed(json(StatusCode::CREATED, &made)?, what))
 }

@@ -14,6 +14,11 @@ use crate::route::{self, Route};
 
 const TRIGGER: &[Query] =
     &[Query::new("trigger", "Its name; `default` when not given.", Holds::Text)];
+const REPLACE: &[Query] = &[Query::new(
+    "replace",
+    "Change the one of this name where there is one: it goes on where it is in the same namespace.",
+    Holds::Flag,
+)];
 const DEFAULT: &str = "default";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -28,6 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
         route!(POST triggers, add).permission(route::DEPLOY_FUNCTION).doc(Doc {
             summary: "Tells a function what changes in a namespace from now on, in the order of commits, at least once; \
                       the function itself needs to be a reader of the namespace.",
+            query: REPLACE,
             takes: BodyDoc::Json(shape::<AddTrigger>),
             answers: BodyDoc::Json(shape::<schema::Trigger>),
             status: 201,
@@ -61,7 +67,11 @@ async fn add(mut call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
     let asked: AddTrigger = call.json().await?;
     let key = (function, parsed(asked.name.as_deref())?);
-    let made = functions.add_trigger(&key, &asked.into(), &call.by()?).await?;
+    let (spec, by) = (asked.into(), call.by()?);
+    let made = match call.flag("replace")? {
+        true => functions.set_trigger(&key, &spec, &by).await?,
+        false => functions.add_trigger(&key, &spec, &by).await?,
+    };
     let what = format!("made its trigger {} of {}", made.name, made.spec.namespace);
     Ok(changed(json(StatusCode::CREATED, &made)?, what))
 }

@@ -7,7 +7,7 @@ use cairn_base::ErrorKind;
 use cairn_wasm::{Call, Kind, held};
 
 use super::posts::{Post, too_long};
-use super::schedules::RETRY_MS;
+use super::schedules::{RETRY_MS, variables};
 use super::{Functions, Shared};
 use crate::agenda::Key;
 use crate::calls::{Asked, CALLS_LISTED_MAX, CALLS_MAX, CALLS_SEEN_MAX, CallInfo, CallState};
@@ -155,7 +155,7 @@ impl Functions {
     async fn do_call(&self, key: &Key<String>, taken: Taken) -> Result<Came, Error> {
         match self.kind(&key.0).await? {
             Kind::Http => self.request_of(key, taken).await,
-            Kind::Command => self.run_of(&key.0, taken).await,
+            Kind::Command => self.run_of(key, taken).await,
         }
     }
 
@@ -185,12 +185,12 @@ impl Functions {
         })
     }
 
-    async fn run_of(&self, function: &Function, taken: Taken) -> Result<Came, Error> {
-        let Taken { asked, input, .. } = taken;
+    async fn run_of(&self, (function, id): &Key<String>, taken: Taken) -> Result<Came, Error> {
+        let Taken { asked, input, attempt, .. } = taken;
         let arguments = [function.name.to_string()].into_iter().chain(asked.arguments).collect();
-        let done = self
-            .run(function, Call { arguments, inputs: vec![held(input)], ..Call::default() })
-            .await?;
+        let environment = variables(HEADERS.into_iter().zip([id.clone(), attempt.to_string()]));
+        let call = Call { arguments, environment, inputs: vec![held(input)], ..Call::default() };
+        let done = self.run(function, call).await?;
         if done.output.len() as u64 > OUTPUT_BYTES_MAX {
             return Ok(Came::failed(too_long(OUTPUT_BYTES_MAX)));
         }

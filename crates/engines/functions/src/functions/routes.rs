@@ -1,5 +1,7 @@
 //! Routes to functions and to files.
 
+use std::sync::Arc;
+
 use cairn_base::ProjectName;
 
 use super::{Functions, Match, NoMatch};
@@ -19,6 +21,31 @@ impl Functions {
         auth: Auth,
         by: &str,
     ) -> Result<RouteInfo, Error> {
+        self.put_route(function, (pattern, files), auth, by, false).await
+    }
+
+    /// Adds a route, or changes the one for the same requests to the same function or dataset, in one step.
+    ///
+    /// # Errors
+    /// As [`Functions::add_route`].
+    pub async fn set_route(
+        &self,
+        function: &Function,
+        route: (&Pattern, Option<&RouteFiles>),
+        auth: Auth,
+        by: &str,
+    ) -> Result<RouteInfo, Error> {
+        self.put_route(function, route, auth, by, true).await
+    }
+
+    async fn put_route(
+        &self,
+        function: &Function,
+        (pattern, files): (&Pattern, Option<&RouteFiles>),
+        auth: Auth,
+        by: &str,
+        replace: bool,
+    ) -> Result<RouteInfo, Error> {
         match files {
             Some(files) => {
                 files.check(pattern)?;
@@ -28,12 +55,14 @@ impl Functions {
             // Also one of another project, as far as it is known here.
             None => drop(self.shared.live.slot(function).await?),
         }
-        if let Some(target) = self.shared.live.same(pattern) {
+        // Of those to the same it is seen in the transaction whether they may be changed.
+        let other = |target: &Arc<Target>| target.function != *function || !replace;
+        if let Some(target) = self.shared.live.same(pattern).filter(other) {
             let Target { function, pattern, .. } = Target::clone(&target);
             return Err(Error::RouteExists { pattern, function });
         }
         let registry = &self.shared.registry;
-        let made = registry.add_route(function, (pattern, files), auth, by).await?;
+        let made = registry.add_route(function, (pattern, files), auth, by, replace).await?;
         self.shared.live.seen(&function.project, made.seq).await?;
         Ok(made.what)
     }
@@ -72,5 +101,11 @@ impl Functions {
         }
         self.shared.live.until_looked().await;
         self.shared.live.find(method, host, path)
+    }
+
+    /// Whether there may be routes that this node has not read yet.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        !self.shared.live.has_looked() || self.shared.live.is_reading()
     }
 }

@@ -70,7 +70,30 @@ impl Functions {
         plan: &Plan,
         by: &str,
     ) -> Result<ScheduleInfo, Error> {
-        let made = self.shared.registry.add_schedule(key, plan, by).await?;
+        self.put_schedule(key, plan, by, false).await
+    }
+
+    /// Adds a schedule, or changes the one of this name: what is remembered of its runs stays.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::NoFunction`]; [`Error::Kept`].
+    pub async fn set_schedule(
+        &self,
+        key: &Schedule,
+        plan: &Plan,
+        by: &str,
+    ) -> Result<ScheduleInfo, Error> {
+        self.put_schedule(key, plan, by, true).await
+    }
+
+    async fn put_schedule(
+        &self,
+        key: &Schedule,
+        plan: &Plan,
+        by: &str,
+        replace: bool,
+    ) -> Result<ScheduleInfo, Error> {
+        let made = self.shared.registry.add_schedule(key, plan, by, replace).await?;
         self.shared.live.seen(&key.0.project, made.seq).await?;
         Ok(made.what)
     }
@@ -247,8 +270,7 @@ impl Functions {
         let (function, _) = key;
         let arguments = [function.name.to_string()].into_iter().chain(plan.arguments).collect();
         // As headers are told to programs.
-        let variable = |name: &str| format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
-        let environment = told(key, begun).map(|(name, value)| (variable(name), value)).collect();
+        let environment = variables(told(key, begun));
         let done = self.run(function, Call { arguments, environment, ..Call::default() }).await?;
         let slot = self.shared.live.slot(function).await?;
         let output = done.output.slice(..done.output.len().min(OUTPUT_BYTES_MAX));
@@ -267,4 +289,12 @@ fn told(
 ) -> impl Iterator<Item = (&'static str, String)> + use<> {
     let values = [name.to_string(), begun.tick_ms.to_string(), begun.attempt.to_string()];
     HEADERS.into_iter().zip(values)
+}
+
+/// What a function is told by headers, as a program is told it.
+pub(super) fn variables(
+    told: impl IntoIterator<Item = (&'static str, String)>,
+) -> Vec<(String, String)> {
+    let variable = |name: &str| format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
+    told.into_iter().map(|(name, value)| (variable(name), value)).collect()
 }

@@ -37,12 +37,6 @@ impl Functions {
         }
     }
 
-    /// Tells one start of this node from the others: lines of logs are counted from each.
-    #[must_use]
-    pub fn start(&self) -> &str {
-        &self.shared.start
-    }
-
     /// The projects that have functions of which one `is_readable`, by name, as far as this node knows.
     #[must_use]
     pub fn projects(

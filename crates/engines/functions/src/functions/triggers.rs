@@ -41,11 +41,34 @@ impl Functions {
         spec: &TriggerSpec,
         by: &str,
     ) -> Result<TriggerInfo, Error> {
+        self.put_trigger(key, spec, by, false).await
+    }
+
+    /// Adds a trigger, or changes the one of this name, which goes on where it is when it is of the same namespace.
+    ///
+    /// # Errors
+    /// As [`Functions::add_trigger`].
+    pub async fn set_trigger(
+        &self,
+        key: &Key<DatasetName>,
+        spec: &TriggerSpec,
+        by: &str,
+    ) -> Result<TriggerInfo, Error> {
+        self.put_trigger(key, spec, by, true).await
+    }
+
+    async fn put_trigger(
+        &self,
+        key: &Key<DatasetName>,
+        spec: &TriggerSpec,
+        by: &str,
+        replace: bool,
+    ) -> Result<TriggerInfo, Error> {
         spec.check(&key.0).map_err(|why| Error::Invalid { why })?;
         let of = namespace(spec, &key.0)?;
         let Shared { registry, live, .. } = &*self.shared;
         let now = self.now_at(&of).await?;
-        let made = registry.add_trigger(key, spec, now, by).await?;
+        let made = registry.add_trigger(key, spec, now, by, replace).await?;
         live.seen(&key.0.project, made.seq).await?;
         Ok(made.what)
     }

@@ -27,7 +27,13 @@ impl Live {
         forget_routes(&mut routes, &project.name);
         let names: BTreeSet<_> =
             kept.iter().filter_map(|(key, _)| key.strip_prefix(rows::FUNCTIONS)).collect();
-        project.slots().retain(|name, _| names.contains(name.as_str()));
+        project.slots().retain(|name, slot| {
+            let stays = names.contains(name.as_str());
+            if !stays {
+                slot.journal.end();
+            }
+            stays
+        });
         let scheduled = kept.iter().filter_map(|(key, _)| scheduled(project, key)).collect();
         self.agenda.replace(&project.name, scheduled);
         let triggered = kept.iter().filter_map(|(key, _)| triggered(project, key)).collect();
@@ -128,6 +134,7 @@ impl Live {
         // One of the same name that was made anew counts its releases anew.
         if let Some(before) = slots.get(&name).filter(|before| before.made_ms != row.made_ms) {
             before.switch(None);
+            before.journal.end();
             slots.remove(&name);
         }
         let slot = slots.entry(name.clone()).or_insert_with(|| {
@@ -145,6 +152,7 @@ impl Live {
             let Ok(name) = name.parse::<DatasetName>() else { return };
             if let Some(slot) = project.slots().remove(&name) {
                 slot.switch(None);
+                slot.journal.end();
             }
         } else if let Some(Ok(pattern)) = key.strip_prefix(rows::ROUTES).map(Pattern::of_shape) {
             let ours = |target: &Target| target.function.project == project.name;

@@ -133,7 +133,7 @@ impl Registry {
             true => Bytes::new(),
             false => self.kept(function, &rows::input(&function.name, id, &call.input)).await?,
         };
-        let begun = self.transact(function, move |mut transaction: Transaction| {
+        let begun = self.note(function, move |mut transaction: Transaction| {
             async move {
                 let key = rows::call(&function.name, id);
                 let known: Option<CallRow> = row(&mut transaction, &key).await?;

@@ -67,7 +67,7 @@ impl Registry {
     ) -> Result<bool, Error> {
         let kept_ms = u64::try_from(MADE_KEPT.as_millis()).unwrap_or(u64::MAX);
         let expires_ms = self.now_ms() + kept_ms;
-        let saved = self.transact(of, move |mut transaction: Transaction| {
+        let saved = self.note(of, move |mut transaction: Transaction| {
             async move {
                 let key = rows::plan(&of.name, id);
                 let Some(plan) = row::<PlanRow>(&mut transaction, &key).await? else {

@@ -24,12 +24,13 @@ pub(crate) enum Turn {
 }
 
 impl Registry {
-    /// Adds a schedule of a function that is there.
+    /// Adds a schedule of a function that is there; with `replace` one of that name is changed, and its runs stay.
     pub(crate) async fn add_schedule(
         &self,
         (function, name): &Key,
         plan: &Plan,
         by: &str,
+        replace: bool,
     ) -> Result<Made<ScheduleInfo>, Error> {
         let now_ms = self.now_ms();
         plan.check(now_ms).map_err(|why| Error::Invalid { why })?;
@@ -39,19 +40,29 @@ impl Registry {
                     return Err(Error::NoFunction { function: function.clone() });
                 }
                 let key = rows::schedule(&function.name, name);
-                if entry(&mut transaction, &key).await?.is_some() {
+                let before = row::<ScheduleRow>(&mut transaction, &key).await?;
+                if before.is_some() && !replace {
                     let (function, name) = (function.clone(), name.to_string());
                     return Err(Error::ScheduleExists { function, name });
                 }
-                if below(&mut transaction, rows::SCHEDULES).await?.len() >= SCHEDULES_MAX {
+                let all = below(&mut transaction, rows::SCHEDULES).await?.len();
+                if before.is_none() && all >= SCHEDULES_MAX {
                     let why =
                         format!("a project has at most {SCHEDULES_MAX} schedules: remove some");
                     return Err(Error::Invalid { why });
                 }
-                let made = ScheduleRow { plan: plan.clone(), made_ms: now_ms, by: by.to_owned() };
-                let tick = TickRow { last_ms: now_ms, begun: None };
+                let tick_key = rows::tick(&function.name, name);
+                let tick: Option<TickRow> = row(&mut transaction, &tick_key).await?;
+                let mut tick = tick.unwrap_or(TickRow { last_ms: now_ms, begun: None });
+                let times = |plan: &Plan| (plan.schedule.clone(), plan.zone.clone());
+                if before.as_ref().is_some_and(|before| times(&before.plan) != times(plan)) {
+                    // Other times begin now.
+                    tick.last_ms = tick.last_ms.max(now_ms);
+                }
+                let made_ms = before.map_or(now_ms, |before| before.made_ms);
+                let made = ScheduleRow { plan: plan.clone(), made_ms, by: by.to_owned() };
                 put(&mut transaction, key, rows::encode(&made))?;
-                put(&mut transaction, rows::tick(&function.name, name), rows::encode(&tick))?;
+                put(&mut transaction, tick_key, rows::encode(&tick))?;
                 Ok((transaction, info(function, name, made, &tick)))
             }
             .boxed()
@@ -114,7 +125,7 @@ impl Registry {
     /// Begins what is due (FUNCTIONS-6). Whoever calls sees to it that nobody else of this node runs it.
     pub(crate) async fn begin_run(&self, (function, name): &Key) -> Result<Turn, Error> {
         let now_ms = self.now_ms();
-        let begun = self.transact(function, move |mut transaction: Transaction| {
+        let begun = self.note(function, move |mut transaction: Transaction| {
             async move {
                 let of = &function.name;
                 let key = rows::schedule(of, name);
@@ -168,7 +179,7 @@ impl Registry {
 
     /// There was no room for a run: it counts as not begun, and is begun again.
     pub(crate) async fn let_be(&self, (function, name): &Key, begun: Begun) -> Result<(), Error> {
-        let done = self.transact(function, move |mut transaction: Transaction| {
+        let done = self.note(function, move |mut transaction: Transaction| {
             async move {
                 let key = rows::tick(&function.name, name);
                 let tick: Option<TickRow> = row(&mut transaction, &key).await?;
@@ -185,7 +196,7 @@ impl Registry {
 
     /// A run ended. What is remembered of too many is forgotten.
     pub(crate) async fn end_run(&self, (function, name): &Key, run: &Run) -> Result<(), Error> {
-        let done = self.transact(function, move |mut transaction: Transaction| {
+        let done = self.note(function, move |mut transaction: Transaction| {
             async move {
                 let of = &function.name;
                 let key = rows::tick(of, name);
@@ -272,14 +283,14 @@ mod tests {
         let settings = Settings::default();
         registry.add_release(&function, ("00", 1), &settings, "root").await.unwrap().unwrap();
         let key = (function, "default".parse().unwrap());
-        registry.add_schedule(&key, &plan, "root").await.unwrap();
+        registry.add_schedule(&key, &plan, "root", false).await.unwrap();
         let tick = TickRow { last_ms: registry.now_ms() - 120_000, begun: None };
         set(&registry, &key, &tick).await;
         (registry, key)
     }
 
     async fn set(registry: &Registry, (function, name): &Key, tick: &TickRow) {
-        let set = registry.transact(function, move |mut transaction: Transaction| {
+        let set = registry.note(function, move |mut transaction: Transaction| {
             async move {
                 let key = rows::tick(&function.name, name);
                 put(&mut transaction, key, rows::encode(tick))?;

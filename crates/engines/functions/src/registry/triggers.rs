@@ -12,33 +12,46 @@ use crate::rows::{self, ToldRow, TriggerRow};
 use crate::triggers::{TRIGGERS_MAX, TriggerInfo, TriggerSpec};
 
 impl Registry {
-    /// Adds a trigger of a function that is there, for what changes after `from`.
+    /// Adds a trigger of a function that is there, for what changes after `from`; with `replace` one of that name is changed,
+    /// which goes on where it is when it is of the same namespace.
     pub(crate) async fn add_trigger(
         &self,
         (function, name): &Key<DatasetName>,
         spec: &TriggerSpec,
         from: Seq,
         by: &str,
+        replace: bool,
     ) -> Result<Made<TriggerInfo>, Error> {
-        let made_ms = self.now_ms();
+        let now_ms = self.now_ms();
         let made = self.transact(function, move |mut transaction: Transaction| {
             async move {
                 if entry(&mut transaction, &rows::function(&function.name)).await?.is_none() {
                     return Err(Error::NoFunction { function: function.clone() });
                 }
                 let key = rows::trigger(&function.name, name);
-                if entry(&mut transaction, &key).await?.is_some() {
+                let before = row::<TriggerRow>(&mut transaction, &key).await?;
+                if before.is_some() && !replace {
                     let (function, name) = (function.clone(), name.to_string());
                     return Err(Error::TriggerExists { function, name });
                 }
-                if below(&mut transaction, rows::TRIGGERS).await?.len() >= TRIGGERS_MAX {
+                let all = below(&mut transaction, rows::TRIGGERS).await?.len();
+                if before.is_none() && all >= TRIGGERS_MAX {
                     let why = format!("a project has at most {TRIGGERS_MAX} triggers: remove some");
                     return Err(Error::Invalid { why });
                 }
+                let told_key = rows::told(&function.name, name);
+                let mut told = ToldRow { seq: from.0, ..ToldRow::default() };
+                let same = |before: &&TriggerRow| before.spec.namespace == spec.namespace;
+                if before.as_ref().filter(same).is_some()
+                    && let Some(known) = row::<ToldRow>(&mut transaction, &told_key).await?
+                {
+                    told.seq = known.seq;
+                }
+                // What is being told for the one before does not count any more.
+                let made_ms = before.map_or(now_ms, |before| now_ms.max(before.made_ms + 1));
                 let made = TriggerRow { spec: spec.clone(), made_ms, by: by.to_owned() };
-                let told = ToldRow { seq: from.0, ..ToldRow::default() };
                 put(&mut transaction, key, rows::encode(&made))?;
-                put(&mut transaction, rows::told(&function.name, name), rows::encode(&told))?;
+                put(&mut transaction, told_key, rows::encode(&told))?;
                 Ok((transaction, info(function, name, made, told)))
             }
             .boxed()
@@ -100,7 +113,7 @@ impl Registry {
         made_ms: u64,
         told: &ToldRow,
     ) -> Result<bool, Error> {
-        let set = self.transact(function, move |mut transaction: Transaction| {
+        let set = self.note(function, move |mut transaction: Transaction| {
             async move {
                 let key = rows::trigger(&function.name, name);
                 let made: Option<TriggerRow> = row(&mut transaction, &key).await?;

@@ -141,6 +141,9 @@ fn parse_path(text: &str) -> Result<Vec<Segment>, &'static str> {
             {
                 return Err("a segment is a text without {, }, ?, # and spaces, or one {name}");
             }
+            None if has_escape(part) => {
+                return Err("a segment is written as it reads, without %-escapes");
+            }
             None if matches!(part, "." | "..") => return Err("no client asks for . or .."),
             None => Segment::Literal(part.to_owned()),
             Some(name) => match name.strip_prefix('*') {
@@ -167,6 +170,13 @@ fn parse_path(text: &str) -> Result<Vec<Segment>, &'static str> {
         return Err("its path has more than 32 segments");
     }
     Ok(path)
+}
+
+fn has_escape(part: &str) -> bool {
+    let is_hex = |at: Option<&u8>| at.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = part.as_bytes();
+    let mut percents = part.match_indices('%').map(|(at, _)| at);
+    percents.any(|at| is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2)))
 }
 
 impl Pattern {

@@ -136,7 +136,7 @@ async fn what_went_wrong_is_in_the_functions_own_log() {
         .unwrap();
     let told = lab.get("x.org/panic").await;
     assert!(told.starts_with("@main/f: it trapped"), "{told}");
-    let lines = lab.functions.logs(&of, 0, Duration::ZERO).await.unwrap();
+    let lines = lab.functions.logs(&of, (None, 0), Duration::ZERO).await.unwrap().0;
     let text: Vec<_> = lines.iter().map(|line| format!("{} {}", line.stream, line.text)).collect();
     assert!(
         text.iter().any(|line| line.contains("stderr") && line.contains("on purpose")),
