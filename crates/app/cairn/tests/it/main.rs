@@ -12,6 +12,7 @@ mod backups;
 mod browser;
 mod cached;
 mod contract;
+mod develop;
 mod documented;
 mod editing;
 mod full;
