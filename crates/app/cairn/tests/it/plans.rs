@@ -244,6 +244,32 @@ fn what_is_no_plan_is_told_so() {
     through.fails(&format!("plan output fine {id}"), 3);
 }
 
+#[test]
+fn what_is_wrong_in_a_plans_file_is_wrong_input() {
+    let (lab, _node, through) = node();
+    for (text, why) in [
+        ("[steps.a]\nfunction = \"quiet\"\nfiels = \"data\"", "unknown field `fiels`"),
+        ("[steps.a\nfunction = \"quiet\"", "line 1"),
+        ("steps = {}", "1 to 100 steps"),
+        ("[steps.a]\nfunction = \"quiet\"\ninputs = [\"a\"]", "a → a"),
+        ("[steps.a]\nfunction = \"quiet\"\ninputs = [\"b\"]", "there is no step"),
+        ("[steps.a]\nfunction = \"quiet\"\nfiles = \"data\"\nsplit_bytes = 1", "split_bytes"),
+        ("[steps.\"a b\"]\nfunction = \"quiet\"", "a b"),
+    ] {
+        lab.write("wrong.toml", text);
+        let told = through.fails("plan run wrong.toml", 2);
+        assert!(told.contains("wrong.toml") && told.contains(why), "{text}: {told}");
+        let told = through.run("plan run wrong.toml --json");
+        let told: Value = serde_json::from_str(&told.stderr).unwrap();
+        assert_eq!(told["error"]["kind"], "invalid", "{text}: {told}");
+    }
+    lab.write("wrong.toml", "#".repeat(1 << 21));
+    through.fails("plan run wrong.toml", 2);
+    lab.write("wrong.toml", b"\xff");
+    through.fails("plan run wrong.toml", 2);
+    through.fails("plan run nothing.toml", 3);
+}
+
 /// FUNCTIONS-8: a plan that was acknowledged is done, and what its runs made is not made again.
 #[test]
 fn functions_8_plans_go_on_after_kill_9() {
