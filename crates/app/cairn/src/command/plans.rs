@@ -58,6 +58,13 @@ async fn run(context: &Context, node: &Node, args: &cli::PlanRun) -> anyhow::Res
     if args.detach {
         return show(context, &asked);
     }
+    if !context.global.json && !context.global.quiet && asked.ended_ms.is_none() {
+        let id = &asked.id;
+        output::note(&format!(
+            "it is the plan {id}: `cairn plan show {of} {id}` says how far it is, and `cairn plan \
+             cancel {of} {id}` ends it"
+        ));
+    }
     let ended = followed(context, node, &of, asked).await?;
     if args.output {
         let output = node.plan_output(&of, &ended.id, (None, None)).await?;
