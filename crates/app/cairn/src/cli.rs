@@ -57,14 +57,35 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What was typed, and what the environment adds. Ends the process when that makes no sense, or
-    /// when help was asked for.
+    /// What was typed, and what the environment adds. Ends the process when help was asked for, or
+    /// when that makes no sense to a person.
     pub(crate) fn read() -> Result<Self, Usage> {
-        let matches = Self::command().get_matches();
-        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = Self::command().try_get_matches().map_err(refused)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(refused)?;
         cli.global.prefer_typed(&matches)?;
         Ok(cli)
     }
+}
+
+/// Whether JSON was asked for, also by arguments that make no sense.
+pub(crate) fn json_typed() -> bool {
+    std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json")
+}
+
+/// What the parser of arguments says, for a program. To a person it says it itself.
+fn refused(error: clap::Error) -> Usage {
+    if !error.use_stderr() || !json_typed() {
+        error.exit();
+    }
+    Usage(one_line(&error.to_string()))
+}
+
+/// Paragraphs of text in one line.
+fn one_line(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let paragraph = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let paragraphs: Vec<_> = text.trim().split("\n\n").map(paragraph).collect();
+    paragraphs.join("; ")
 }
 
 impl Global {
