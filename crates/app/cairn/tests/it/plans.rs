@@ -284,7 +284,7 @@ fn what_is_wrong_in_a_plans_file_is_wrong_input() {
         ("[steps.a]\nfunction = \"quiet\"\ninputs = [\"a\"]", "a → a"),
         ("[steps.a]\nfunction = \"quiet\"\ninputs = [\"b\"]", "there is no step"),
         ("[steps.a]\nfunction = \"quiet\"\nfiles = \"data\"\nsplit_bytes = 1", "split_bytes"),
-        ("[steps.\"a b\"]\nfunction = \"quiet\"", "a b"),
+        ("[steps.\"a b\"]\nfunction = \"quiet\"", "the name \"a b\" has"),
     ] {
         lab.write("wrong.toml", text);
         let told = through.fails("plan run wrong.toml", 2);
