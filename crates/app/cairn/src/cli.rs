@@ -16,6 +16,8 @@ pub(crate) use self::kv::{Kv, KvDel, KvGet, KvPut, KvScan, KvSettings, Level};
 pub(crate) use self::people::{Cert, Cluster, Idp, Login, Logout, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 pub(crate) use self::plans::{Plan, PlanRun};
+pub(crate) use self::refused::json_typed;
+use self::refused::refused;
 pub(crate) use self::triggers::Trigger;
 pub(crate) use self::up::{Up, public_url};
 use crate::exit::Usage;
@@ -30,6 +32,7 @@ mod kv;
 mod people;
 mod pg;
 mod plans;
+mod refused;
 mod triggers;
 mod up;
 
@@ -65,27 +68,6 @@ impl Cli {
         cli.global.prefer_typed(&matches)?;
         Ok(cli)
     }
-}
-
-/// Whether JSON was asked for, also by arguments that make no sense.
-pub(crate) fn json_typed() -> bool {
-    std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json")
-}
-
-/// What the parser of arguments says, for a program. To a person it says it itself.
-fn refused(error: clap::Error) -> Usage {
-    if !error.use_stderr() || !json_typed() {
-        error.exit();
-    }
-    Usage(one_line(&error.to_string()))
-}
-
-/// Paragraphs of text in one line.
-fn one_line(text: &str) -> String {
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    let paragraph = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let paragraphs: Vec<_> = text.trim().split("\n\n").map(paragraph).collect();
-    paragraphs.join("; ")
 }
 
 impl Global {
