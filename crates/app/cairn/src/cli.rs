@@ -16,6 +16,8 @@ pub(crate) use self::kv::{Kv, KvDel, KvGet, KvPut, KvScan, KvSettings, Level};
 pub(crate) use self::people::{Cert, Cluster, Idp, Login, Logout, User};
 pub(crate) use self::pg::{Pg, PgInspect, PgStart, PgVerify, PgWal};
 pub(crate) use self::plans::{Plan, PlanRun};
+pub(crate) use self::refused::json_typed;
+use self::refused::refused;
 pub(crate) use self::triggers::Trigger;
 pub(crate) use self::up::{Up, public_url};
 use crate::exit::Usage;
@@ -30,6 +32,7 @@ mod kv;
 mod people;
 mod pg;
 mod plans;
+mod refused;
 mod triggers;
 mod up;
 
@@ -57,11 +60,11 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What was typed, and what the environment adds. Ends the process when that makes no sense, or
-    /// when help was asked for.
+    /// What was typed, and what the environment adds. Ends the process when help was asked for, or
+    /// when that makes no sense to a person.
     pub(crate) fn read() -> Result<Self, Usage> {
-        let matches = Self::command().get_matches();
-        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = Self::command().try_get_matches().map_err(refused)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(refused)?;
         cli.global.prefer_typed(&matches)?;
         Ok(cli)
     }

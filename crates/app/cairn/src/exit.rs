@@ -48,6 +48,9 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         if let Some(error) = cause.downcast_ref::<cairn_kv::Error>() {
             return error.kind();
         }
+        if let Some(error) = cause.downcast_ref::<cairn_functions::Error>() {
+            return error.kind();
+        }
         if let Some(error) = cause.downcast_ref::<cairn_databases::Error>() {
             return error.kind();
         }

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::read() {
         Ok(cli) => cli,
-        Err(error) => return exit::report(&error.into(), false),
+        Err(error) => return exit::report(&error.into(), cli::json_typed()),
     };
     let loaded = match config::Loaded::load(cli.global.config.as_deref()) {
         Ok(loaded) => loaded,

@@ -21,7 +21,7 @@ pub enum Error {
     /// A name is empty.
     #[error("the {what} is empty")]
     Empty {
-        /// Which part: project, dataset name, tag.
+        /// Which part: project name, name, tag.
         what: &'static str,
     },
     /// A name is longer than [`NAME_BYTES_MAX`].
@@ -130,7 +130,8 @@ name_type!(
 name_type!(
     /// A dataset within a project.
     DatasetName,
-    "dataset name"
+    // Functions, schedules, steps of plans and others have such names too.
+    "name"
 );
 name_type!(
     /// A tag of a dataset: a name for one of its versions that can move.

@@ -3,10 +3,10 @@ use cairn_bucket::SealError;
 
 use crate::certificate::Fingerprint;
 use crate::decide::Reason;
-use crate::grant::{Action, GrantId};
+use crate::grant::{Action, GrantId, Role};
 use crate::password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::pattern::{PATTERN_BYTES_MAX, Resource};
-use crate::principal::{Owner, PrincipalName, ProviderName};
+use crate::principal::{Owner, PrincipalName, ProviderName, UserName};
 use crate::token::TokenId;
 
 /// What went wrong with access. No variant ever holds a credential, or a part of one.
@@ -116,6 +116,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A name that begins as those of functions do, and that no function has.
+    #[error("{name} is no function: write function/@PROJECT/NAME, as function/@main/hello")]
+    Function {
+        /// The name.
+        name: UserName,
+    },
     /// A password that is not taken.
     #[error(
         "a password has {PASSWORD_CHARS_MIN} characters to {PASSWORD_BYTES_MAX} bytes, and not one \
@@ -152,13 +158,13 @@ pub enum Error {
         reason: &'static str,
     },
     /// There is no such role.
-    #[error("{role:?} is no role; there are reader, writer and admin")]
+    #[error("{role:?} is no role; there are {}", listed(Role::ALL.map(Role::as_str)))]
     Role {
         /// The word as given, cut to 32 characters.
         role: String,
     },
     /// There is no such action.
-    #[error("{action:?} is no action")]
+    #[error("{action:?} is no action; there are {}", listed(Action::all().map(Action::as_str)))]
     Action {
         /// The word as given, cut to 32 characters.
         action: String,
@@ -320,6 +326,7 @@ impl Error {
             | Self::Lifetime
             | Self::AnonymousRole
             | Self::Foreign { .. }
+            | Self::Function { .. }
             | Self::WeakPassword
             | Self::PasswordHash
             | Self::NoSession
@@ -366,5 +373,30 @@ impl Error {
 
     pub(crate) fn corrupt(offset: usize, detail: impl Into<String>) -> Self {
         Self::Corrupt { offset, detail: detail.into() }
+    }
+}
+
+/// Words as they are listed in a sentence.
+fn listed(words: impl IntoIterator<Item = &'static str>) -> String {
+    let words: Vec<_> = words.into_iter().collect();
+    match words.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn what_there_is_is_listed() {
+        let told = "owner".parse::<Role>().unwrap_err().to_string();
+        expect![[r#""owner" is no role; there are invoker, reader, writer and admin"#]]
+            .assert_eq(&told);
+        let told = "fly".parse::<Action>().unwrap_err().to_string();
+        assert!(Action::all().all(|action| told.contains(action.as_str())), "{told}");
     }
 }

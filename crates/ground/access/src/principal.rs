@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use cairn_base::{TagName, name};
+use cairn_base::{DatasetName, ProjectName, TagName, name};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -180,6 +180,19 @@ impl UserName {
     /// [`Error::Name`] when the name is empty or too long.
     pub(crate) fn of_function(function: &str) -> Result<Self, Error> {
         Self::of(&ProviderName(FUNCTIONS.to_owned()), function)
+    }
+
+    /// Refuses what begins as the name of a function, and cannot be one's.
+    pub(crate) fn check_function(&self) -> Result<(), Error> {
+        let Some((FUNCTIONS, function)) = self.0.split_once('/') else { return Ok(()) };
+        let function = function.strip_prefix('@').and_then(|function| function.split_once('/'));
+        let is_one = |(project, name): (&str, &str)| {
+            project.parse::<ProjectName>().is_ok() && name.parse::<DatasetName>().is_ok()
+        };
+        match function {
+            Some(function) if is_one(function) => Ok(()),
+            _ => Err(Error::Function { name: self.clone() }),
+        }
     }
 
     /// Whose user it is.

@@ -288,6 +288,9 @@ impl State {
         if self.grants.get(&grant.subject).is_some_and(|grants| grants.contains_key(&id)) {
             return Ok(id);
         }
+        if let Subject::User(name) = &grant.subject {
+            name.check_function()?;
+        }
         bound("grants", self.grants.values().map(BTreeMap::len).sum(), GRANTS_MAX)?;
         self.insert_grant(id.clone(), grant)?;
         Ok(id)

@@ -1,6 +1,8 @@
 //! What can be typed about tokens and grants, and what they come to.
 
+use cairn_access::{Action, Role};
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
@@ -46,11 +48,11 @@ pub(crate) enum Grant {
         An admin of everything gives any role; an admin of a project or of a narrower pattern gives roles\n\
         within it, to whoever there is.")]
     Add {
-        /// A principal, PROVIDER/NAME, group:NAME, group:PROVIDER/NAME, `authenticated` or
-        /// `anonymous`
+        /// A principal, PROVIDER/NAME, group:NAME, group:PROVIDER/NAME, function/@PROJECT/NAME,
+        /// `authenticated` or `anonymous`
         subject: String,
-        /// reader, writer or admin
-        #[arg(value_parser = ["invoker", "reader", "writer", "admin"])]
+        /// What it may do there
+        #[arg(value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
         role: String,
         /// Datasets: NAME or @PROJECT/NAME, with `*` for any characters
         pattern: String,
@@ -75,11 +77,15 @@ pub(crate) enum AccessCommand {
     Explain {
         /// A principal, PROVIDER/NAME, group:NAME, `authenticated` or `anonymous`
         principal: String,
-        /// read_dataset, write_dataset, delete_dataset, set_retention, list_datasets, read_keys,
-        /// write_keys, set_namespace, remove_namespace, read_metrics, maintain, manage_access,
-        /// list_grants, manage_grants, manage_own_tokens or read_audit
+        #[arg(help = actions())]
         action: String,
         /// NAME or @PROJECT/NAME, with `*` for any characters: all that it covers
         resource: String,
     },
+}
+
+/// What there is to be done.
+fn actions() -> String {
+    let all: Vec<_> = Action::all().map(Action::as_str).collect();
+    format!("What would be done: {}", all.join(", "))
 }

@@ -10,7 +10,7 @@ pub(crate) enum Trigger {
         cairn trigger add indexer carts --prefix user/ --name users --path /changed\n\n\
         Changes are told as lines of JSON, in the order of commits, at least once: what comes next when the\n\
         function took what came before, with a status of 200 to 299 or the exit code 0. The function itself\n\
-        needs to be a reader of the namespace: cairn grant add function/indexer reader carts.")]
+        needs to be a reader of the namespace: cairn grant add function/@main/indexer reader carts.")]
     Add {
         /// The function
         function: String,

@@ -1,6 +1,6 @@
 //! Functions while they are written: begun from a template, built, and applied at every change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +18,12 @@ use crate::output;
 
 /// How often it is looked whether a file has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// The pause before what changed while it was built is built again doubles so often.
+const PAUSE_DOUBLED_MAX: u32 = 6;
+/// A file that changed in so many builds in a row is taken as made by them.
+const OWN_AFTER: u32 = 3;
+/// Files that are named of those that builds make.
+const NAMED_MAX: usize = 5;
 /// Files that are looked at; what is built is not among them.
 const FILES_MAX: usize = 10_000;
 const HASHED_BYTES_MAX: u64 = 1 << 20;
@@ -127,23 +133,92 @@ pub(crate) fn build(context: &Context, file: &Path) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn dev(context: &Context, file: &Path) -> anyhow::Result<()> {
+    let folder = manifest::folder(file);
+    let (mut seen, mut made) = (files(folder, &Files::new()), Made::default());
     loop {
-        let seen = files(manifest::folder(file), &Files::new());
+        let built = build(context, file);
+        let after = files(folder, &seen);
+        let applied = match built {
+            Ok(()) => apply::made_so(context, file).await,
+            wrong => wrong,
+        };
         // What is wrong is mended by the next change.
-        if let Err(error) = made(context, file).await {
+        if let Err(error) = applied {
             output::note(&format!("{error:#}"));
         }
-        output::note("waiting for changes");
-        // What a build writes anew each time is as it was; what it writes first is built again, once.
-        while files(manifest::folder(file), &seen) == seen {
-            context.env.clock.sleep(LOOK_EVERY).await;
+        let Built { again, own } = made.built(changed(&seen, &after));
+        if !own.is_empty() {
+            output::note(&taken(folder, &own));
         }
+        if let Some(pause) = again {
+            context.env.clock.sleep(pause).await;
+            seen = files(folder, &after);
+        } else {
+            output::note("waiting for changes");
+            seen = files(folder, &after);
+            while seen == after {
+                context.env.clock.sleep(LOOK_EVERY).await;
+                seen = files(folder, &after);
+            }
+        }
+        made.forget(&changed(&after, &seen));
     }
 }
 
-async fn made(context: &Context, file: &Path) -> anyhow::Result<()> {
-    build(context, file)?;
-    apply::made_so(context, file).await
+/// What is said of files that builds make.
+fn taken(folder: &Path, own: &[PathBuf]) -> String {
+    let name = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let names: Vec<String> = own.iter().take(NAMED_MAX).map(name).collect();
+    let more = own.len().saturating_sub(NAMED_MAX);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!(
+        "{OWN_AFTER} builds in a row changed {}{more}: taken as made by the build, which is not done \
+         again for that",
+        names.join(", ")
+    )
+}
+
+/// Tells what builds write from what people save meanwhile.
+#[derive(Default)]
+struct Made {
+    /// What builds write anew each time.
+    own: BTreeSet<PathBuf>,
+    /// What else changed in the last build, and in how many in a row.
+    suspects: BTreeMap<PathBuf, u32>,
+    /// Builds in a row in which something else changed.
+    row: u32,
+}
+
+struct Built {
+    /// After which pause it is built again, when it is.
+    again: Option<Duration>,
+    /// What is taken as made by builds from now on.
+    own: Vec<PathBuf>,
+}
+
+impl Made {
+    /// These files changed while it was built.
+    fn built(&mut self, mut changed: BTreeSet<PathBuf>) -> Built {
+        changed.retain(|path| !self.own.contains(path));
+        let before = std::mem::take(&mut self.suspects);
+        let mut own = Vec::new();
+        for path in changed {
+            match before.get(&path).map_or(1, |times| times + 1) {
+                OWN_AFTER.. => own.push(path),
+                times => drop(self.suspects.insert(path, times)),
+            }
+        }
+        self.own.extend(own.iter().cloned());
+        self.row = if self.suspects.is_empty() { 0 } else { self.row + 1 };
+        let again = (self.row > 0).then(|| LOOK_EVERY * (1 << self.row.min(PAUSE_DOUBLED_MAX)));
+        Built { again, own }
+    }
+
+    /// These changed while nothing was built, so a person saves them.
+    fn forget(&mut self, changed: &BTreeSet<PathBuf>) {
+        self.own.retain(|path| !changed.contains(path));
+        self.suspects.retain(|path, _| !changed.contains(path));
+    }
 }
 
 type Files = BTreeMap<PathBuf, File>;
@@ -198,4 +273,52 @@ fn files(folder: &Path, known: &Files) -> Files {
         }
     }
     found
+}
+
+/// What is in one of them only, or another.
+fn changed(before: &Files, after: &Files) -> BTreeSet<PathBuf> {
+    let paths = before.keys().chain(after.keys());
+    paths.filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(paths: &[&str]) -> BTreeSet<PathBuf> {
+        paths.iter().map(PathBuf::from).collect()
+    }
+
+    /// What is built again after a pause, and what is taken as the build's.
+    fn built(made: &mut Made, paths: &[&str]) -> (bool, Vec<String>) {
+        let Built { again, own } = made.built(set(paths));
+        (again.is_some(), own.iter().map(|path| path.display().to_string()).collect())
+    }
+
+    #[test]
+    fn what_builds_write_is_told_from_what_is_saved() {
+        let mut made = Made::default();
+        assert_eq!(built(&mut made, &[]), (false, vec![]));
+        assert_eq!(built(&mut made, &["info", "lib.rs"]), (true, vec![]));
+        assert_eq!(built(&mut made, &["info"]), (true, vec![]));
+        // Somebody saved a file in the build after which another one is known.
+        assert_eq!(built(&mut made, &["info", "lib.rs"]), (true, vec!["info".to_owned()]));
+        assert_eq!(built(&mut made, &["info"]), (false, vec![]));
+        // It is a person's again when it changes while nothing is built.
+        made.forget(&set(&["info"]));
+        assert_eq!(built(&mut made, &["info"]), (true, vec![]));
+        made.forget(&set(&["info"]));
+        assert_eq!(built(&mut made, &["info"]), (true, vec![]));
+        assert_eq!(built(&mut made, &["info"]), (true, vec![]));
+        assert_eq!(built(&mut made, &["info"]), (false, vec!["info".to_owned()]));
+    }
+
+    #[test]
+    fn pauses_between_builds_grow() {
+        let mut made = Made::default();
+        let mut pause = |name: String| made.built(set(&[&name])).again.unwrap();
+        let pauses: Vec<Duration> = (0..9).map(|time| pause(format!("out-{time}"))).collect();
+        assert!(pauses.is_sorted() && pauses[0] == LOOK_EVERY * 2, "{pauses:?}");
+        assert_eq!(pauses[8], LOOK_EVERY * 64);
+    }
 }

@@ -9,6 +9,7 @@ use cairn_http::client::Node;
 use super::functions::{Came, named, project_named, show_output};
 use crate::cli;
 use crate::context::Context;
+use crate::exit::Usage;
 use crate::output::{self, shown};
 use crate::progress::Line;
 
@@ -56,6 +57,13 @@ async fn run(context: &Context, node: &Node, args: &cli::PlanRun) -> anyhow::Res
     let asked = node.add_plan(&of, &spec, args.fresh).await?;
     if args.detach {
         return show(context, &asked);
+    }
+    if !context.global.json && !context.global.quiet && asked.ended_ms.is_none() {
+        let id = &asked.id;
+        output::note(&format!(
+            "it is the plan {id}: `cairn plan show {of} {id}` says how far it is, and `cairn plan \
+             cancel {of} {id}` ends it"
+        ));
     }
     let ended = followed(context, node, &of, asked).await?;
     if args.output {
@@ -106,11 +114,13 @@ fn read(file: &Path) -> anyhow::Result<PlanSpec> {
     let named = || format!("reading {}", file.display());
     let size = std::fs::metadata(file).with_context(named)?.len();
     if size > FILE_BYTES_MAX {
-        bail!("{} has {size} bytes: a plan has at most {FILE_BYTES_MAX}", file.display());
+        let what =
+            format!("{} has {size} bytes, and a plan at most {FILE_BYTES_MAX}", file.display());
+        return Err(Usage(what).into());
     }
     let text = std::fs::read_to_string(file).with_context(named)?;
     let spec = PlanSpec::from_toml(&text).with_context(named)?;
-    spec.order()?;
+    spec.order().with_context(named)?;
     Ok(spec)
 }
 

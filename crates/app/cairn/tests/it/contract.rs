@@ -44,7 +44,7 @@ fn wrong_input_is_2() {
         "push src no~good",
         &expect![[r#"
         2
-        cairn: the dataset name "no~good" has '~' at byte 2; it may hold A-Z a-z 0-9 . _ - and begins with a letter or a digit
+        cairn: the name "no~good" has '~' at byte 2; it may hold A-Z a-z 0-9 . _ - and begins with a letter or a digit
     "#]],
     );
     check(

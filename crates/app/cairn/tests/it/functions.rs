@@ -659,6 +659,31 @@ fn functions_7_calls_that_were_acknowledged_are_done_after_kill_9() {
 }
 
 #[test]
+fn requests_that_cannot_be_are_wrong_input() {
+    let (_lab, _node, through) = node();
+    through.ok("fn deploy hello.wasm --name hello");
+    let told = |more: &[&str]| {
+        let mut invoke = through.cairn("fn invoke hello --path /echo");
+        let told = invoke.args(more).output().unwrap();
+        let said = String::from_utf8(told.stderr).unwrap();
+        assert_eq!(told.status.code(), Some(2), "{more:?}: {said}");
+        said
+    };
+    let said = told(&["--header", "X A: b"]);
+    assert!(said.contains("\"X A\" is no name of a header"), "{said}");
+    let said = told(&["--header", "X-A: one\ntwo"]);
+    assert!(said.contains("the value of the header X-A") && !said.contains("two"), "{said}");
+    let said = told(&["--later", "--key", "one\ntwo"]);
+    assert!(said.contains("the value of the header idempotency-key"), "{said}");
+    for method in ["GE T", "get", "", "GET\n"] {
+        let said = told(&["--method", method]);
+        assert!(said.contains("a method in capitals"), "{said}");
+    }
+    let broken = through.with("CAIRN_TOKEN", "cairn_\u{1}x").fails("fn ls", 2);
+    assert!(broken.contains("header"), "{broken}");
+}
+
+#[test]
 fn what_is_changed_is_applied_while_it_is_developed() {
     let (lab, node, through) = node();
     through.ok("fn new live --template wat");

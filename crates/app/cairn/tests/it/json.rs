@@ -31,6 +31,32 @@ fn section(words: &str) -> &str {
     }
 }
 
+/// What the parser of arguments refuses is told as all other errors are.
+#[test]
+fn wrong_usage_is_told_as_json() {
+    let lab = Lab::new();
+    for (words, why) in [
+        ("--json fn deploy", "were not provided: --name <NAME> <FILE>; Usage: cairn fn deploy"),
+        ("fn rollback m 99 --json", "unexpected argument '99' found"),
+        ("--json fn bogus", "unrecognized subcommand 'bogus'"),
+        ("--json fn", "requires a subcommand"),
+        ("--json", "requires a subcommand"),
+        ("push src d --level 20 --json", "20 is not in 1..=19"),
+        ("ls --bucket file:///b --url http://h --json", "name two places"),
+    ] {
+        let ended = lab.run(words);
+        assert_eq!((ended.code, ended.stdout().as_str()), (Some(2), ""), "{words}");
+        let told: Value = serde_json::from_str(&ended.stderr).unwrap();
+        assert_eq!(told["error"]["kind"], "invalid", "{words}: {told}");
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(message.contains(why) && !message.contains('\n'), "{words}: {message}");
+    }
+    assert!(lab.ok("fn deploy --help --json").contains("Usage:"));
+    assert!(lab.ok("--json --version").starts_with("cairn "));
+    lab.cairn_refuses("fn bogus");
+    lab.cairn_refuses("fn bogus -- --json");
+}
+
 #[test]
 fn every_document_has_its_fields() {
     let lab = Lab::new();

@@ -13,6 +13,7 @@ mod browser;
 mod cached;
 mod changes;
 mod contract;
+mod develop;
 mod documented;
 mod editing;
 mod full;

@@ -185,7 +185,9 @@ fn groups_give_what_they_are_given() {
     assert_eq!(explain("group:staff read_dataset photos")[0]["allowed"], true);
     let text = root.ok("access explain alice read_dataset photos");
     assert!(text.starts_with("denied: "), "{text}");
-    root.fails("access explain alice fly photos", 2);
+    assert!(root.fails("access explain alice fly photos", 2).contains("invoke_function"));
+    let said = root.fails("grant add function/alice reader photos", 2);
+    assert!(said.contains("write function/@PROJECT/NAME"), "{said}");
 
     check(&root, "user groups alice staff", "user");
     until("the group", || (alice.run("cat photos:v1/a").code == Some(0)).then_some(()));

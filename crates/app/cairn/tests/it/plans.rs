@@ -1,6 +1,8 @@
 //! Plans, as people run them; and files that programs read.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -242,6 +244,60 @@ fn what_is_no_plan_is_told_so() {
     assert_eq!(anna.ok(&format!("plan output fine {id}")), "");
     // What came of it is hers.
     through.fails(&format!("plan output fine {id}"), 3);
+}
+
+/// Who goes away while a plan runs knows where to find it.
+#[test]
+fn a_plan_that_runs_says_how_to_end_it() {
+    let (lab, _node, through) = node();
+    lab.write("slow.wat", SLOW);
+    through.ok("fn deploy slow.wat --name slow --cpu-ms 60000 --wall-ms 60000");
+    (0..30).for_each(|file| lab.write(&format!("numbers/{file}"), format!("{file}\n")));
+    through.ok("push numbers numbers");
+    lab.write("slow.toml", "[steps.copy]\nfunction = \"slow\"\nfiles = \"numbers\"\n");
+    let mut run = through.cairn("plan run slow.toml");
+    let run = run.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut run = run.spawn().unwrap();
+    let mut said = BufReader::new(run.stderr.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    for command in ["show", "cancel"] {
+        let begin = first.find(&format!("plan {command}")).unwrap();
+        let words = first[begin..].split_once('`').unwrap().0;
+        let plan = through.json(words).remove(0);
+        assert_eq!(plan["name"], "slow", "{first}: {plan}");
+    }
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    for words in ["plan run slow.toml -q --fresh --detach", "plan run slow.toml --json --detach"] {
+        let ended = through.run(words);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{words}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_plans_file_is_wrong_input() {
+    let (lab, _node, through) = node();
+    for (text, why) in [
+        ("[steps.a]\nfunction = \"quiet\"\nfiels = \"data\"", "unknown field `fiels`"),
+        ("[steps.a\nfunction = \"quiet\"", "line 1"),
+        ("steps = {}", "1 to 100 steps"),
+        ("[steps.a]\nfunction = \"quiet\"\ninputs = [\"a\"]", "a → a"),
+        ("[steps.a]\nfunction = \"quiet\"\ninputs = [\"b\"]", "there is no step"),
+        ("[steps.a]\nfunction = \"quiet\"\nfiles = \"data\"\nsplit_bytes = 1", "split_bytes"),
+        ("[steps.\"a b\"]\nfunction = \"quiet\"", "the name \"a b\" has"),
+    ] {
+        lab.write("wrong.toml", text);
+        let told = through.fails("plan run wrong.toml", 2);
+        assert!(told.contains("wrong.toml") && told.contains(why), "{text}: {told}");
+        let told = through.run("plan run wrong.toml --json");
+        let told: Value = serde_json::from_str(&told.stderr).unwrap();
+        assert_eq!(told["error"]["kind"], "invalid", "{text}: {told}");
+    }
+    lab.write("wrong.toml", "#".repeat(1 << 21));
+    through.fails("plan run wrong.toml", 2);
+    lab.write("wrong.toml", b"\xff");
+    through.fails("plan run wrong.toml", 2);
+    through.fails("plan run nothing.toml", 3);
 }
 
 /// FUNCTIONS-8: a plan that was acknowledged is done, and what its runs made is not made again.

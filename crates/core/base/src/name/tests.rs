@@ -44,7 +44,7 @@ fn references_with_every_part() {
 
 #[test]
 fn wrong_references_say_what_and_where() {
-    parse("", expect!["the dataset name is empty"]);
+    parse("", expect!["the name is empty"]);
     parse("a:", expect!["the tag is empty"]);
     parse(
         "a:b:c",
@@ -53,7 +53,7 @@ fn wrong_references_say_what_and_where() {
     parse(
         "../etc",
         expect![[
-            r#"the dataset name ".." has '.' at byte 0; it may hold A-Z a-z 0-9 . _ - and begins with a letter or a digit"#
+            r#"the name ".." has '.' at byte 0; it may hold A-Z a-z 0-9 . _ - and begins with a letter or a digit"#
         ]],
     );
     parse(
@@ -63,7 +63,7 @@ fn wrong_references_say_what_and_where() {
     parse(
         "ä",
         expect![[
-            r#"the dataset name "ä" has 'ä' at byte 0; it may hold A-Z a-z 0-9 . _ - and begins with a letter or a digit"#
+            r#"the name "ä" has 'ä' at byte 0; it may hold A-Z a-z 0-9 . _ - and begins with a letter or a digit"#
         ]],
     );
 }

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
+use super::header;
 use super::trust::Trust;
 use crate::place::ErrorBody;
 
@@ -257,13 +258,13 @@ impl Node {
     /// The same for an address that is encoded already, with headers.
     pub(super) async fn ask(&self, asked: &Asked<'_>) -> Result<Response, Error> {
         let sent = asked.body.as_ref().map_or(0, |(_, body)| body.len() as u64);
-        self.attempt(asked.again, sent, || Ok(self.encoded(asked))).await
+        self.attempt(asked.again, sent, || self.encoded(asked)).await
     }
 
     /// The same once, for an answer that may go on for as long as it likes.
     pub(super) async fn ask_once(&self, asked: &Asked<'_>) -> Result<Response, Error> {
         self.shared.wire.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self.encoded(asked).send().await.map_err(|error| self.broken(&error))?;
+        let response = self.encoded(asked)?.send().await.map_err(|error| self.broken(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -279,7 +280,7 @@ impl Node {
     ) -> Result<Response, Error> {
         let _place = self.shared.in_flight.acquire().await.map_err(|_| cairn_env::Lost)?;
         self.shared.wire.requests.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.encoded_by(self.patient()?, asked).timeout(UPLOAD_MAX);
+        let mut request = self.encoded_by(self.patient()?, asked)?.timeout(UPLOAD_MAX);
         if let Some(size) = size {
             request = request.header(reqwest::header::CONTENT_LENGTH, size);
         }
@@ -328,6 +329,7 @@ impl Node {
                     }
                     refused
                 }
+                Err(error) if error.is_builder() => return Err(self.broken(&error)),
                 Err(error) if error.is_connect() || again == Again::Yes => self.broken(&error),
                 Err(error) => return Err(self.broken(&error)),
             };
@@ -361,11 +363,15 @@ impl Node {
         Err(self.refused(response).await)
     }
 
-    fn encoded(&self, asked: &Asked<'_>) -> RequestBuilder {
+    fn encoded(&self, asked: &Asked<'_>) -> Result<RequestBuilder, Error> {
         self.encoded_by(&self.shared.client, asked)
     }
 
-    fn encoded_by(&self, client: &reqwest::Client, asked: &Asked<'_>) -> RequestBuilder {
+    fn encoded_by(
+        &self,
+        client: &reqwest::Client,
+        asked: &Asked<'_>,
+    ) -> Result<RequestBuilder, Error> {
         let mut url = self.shared.base.clone();
         let path = format!("{}{}", url.path(), asked.path);
         url.set_path(&path);
@@ -375,13 +381,14 @@ impl Node {
             request = request.bearer_auth(token);
         }
         for (name, value) in asked.headers {
-            request = request.header(*name, value);
+            let (name, value) = header::sent(name, value)?;
+            request = request.header(name, value);
         }
         if let Some((media_type, body)) = &asked.body {
             let body = body.clone();
             request = request.header(reqwest::header::CONTENT_TYPE, *media_type).body(body);
         }
-        request
+        Ok(request)
     }
 
     fn request(
@@ -425,9 +432,12 @@ impl Node {
         }
     }
 
-    /// A connection that was not there, or broke.
+    /// A connection that was not there, or broke; or a request that none can be made of.
     fn broken(&self, error: &reqwest::Error) -> Error {
         let (url, why) = (self.url().trim_end_matches('/'), reasons(error));
+        if error.is_builder() {
+            return Error::Invalid { detail: format!("{url} cannot be asked so: {why}") };
+        }
         let message = if error.is_connect() {
             format!("cannot reach {url}: {why}; is the node running? start one with `cairn up`")
         } else {

@@ -12,6 +12,7 @@ mod admin;
 mod edits;
 mod follow;
 mod functions;
+mod header;
 mod hooks;
 mod http;
 mod kv;

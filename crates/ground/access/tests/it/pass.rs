@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cairn_access::{Access, Action, Error, NewToken, Origin, REFRESH_MAX, Role, Shown, TokenSpec};
 use cairn_audit::{Filter, Line, Outcome, Record};
+use cairn_base::ErrorKind;
 use cairn_bucket::Bucket;
 use cairn_env::Env;
 use futures::TryStreamExt as _;
@@ -119,5 +120,14 @@ fn access_4_functions_have_grants_of_their_own() {
         assert!(may().await);
         access.remove_grant(&given.unwrap()).await.unwrap();
         assert!(!may().await);
+        // What no function is called is given nothing.
+        for wrong in
+            ["hello", "main/hello", "@hello", "@/hello", "@main/", "@main/a/b", "x/@main/y"]
+        {
+            let given = grant(&format!("function/{wrong}"), Role::Reader, "carts");
+            let refused = access.add_grant(&given).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Invalid, "{wrong}");
+            assert!(refused.to_string().contains("function/@PROJECT/NAME"), "{refused}");
+        }
     });
 }
