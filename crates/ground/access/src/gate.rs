@@ -342,6 +342,12 @@ impl Visit {
         self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the caller may, for an answer that says more to who may: nothing is recorded.
+    #[must_use]
+    pub fn may(&self, action: Action, resource: &Resource) -> bool {
+        self.snapshot.authorize(&self.caller, action, resource).is_allowed()
+    }
+
     /// Whether lists show the dataset to the caller.
     #[must_use]
     pub fn may_read(&self, project: &ProjectName, name: &DatasetName) -> bool {

@@ -90,6 +90,10 @@ fn web_1_callers_show_what_lets_them_invoke() {
     by(&stranger).fails("fn invoke hello", 4);
     by(&caller).fails("fn logs hello", 4);
     by(&caller).fails("fn deploy hello.wasm --name hello", 4);
+    through.ok("fn deploy hello.wasm --name hello --env KEY=secret");
+    through.ok("grant add stranger reader hello");
+    let told = |by: &Lab| by.json("fn versions hello")[0]["settings"]["environment"]["KEY"].clone();
+    assert_eq!((told(&by(&stranger)), told(&through)), (Value::from(""), Value::from("secret")));
 }
 
 /// WEB-2: the guest sees who called, and nothing that would let it call as them.

@@ -171,7 +171,13 @@ async fn remove(call: Call) -> Result<Response, Error> {
 
 async fn all(call: Call) -> Result<Response, Error> {
     let (functions, function) = named(&call)?;
-    json(StatusCode::OK, &ReleasePage { releases: functions.releases(&function).await? })
+    let mut releases = functions.releases(&function).await?;
+    // Variables may be secrets: who may not set them is told their names.
+    if !call.visit()?.may(Action::DeployFunction, &function.resource()) {
+        let variables = releases.iter_mut().flat_map(|release| &mut release.settings.environment);
+        variables.for_each(|(_, value)| value.clear());
+    }
+    json(StatusCode::OK, &ReleasePage { releases })
 }
 
 async fn deploy(mut call: Call) -> Result<Response, Error> {
