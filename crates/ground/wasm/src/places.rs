@@ -1,10 +1,14 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_env::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Failure;
 use crate::limits::Limits;
+
+/// How long a call that is stopped may need to end.
+const END_WAIT: Duration = Duration::from_secs(1);
 
 /// How many calls of one function run and wait at a time.
 #[derive(Clone)]
@@ -21,7 +25,7 @@ impl Places {
         Self { running, waiting, max: (limits.concurrency, limits.queue) }
     }
 
-    /// A place among those that run; it is waited for, as long as the call itself may take.
+    /// A place among those that run; it is waited for until a call that takes as long as it may has ended.
     pub(crate) async fn take(
         &self,
         clock: &dyn Clock,
@@ -35,7 +39,7 @@ impl Places {
         tokio::select! {
             biased;
             place = Arc::clone(&self.running).acquire_owned() => place.map_err(|_| busy()),
-            () = clock.sleep(limits.wall()) => Err(busy()),
+            () = clock.sleep(limits.wall() + END_WAIT) => Err(busy()),
         }
     }
 }

@@ -66,6 +66,17 @@ async fn no_more_run_and_wait_than_may() {
     assert_eq!(ended[2], Err(Failure::Busy { running: 1, waiting: 1 }));
 }
 
+#[tokio::test]
+async fn a_place_is_not_waited_for_without_end() {
+    let limits = Limits { concurrency: 1, queue: 40, wall_ms: 50, ..Limits::default() };
+    let (hello, _) = function(limits).await;
+    let before = std::iter::repeat_n("/sleep", 30);
+    let all = before.chain(["/x"]).map(|path| get(&hello, path).boxed());
+    let ended = futures::future::join_all(all).await;
+    assert_eq!(ended[0], Err(Failure::Wall { limit_ms: 50 }));
+    assert_eq!(ended[30], Err(Failure::Busy { running: 1, waiting: 40 }));
+}
+
 /// Who asks and leaves, again and again, does not get more than the function has.
 #[tokio::test]
 async fn a_client_that_leaves_does_not_free_the_place_of_its_instance() {
