@@ -27,7 +27,7 @@ export function deploy(home: string, cairn: Cairn) {
   cairn('route', 'add', 'POST example.org/greet', 'greet')
   cairn('filter', 'add', 'guard', 'greet', '--priority', '10')
   cairn('kv', 'create', 'carts')
-  cairn('grant', 'add', 'function/greet', 'reader', 'carts')
+  cairn('grant', 'add', 'function/@main/greet', 'reader', 'carts')
   cairn('trigger', 'add', 'greet', 'carts', '--prefix', 'user/')
   cairn('cron', 'add', '*/10 * * * * *', 'greet', '--missed', 'once', '--', 'again')
   cairn('cron', 'add', '0 4 * * MON-FRI', 'greet', '--name', 'nightly', '--zone', 'Europe/Berlin')
